@@ -1,0 +1,82 @@
+"""Fashion-MNIST as tensorflow-datasets prepares it: built from files at hand, read back whole, verified."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.image_classification import FashionMNIST
+
+import step
+from volume import Volume, sha256_of_files
+
+MANIFEST = "ingestion.json"
+FILES = {
+    "train_data": "train-images-idx3-ubyte.gz",
+    "train_labels": "train-labels-idx1-ubyte.gz",
+    "test_data": "t10k-images-idx3-ubyte.gz",
+    "test_labels": "t10k-labels-idx1-ubyte.gz",
+}
+
+
+class FashionMnistFromFolder(FashionMNIST, skip_registration=True):
+    """TFDS's own builder, reading the four .gz files from a folder instead of the internet."""
+
+    name = "fashion_mnist"
+
+    def __init__(self, folder: Path, **kwargs):
+        self._folder = folder
+        super().__init__(**kwargs)
+
+    def _split_generators(self, dl_manager):
+        local = _LocalFiles(self._folder, dl_manager)
+        return super()._split_generators(local)
+
+
+class _LocalFiles:
+    """Stands in for TFDS's download manager: the same file names, taken from a folder."""
+
+    def __init__(self, folder: Path, dl_manager: tfds.download.DownloadManager):
+        self._folder = folder
+        self._dl_manager = dl_manager
+
+    def download_and_extract(self, urls: dict[str, str]) -> dict[str, Path]:
+        return self._dl_manager.extract({key: self._folder / Path(url).name for key, url in urls.items()})
+
+
+def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read one split of a prepared data set into memory, in its stored order.
+
+    Args:
+        folder: holds TFDS's files and their `dataset_info.json`.
+        split: in TFDS's notation, such as `train` or `train[:55000]`.
+
+    Returns:
+        images: uint8 [n, 28, 28, 1], 0 is black; labels: int64 [n], 0 to 9.
+    """
+    dataset = tfds.builder_from_directory(folder).as_dataset(split=split, batch_size=-1, shuffle_files=False)
+    batch = tfds.as_numpy(dataset)
+    return batch["image"], batch["label"]
+
+
+def class_names(folder: Path) -> list[str]:
+    """The names of the classes, by label."""
+    return list(tfds.builder_from_directory(folder).info.features["label"].names)
+
+
+def verified_manifest(volume: Volume) -> dict:
+    """The manifest of the data on the volume, after comparing each file with it.
+
+    Raises:
+        StepError: nothing was ingested, or a file is not as it was written.
+    """
+    path = volume.dataset / MANIFEST
+    if not path.is_file():
+        raise step.StepError(f"no data set in {volume.dataset}; run data ingestion first")
+    manifest = json.loads(path.read_text())
+    found = sha256_of_files(volume.dataset)
+    for name, sha256 in manifest["files"].items():
+        if found.get(name) != sha256:
+            state = "is damaged" if name in found else "is missing"
+            raise step.StepError(f"{volume.dataset / name} {state}; remove {volume.dataset} and run data ingestion")
+    return manifest

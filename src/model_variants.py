@@ -1,0 +1,88 @@
+"""The table of models: three small CNNs for 28x28 grey images and ten classes.
+
+Each takes uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns float32 logits [batch, 10].
+Pooling comes before the ReLU: the result is the same, and there is a quarter of the values to work on.
+
+To add a model: write a builder, add its row to `MODELS`, and name it in workflow.yaml.
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+CLASSES = 10
+
+
+def plain() -> keras.Sequential:
+    """Three convolutions, nothing else: the baseline."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(32, 3),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(CLASSES),
+        ],
+        name="plain",
+    )
+
+
+def dropout() -> keras.Sequential:
+    """The baseline with dropout before the classifier (Srivastava et al. 2014)."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(32, 3),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(CLASSES),
+        ],
+        name="dropout",
+    )
+
+
+def batchnorm() -> keras.Sequential:
+    """The baseline with batch normalisation after each convolution (Ioffe and Szegedy 2015)."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1), dtype="uint8", name="image"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(32, 3, use_bias=False),
+            layers.MaxPooling2D(),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3, use_bias=False),
+            layers.MaxPooling2D(),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(CLASSES),
+        ],
+        name="batchnorm",
+    )
+
+
+MODELS: dict[str, Callable[[], keras.Sequential]] = {
+    "plain": plain,
+    "dropout": dropout,
+    "batchnorm": batchnorm,
+}

@@ -1,0 +1,79 @@
+"""One model in training: its variables on all workers, and the step that they take together."""
+
+import keras
+import tensorflow as tf
+
+from model_variants import MODELS
+from run_identity import Settings
+
+
+class MeanGradientAdam(keras.optimizers.Adam):
+    """Adam for gradients that are means over all replicas already; Keras would all-reduce them a second time."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+
+class Training:
+    """One model in training on all workers: its variables, and the two computations that they share."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, model: str, settings: Settings, steps_per_epoch: int):
+        self.strategy = strategy
+        with strategy.scope():
+            keras.utils.set_random_seed(settings.seed)
+            self.network = MODELS[model]()
+            self.schedule = keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=settings.learning_rate / 10,
+                warmup_target=settings.learning_rate,
+                warmup_steps=steps_per_epoch // 2,
+                decay_steps=settings.epochs * steps_per_epoch - steps_per_epoch // 2,
+            )
+            self.optimizer = MeanGradientAdam(self.schedule)
+            self.optimizer.build(self.network.trainable_variables)
+        self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tf.function
+    def train(self, batches, steps: tf.Tensor) -> tf.Tensor:
+        """Take `steps` training steps; returns the sum of the mean losses of their global batches."""
+        total = tf.zeros(())
+        for _ in tf.range(steps):
+            loss = self.strategy.run(self._train_replica, args=next(batches))
+            total += self.strategy.experimental_local_results(loss)[0]
+        return total
+
+    def _train_replica(self, images, labels) -> tf.Tensor:
+        network = self.network
+        with tf.GradientTape() as tape:
+            # Stateless, because BatchNorm would update its moving statistics on each replica for itself.
+            logits, state = network.stateless_call(
+                network.trainable_variables, network.non_trainable_variables, images, training=True
+            )
+            loss = self.loss(labels, logits)
+        gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
+        statistics = [value for value in state if value.dtype.is_floating]
+        # One all-reduce for everything: each costs a round trip to every peer, whatever its size.
+        replica = tf.distribute.get_replica_context()
+        mean_loss, *means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, *gradients, *statistics])
+        self.optimizer.apply(means[: len(gradients)], network.trainable_variables)
+        means = iter(means[len(gradients) :])
+        state = [next(means) if value.dtype.is_floating else value for value in state]
+        replica.merge_call(self._store, args=(state,))
+        return mean_loss
+
+    def _store(self, strategy, state) -> None:
+        """Assign what is not trained, the same values on every replica."""
+        for variable, value in zip(self.network.non_trainable_variables, state, strict=True):
+            strategy.extended.update(variable.value, lambda stored, new: stored.assign(new), args=(value,))
+
+    @tf.function
+    def evaluate(self, batches, steps: tf.Tensor) -> tf.Tensor:
+        """The number of rightly classified images in `steps` batches, over all workers."""
+        right = tf.zeros(())
+        for _ in tf.range(steps):
+            here = self.strategy.run(self._evaluate_replica, args=next(batches))
+            right += self.strategy.reduce(tf.distribute.ReduceOp.SUM, here, axis=None)
+        return right
+
+    def _evaluate_replica(self, images, labels, weights) -> tf.Tensor:
+        predicted = tf.argmax(self.network(images, training=False), axis=1)
+        return tf.reduce_sum(tf.cast(predicted == labels, tf.float32) * weights)

@@ -1,0 +1,138 @@
+"""The shared volume: where each thing lies, and how it is written so that nobody sees a half of it."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The folder that all steps share: a claim on a cluster, `./trained_model` on a laptop."""
+
+    root: Path
+
+    @property
+    def dataset(self) -> Path:
+        return self.root / "datasets" / "fashion_mnist"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def run(self, run: str) -> Path:
+        return self.runs / run
+
+    def candidates(self, run: str) -> Path:
+        return self.run(run) / "candidates"
+
+    def candidate(self, run: str, model: str) -> Path:
+        return self.candidates(run) / model
+
+    def checkpoints(self, run: str, model: str) -> Path:
+        return self.run(run) / "checkpoints" / model
+
+    def logs(self, run: str, model: str) -> Path:
+        """TensorBoard's event files: `tensorboard --logdir <volume>/runs/<run>/logs`."""
+        return self.run(run) / "logs" / model
+
+    def run_report(self, run: str) -> Path:
+        return self.run(run) / "report"
+
+    @property
+    def report(self) -> Path:
+        """A copy of the report of the newest published run."""
+        return self.root / "report"
+
+    @property
+    def versions(self) -> Path:
+        """What TensorFlow Serving and KServe read: one numeric folder per published version."""
+        return self.root / "saved_model_versions"
+
+    def version(self, number: int) -> Path:
+        return self.versions / str(number)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` to fill; it is removed when the block ends, unless it was renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    work.chmod(0o755)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
+    """Remove what processes that were killed left beside `target`, once it is `older_than` seconds old."""
+    for left in target.parent.glob(f".{target.name}-*"):
+        if time.time() - left.stat().st_mtime > older_than:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def rename_folder(work: Path, target: Path) -> bool:
+    """Rename `work` to `target`; False when `target` was already there (somebody else was faster)."""
+    sync_folder(work)
+    try:
+        work.rename(target)
+    except OSError:
+        if target.exists():
+            return False
+        raise
+    return True
+
+
+def replace_folder(work: Path, target: Path) -> None:
+    """Put `work` in the place of `target`, which may exist."""
+    if not rename_folder(work, target):
+        with folder_beside(target) as old:
+            target.rename(old / target.name)
+            rename_folder(work, target)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush every file below `folder` to the disk, so that a rename never outlives its content."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON: beside, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+def sha256_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(folder: Path) -> dict[str, str]:
+    """The hash of each file below `folder`, by its relative path in POSIX form; hidden files are left out."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_of_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }

@@ -1,0 +1,132 @@
+"""One worker of a gang: how it joins the others, and how it ends when they, or the operator, want it to.
+
+Only the whole gang can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+import step
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+def end(message: str, status: int) -> None:
+    """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
+    print(message, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def end_on_sigterm() -> None:
+    """End with status 143 on SIGTERM, also as process 1 and while the main thread is inside TensorFlow.
+
+    Python runs signal handlers between two bytecodes of the main thread, too late for a worker that waits for a
+    peer. The interpreter writes the signal's number into a pipe at once; a thread reads it there.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def wait() -> None:
+        while os.read(read, 1)[0] != signal.SIGTERM:
+            pass
+        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", TERMINATED)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
+
+
+class Watchdog:
+    """Ends the process when something does not happen in time."""
+
+    def __init__(self) -> None:
+        self._waits: list[tuple[float, str]] = []
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    @contextmanager
+    def bound(self, seconds: float, what: str) -> Iterator[None]:
+        """The block must end within `seconds`; otherwise the process ends with status 1 and names `what`."""
+        wait = (time.monotonic() + seconds, f"{what} took longer than {seconds:.0f} s; the job has to be restarted")
+        self._waits.append(wait)
+        try:
+            yield
+        finally:
+            self._waits.remove(wait)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(0.5)
+            for deadline, message in tuple(self._waits):
+                if time.monotonic() > deadline:
+                    end(f"worker: {message}", 1)
+
+
+def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Create the strategy, which waits for every worker that TF_CONFIG names; without TF_CONFIG there is one.
+
+    RING on CPU: the automatic choice is slower there. NCCL when this worker has GPUs.
+    """
+    workers = workers_of_tf_config()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:  # one replica per worker: several workers on one machine take one GPU each
+        tf.config.set_visible_devices(gpus[worker_number_of_tf_config() % len(gpus)], "GPU")
+    collectives = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=collectives.NCCL if gpus else collectives.RING
+    )
+    with watchdog.bound(seconds, f"waiting for all {workers} workers to start"):
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def workers_of_tf_config() -> int:
+    """The number of workers, chief included, that the environment variable TF_CONFIG names; 1 without it."""
+    text = os.environ.get("TF_CONFIG", "").strip()
+    try:
+        cluster = json.loads(text).get("cluster", {}) if text else {}
+        return sum(len(cluster.get(role, [])) for role in ("chief", "worker")) or 1
+    except (ValueError, AttributeError) as error:
+        raise step.StepError(
+            f"TF_CONFIG is not the JSON that a TFJob sets ({error}); expected"
+            ' {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
+        ) from error
+
+
+def worker_number_of_tf_config() -> int:
+    """This worker's number in its role, before there is a strategy to ask."""
+    return int(json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {}).get("index", 0))
+
+
+def worker_index(strategy: tf.distribute.Strategy) -> int:
+    """This worker's place among all, from 0; the Chief comes first, and without one worker 0 is the chief."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return 0
+    chiefs = len(resolver.cluster_spec().as_dict().get("chief", []))
+    return resolver.task_id if resolver.task_type == "chief" else chiefs + resolver.task_id
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this worker writes."""
+    return worker_index(strategy) == 0
+
+
+def values_of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
+    """Exchange one int64 per worker; returns those of all replicas. Also a barrier."""
+
+    @tf.function
+    def gather() -> tf.Tensor:
+        gathered = strategy.run(
+            lambda: tf.distribute.get_replica_context().all_gather(tf.constant([value], tf.int64), axis=0)
+        )
+        return strategy.experimental_local_results(gathered)[0]
+
+    return gather().numpy().tolist()
