@@ -5,7 +5,7 @@ WORKERS ?= 2
 SOURCE ?= auto
 VENV := .venv
 RUN := $(VENV)/bin/python
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help run test lint format bench clean requirements
 

@@ -31,7 +31,10 @@ CONTENT_SHA256 = {
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 # SHA-256 of each prepared split: all images, then all labels as bytes, in the order in which they are read.
-SPLIT_SHA256 = {"train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f", "test": "320e58dbd12dca380eb95a82e15fb9642addff88548acf7c272d2be4fa17dcb9"}
+SPLIT_SHA256 = {
+    "train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f",
+    "test": "320e58dbd12dca380eb95a82e15fb9642addff88548acf7c272d2be4fa17dcb9",
+}
 
 
 def main(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ FILES = {
 }
 
 
-class FashionMnistFromFolder(FashionMNIST, skip_registration=True):
+class FashionMnistFromFolder(FashionMNIST, skip_registration=True):  # type: ignore[call-arg]  # untyped base
     """TFDS's own builder, reading the four .gz files from a folder instead of the internet."""
 
     name = "fashion_mnist"

@@ -25,7 +25,7 @@ SOURCE = Path(__file__).resolve().parent
 
 def main(args: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions
     started = time.monotonic()
     heading("ingest")
     run_step("data_ingestion.py", "--volume", args.volume, "--source", args.source)
@@ -70,7 +70,9 @@ def models(text: str) -> list[str]:
     names = list(dict.fromkeys(text.replace(",", " ").split()))
     unknown = sorted(set(names) - MODELS.keys())
     if unknown or not names:
-        raise argparse.ArgumentTypeError(f"unknown model {', '.join(unknown) or '(none given)'}; choose from {', '.join(MODELS)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown model {', '.join(unknown) or '(none given)'}; choose from {', '.join(MODELS)}"
+        )
     return names
 
 

@@ -34,7 +34,9 @@ def verified(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
         expected = manifest["files"]
     except FileNotFoundError:
-        raise step.StepError(f"{folder} holds no finished model ({MANIFEST} is missing); train or publish again") from None
+        raise step.StepError(
+            f"{folder} holds no finished model ({MANIFEST} is missing); train or publish again"
+        ) from None
     except (ValueError, KeyError, TypeError):
         raise step.StepError(f"{path} is damaged; remove {folder} and train or publish again") from None
     found = {name: sha256 for name, sha256 in sha256_of_files(folder).items() if name != MANIFEST}

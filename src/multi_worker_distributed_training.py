@@ -87,12 +87,15 @@ def train(
     steps = input_pipeline.steps_per_epoch(len(images), share.global_batch)
     if not steps:
         raise step.StepError(
-            f"a global batch of {share.global_batch} is more than the {len(images)} training images; lower --batch-per-worker"
+            f"a global batch of {share.global_batch} is more than the {len(images)} training images;"
+            " lower --batch-per-worker"
         )
     validation, validation_steps = input_pipeline.evaluation_batches(held_out, share)
     with watchdog.bound(args.stall_timeout, "preparing the training"):
         training = Training(strategy, args.model, settings, steps)
-        progress = Progress(strategy, training, args.volume.checkpoints(run, args.model), args.volume.logs(run, args.model))
+        progress = Progress(
+            strategy, training, args.volume.checkpoints(run, args.model), args.volume.logs(run, args.model)
+        )
         first_epoch = progress.restore(settings.epochs)
         batches = iter(input_pipeline.training_batches(images, share, settings.seed, first_epoch))
         validation = iter(validation)
@@ -129,7 +132,11 @@ def export_candidate(trained: keras.Model, facts: dict, folder: Path) -> None:
     network.set_weights(trained.get_weights())
     with folder_beside(folder) as work:
         saved_model.export(network, facts["class_names"], work)
-        facts = {**facts, "parameters": network.count_params(), "created": datetime.now(UTC).isoformat(timespec="seconds")}
+        facts = {
+            **facts,
+            "parameters": network.count_params(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         model_manifest.write(work, facts)
         replace_folder(work, folder)
 
@@ -140,7 +147,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--run", type=run_identity.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
     )
-    parser.add_argument("--epochs", type=step.positive, default=8, help="passes over the training images")
+    parser.add_argument("--epochs", type=step.positive, default=4, help="passes over the training images")
     parser.add_argument("--batch-per-worker", type=step.positive, default=64, help="images per replica and step")
     parser.add_argument("--learning-rate", type=step.positive_number, default=2e-3, help="the schedule's peak")
     parser.add_argument("--seed", type=int, default=1, help="of weights, dropout and the order of images")

@@ -24,9 +24,7 @@ class Progress:
         self._chief = worker_process.is_chief(strategy)
         self._model = training.network.name
         self._history = tf.Variable(tf.zeros([0, len(COLUMNS)]), shape=[None, len(COLUMNS)], trainable=False)
-        checkpoint = tf.train.Checkpoint(
-            network=training.network, optimizer=training.optimizer, history=self._history
-        )
+        checkpoint = tf.train.Checkpoint(network=training.network, optimizer=training.optimizer, history=self._history)
         self._manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=KEEP)
         self._logs = logs
         self._epochs = 0

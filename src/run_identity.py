@@ -68,7 +68,7 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
     handle, mine = tempfile.mkstemp(prefix=".run.json-", dir=path.parent)
     with os.fdopen(handle, "w") as file:
         json.dump(identity, file, indent=2)
-    os.chmod(mine, 0o644)
+    Path(mine).chmod(0o644)
     try:
         os.link(mine, path)
     except FileExistsError:
@@ -80,4 +80,4 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
                 f" {path.parent} to start it over"
             ) from None
     finally:
-        os.unlink(mine)
+        Path(mine).unlink()

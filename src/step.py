@@ -25,9 +25,7 @@ class Refused(StepError):
 
 def argument_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that already knows `--volume`."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--volume",
         type=lambda path: Volume(Path(path)),

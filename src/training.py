@@ -30,7 +30,6 @@ class Training:
             )
             self.optimizer = MeanGradientAdam(self.schedule)
             self.optimizer.build(self.network.trainable_variables)
-        self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     @tf.function
     def train(self, batches, steps: tf.Tensor) -> tf.Tensor:
@@ -48,7 +47,8 @@ class Training:
             logits, state = network.stateless_call(
                 network.trainable_variables, network.non_trainable_variables, images, training=True
             )
-            loss = self.loss(labels, logits)
+            # The function, not the class: that divides by the number of replicas, for a sum instead of a mean.
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
         statistics = [value for value in state if value.dtype.is_floating]
         # One all-reduce for everything: each costs a round trip to every peer, whatever its size.

@@ -1,0 +1,67 @@
+"""The baseline: the script that one finds in tutorials. `fit` under MWMS, default options, work per element.
+
+    python bench/usual_script.py VOLUME MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
+
+`fit` of Keras 3 does not run under this strategy, so it uses tf_keras, as such scripts now do. The CNN is `plain`.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+
+def network() -> tf.keras.Model:
+    layers = tf.keras.layers
+    return tf.keras.Sequential(
+        [
+            layers.Conv2D(32, 3, padding="same", input_shape=(28, 28, 1)),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3, padding="same"),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Conv2D(64, 3, padding="same"),
+            layers.MaxPooling2D(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+def scale(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.cast(image, tf.float32) / 255, label
+
+
+def main(volume: str, model: str, batch: str, steps: str) -> None:
+    assert model == "plain"
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    global_batch = int(batch) * strategy.num_replicas_in_sync
+    builder = tfds.builder_from_directory(Path(volume) / "datasets" / "fashion_mnist")
+    data = builder.as_dataset(split="train[:55000]", as_supervised=True)
+    data = data.map(scale).cache().shuffle(10000).repeat().batch(global_batch)
+    with strategy.scope():
+        network_ = network()
+        network_.compile(
+            optimizer=tf.keras.optimizers.Adam(),
+            loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    stamps: list[float] = []
+    stamp = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: stamps.append(time.monotonic()))
+    network_.fit(data.with_options(options), epochs=2, steps_per_epoch=int(steps), verbose=0, callbacks=[stamp])
+    speed = int(steps) * int(batch) / (stamps[1] - stamps[0])  # the first epoch also fills the cache
+    print(json.dumps({"images_per_second": speed}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,172 @@
+"""Ask the newest published model about images of the test set, or about image files, and draw its answers.
+
+python3 /predict-service.py
+"""
+
+import argparse
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from PIL import Image
+
+import fashion_mnist
+import image_decoding
+import input_pipeline
+import publication
+import saved_model
+import step
+
+MOST_SAMPLES = 100
+TITLE_LENGTH = 22
+
+
+@dataclass(frozen=True)
+class Answers:
+    """names: [n]; images: uint8 [n, 28, 28, 1]; probabilities: float32 [n, 10]; labels: int64 [n] where known."""
+
+    names: list[str]
+    images: np.ndarray
+    probabilities: np.ndarray
+    labels: np.ndarray | None = None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.probabilities.argmax(axis=1)
+
+
+def main(args: argparse.Namespace) -> None:
+    check_writable(args.output)
+    files = {path: read_image(path) for path in args.images}
+    folder = publication.current(args.volume)
+    if folder is None:
+        raise step.StepError(f"nothing is published in {args.volume.versions}; run model selection first")
+    model, manifest = saved_model.load(folder)
+    print(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n", flush=True)
+    answers = ask_about_files(model, files) if files else ask_about_test_set(model, args)
+    print(answer_table(answers, manifest["class_names"]))
+    if answers.labels is not None:
+        right = int(np.sum(answers.predicted == answers.labels))
+        print(f"\n{right} of {len(answers.names)} right ({right / len(answers.names):.0%})")
+    draw(answers, manifest["class_names"], args.output)
+    print(f"\npicture: {args.output}", flush=True)
+
+
+def check_writable(output: Path) -> None:
+    """Find out before any work whether the picture can be written."""
+    target = output if output.exists() else output.parent
+    if output.is_dir() or not os.access(target, os.W_OK):
+        raise step.StepError(
+            f"cannot write {output.absolute()}; name another file, such as --output /tmp/predictions.png"
+        )
+
+
+def read_image(path: Path) -> tuple[bytes, np.ndarray]:
+    """The content of an image file, and what the model sees of it: uint8 [28, 28, 1].
+
+    Raises:
+        StepError: there is no such file, or it is not an image.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise step.StepError(f"cannot read {path}: {error.strerror}; expected a PNG or JPEG file") from None
+    try:
+        return data, image_decoding.decode(data)
+    # Pillow's decoders raise each of these for some damaged file.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise step.StepError(f"{path} is not a whole PNG or JPEG image; give another file") from None
+
+
+def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> Answers:
+    """Send each file as it is, as a client of the server would.
+
+    Raises:
+        StepError: TensorFlow cannot decode a file that Pillow could.
+    """
+    ask = model.signatures["serving_default"]
+    probabilities = []
+    for path, (data, _) in files.items():
+        try:
+            probabilities.append(ask(image_bytes=tf.constant([data]))["probabilities"].numpy())
+        except tf.errors.InvalidArgumentError:
+            raise step.StepError(f"the model cannot decode {path}; save it again as PNG or JPEG") from None
+    images = np.stack([image for _, image in files.values()])
+    return Answers([str(path) for path in files], images, np.concatenate(probabilities))
+
+
+def ask_about_test_set(model: Any, args: argparse.Namespace) -> Answers:
+    """Send `--samples` images of the test set, chosen by `--seed`, as arrays."""
+    fashion_mnist.verified_manifest(args.volume)
+    test = input_pipeline.load(args.volume, "test")
+    chosen = np.sort(np.random.default_rng(args.seed).choice(len(test), args.samples, replace=False))
+    images = test.images[chosen]
+    probabilities = model.signatures["serving_arrays"](images=tf.constant(images))["probabilities"].numpy()
+    return Answers([f"test image {index}" for index in chosen], images, probabilities, test.labels[chosen])
+
+
+def answer_table(answers: Answers, class_names: list[str]) -> str:
+    """One line per image."""
+    rows: list[list[str]] = [["image", "predicted", "probability", "second guess"]]
+    order = answers.probabilities.argsort(axis=1)[:, ::-1]
+    for name, (first, second), values in zip(answers.names, order[:, :2], answers.probabilities, strict=True):
+        rows.append([name, class_names[first], f"{values[first]:.1%}", f"{class_names[second]} {values[second]:.1%}"])
+    if answers.labels is not None:
+        rows[0] += ["true", ""]
+        for row, first, label in zip(rows[1:], answers.predicted, answers.labels, strict=True):
+            row += [class_names[label], "right" if first == label else "WRONG"]
+    return step.table(rows)
+
+
+def draw(answers: Answers, class_names: list[str], output: Path) -> None:
+    """Write a PNG of the images, as the model sees them, each under its answer."""
+    count = len(answers.names)
+    columns = min(count, max(5, math.ceil(math.sqrt(count))))
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(1.8 * columns, 2.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in grid:
+        axes.set_axis_off()
+    for number, axes in enumerate(grid[:count]):
+        axes.imshow(answers.images[number, ..., 0], cmap="gray", vmin=0, vmax=255)
+        text, colour = title(answers, number, class_names)
+        axes.set_title(text, color=colour, fontsize=8, parse_math=False)
+    figure.savefig(output, format="png", dpi=150)
+
+
+def title(answers: Answers, number: int, class_names: list[str]) -> tuple[str, str]:
+    """Text and colour over one image: green is right, red is wrong, black is a file, whose class nobody told us."""
+    predicted = answers.predicted[number]
+    answer = f"{class_names[predicted]} {answers.probabilities[number, predicted]:.0%}"
+    if answers.labels is None:
+        return f"{answer}\n{Path(answers.names[number]).name[-TITLE_LENGTH:]}", "black"
+    label = answers.labels[number]
+    return f"{answer}\ntrue: {class_names[label]}", "green" if predicted == label else "red"
+
+
+def samples(text: str) -> int:
+    """An argparse type: an integer from 1 to `MOST_SAMPLES`."""
+    number = step.positive(text)
+    if number > MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"{number} is above {MOST_SAMPLES}")
+    return number
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = step.argument_parser(__doc__.splitlines()[0])
+    parser.add_argument(
+        "images", nargs="*", type=Path, metavar="image", help="PNG or JPEG file; without one: test images"
+    )
+    parser.add_argument("--samples", type=samples, default=10, help=f"test images to ask about, 1 to {MOST_SAMPLES}")
+    parser.add_argument("--seed", type=step.positive, default=1, help="chooses the test images")
+    parser.add_argument("--output", type=Path, default="predictions.png", help="PNG file to write")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    step.run(main, parse_args())
