@@ -26,7 +26,9 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     workers = worker_process.workers_of_tf_config()
     share = Share(int(batch), workers, worker_process.worker_index(strategy))
     split = input_pipeline.load(Volume(Path(volume)), "train")
-    settings = Settings(workers, epochs=100, batch_per_worker=share.batch, learning_rate=1e-3, seed=1)
+    settings = Settings(
+        workers, epochs=100, batch_per_worker=share.batch, learning_rate=1e-3, seed=1, train_images=len(split)
+    )
     training = Training(strategy, model, settings, input_pipeline.steps_per_epoch(len(split), share.global_batch))
     batches = iter(input_pipeline.training_batches(split, share, seed=1))
     training.train(batches, tf.constant(10))

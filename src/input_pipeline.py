@@ -29,6 +29,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def first(self, images: int) -> "Split":
+        return Split(self.images[:images], self.labels[:images])
+
 
 @dataclass(frozen=True)
 class Share:

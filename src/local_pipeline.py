@@ -19,6 +19,7 @@ import step
 from local_gang import run_gang
 from model_variants import MODELS
 from multi_worker_distributed_training import parse_args as training_args
+from multi_worker_distributed_training import settings_of
 
 SOURCE = Path(__file__).resolve().parent
 
@@ -29,7 +30,14 @@ def main(args: argparse.Namespace) -> None:
     started = time.monotonic()
     heading("ingest")
     run_step("data_ingestion.py", "--volume", args.volume, "--source", args.source)
-    options = ("--epochs", args.epochs, "--batch-per-worker", args.batch_per_worker)
+    options = (
+        "--epochs",
+        args.epochs,
+        "--batch-per-worker",
+        args.batch_per_worker,
+        "--train-images",
+        args.train_images,
+    )
     run = args.run or default_run(args, options)
     for model in args.models:
         heading(f"train {model} on {args.workers} workers")
@@ -58,9 +66,7 @@ def run_step(script: str, *arguments: object) -> None:
 def default_run(args: argparse.Namespace, options: tuple) -> str:
     """The name that the training scripts would choose themselves."""
     training = training_args(["--model", args.models[0], *map(str, options)])
-    settings = run_identity.Settings(
-        args.workers, training.epochs, training.batch_per_worker, training.learning_rate, training.seed
-    )
+    settings = settings_of(training, args.workers)
     data = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
     return run_identity.default_run(run_identity.identity_of(data, settings))
 
@@ -82,6 +88,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=step.positive, default=2, help="worker processes per model")
     parser.add_argument("--epochs", type=step.positive, default=defaults.epochs, help="passes over the images")
     parser.add_argument("--batch-per-worker", type=step.positive, default=defaults.batch_per_worker, help="images")
+    parser.add_argument("--train-images", type=step.positive, default=defaults.train_images, help="fewer: quick trial")
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
     parser.add_argument("--source", default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")

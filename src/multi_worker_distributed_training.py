@@ -37,8 +37,7 @@ STEPS_PER_CALL = 50
 def main(args: argparse.Namespace) -> None:
     worker_process.end_on_sigterm()
     data = fashion_mnist.verified_manifest(args.volume)
-    workers = worker_process.workers_of_tf_config()
-    settings = Settings(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed)
+    settings = settings_of(args, worker_process.workers_of_tf_config())
     identity = run_identity.identity_of(data["data_sha256"], settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
@@ -51,6 +50,10 @@ def main(args: argparse.Namespace) -> None:
     except tf.errors.OpError as error:
         reason = (error.message or type(error).__name__).splitlines()[0][:300]
         worker_process.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
+
+
+def settings_of(args: argparse.Namespace, workers: int) -> Settings:
+    return Settings(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
 
 
 def is_finished(candidate: Path) -> bool:
@@ -82,7 +85,8 @@ def train(
     strategy: tf.distribute.Strategy, args: argparse.Namespace, run: str, settings: Settings, watchdog: Watchdog
 ) -> tuple[Training, Progress]:
     """Train for `settings.epochs` epochs, going on from the last checkpoint when there is one."""
-    images, held_out = (input_pipeline.load(args.volume, name) for name in ("train", "validation"))
+    images = input_pipeline.load(args.volume, "train").first(settings.train_images)
+    held_out = input_pipeline.load(args.volume, "validation")
     share = Share(settings.batch_per_worker, settings.workers, worker_process.worker_index(strategy))
     steps = input_pipeline.steps_per_epoch(len(images), share.global_batch)
     if not steps:
@@ -151,6 +155,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-per-worker", type=step.positive, default=64, help="images per replica and step")
     parser.add_argument("--learning-rate", type=step.positive_number, default=2e-3, help="the schedule's peak")
     parser.add_argument("--seed", type=int, default=1, help="of weights, dropout and the order of images")
+    parser.add_argument("--train-images", type=step.positive, default=55_000, help="fewer, for a quick trial")
     parser.add_argument("--start-timeout", type=step.positive, default=300, help="seconds to wait for all workers")
     parser.add_argument("--stall-timeout", type=step.positive, default=180, help="seconds without progress")
     return parser.parse_args(argv)

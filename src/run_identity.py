@@ -32,6 +32,7 @@ class Settings:
     batch_per_worker: int
     learning_rate: float
     seed: int
+    train_images: int
 
 
 def code_sha256() -> str:

@@ -52,7 +52,7 @@ def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
     shutil.copytree(volume_with_data.dataset, volume.dataset)
     training = run_script(
         "local_pipeline.py",
-        *("--volume", volume, "--run", "first", "--epochs", 1, "--batch-per-worker", 256),
+        *("--volume", volume, "--run", "first", "--epochs", 1, "--train-images", 12800),
         *("--models", "plain batchnorm", "--accuracy-floor", 0.5),
     )
     assert training.returncode == 0, training.stderr

@@ -17,7 +17,7 @@ import model_manifest
 import saved_model
 
 SCRIPT = SOURCE / "multi_worker_distributed_training.py"
-FAST = ("--batch-per-worker", "256", "--run", "test")
+FAST = ("--batch-per-worker", "64", "--train-images", "12800", "--run", "test")
 
 
 class Gang:
@@ -78,7 +78,7 @@ def test_all_workers_end_with_identical_weights_and_statistics(trained_volume):
 def test_two_workers_train_the_same_model_as_one_with_their_global_batch(volume):
     two, one = (
         run_script("local_pipeline.py", "--volume", volume, "--run", f"of-{workers}", "--workers", workers,
-                   "--batch-per-worker", 1024 // workers, "--epochs", 1, "--models", "batchnorm", "--accuracy-floor", 0)
+                   "--batch-per-worker", 256 // workers, "--epochs", 1, "--train-images", 12800, "--models", "batchnorm", "--accuracy-floor", 0)
         for workers in (2, 1)
     )  # fmt: skip
     assert (one.returncode, two.returncode) == (0, 0), one.stderr + two.stderr
@@ -117,7 +117,7 @@ def test_the_other_workers_leave_nothing_behind(trained_volume):
 def test_a_finished_run_is_reused_and_says_so(trained_volume):
     again = run_script(
         "multi_worker_distributed_training.py", "--volume", trained_volume, "--model", "plain", "--epochs", 1,
-        "--batch-per-worker", 256, "--run", "first",
+        "--batch-per-worker", 64, "--train-images", 12800, "--run", "first",
         TF_CONFIG=json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}),
     )  # fmt: skip
     assert (again.returncode, again.stdout) == (0, "plain: already trained in run first; its files verify\n")
