@@ -23,7 +23,7 @@ def run_script(script: str, *arguments: object, **environment: str) -> subproces
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # far above what it takes; a hang must end
         check=False,
     )
 
