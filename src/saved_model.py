@@ -50,13 +50,15 @@ def decode(data: tf.Tensor) -> tf.Tensor:
         return tf.concat([rgb, tf.fill([*tf.unstack(tf.shape(rgb)[:2]), 1], tf.constant(255, tf.uint8))], axis=2)
 
     def png() -> tf.Tensor:
-        # TensorFlow leaves grey samples of 1, 2 and 4 bits unscaled. The header's bytes 24 and 25 are the bit depth
-        # and the colour type, 0 for grey; alpha is opaque in such a file.
-        header = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 24, 2), tf.uint8), tf.int32)
-        packed = tf.logical_and(header[0] < 8, header[1] == 0)
-        scale = tf.where(packed, 255 // (tf.bitwise.left_shift(1, tf.minimum(header[0], 8)) - 1), 1)
+        # Where samples have less than 8 bits and no tRNS chunk says what is transparent, TensorFlow fills alpha with the
+        # samples' maximum (1, 3 or 15) in place of 255. The header's byte 24 is the bit depth; tRNS stands before IDAT.
         rgba = tf.io.decode_png(data, channels=4)
-        return tf.concat([rgba[..., :3] * tf.cast(scale, tf.uint8), rgba[..., 3:]], axis=2)
+        depth = tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0]
+        chunks_before_pixels = tf.strings.split(data, "IDAT", maxsplit=1)[0]
+        opaque = tf.logical_and(
+            depth < 8, tf.logical_not(tf.strings.regex_full_match(chunks_before_pixels, r"\C*tRNS\C*"))
+        )
+        return tf.concat([rgba[..., :3], tf.where(opaque, tf.constant(255, tf.uint8), rgba[..., 3:])], axis=2)
 
     rgba = tf.cond(tf.io.is_jpeg(data), jpeg, png)
     return tf.ensure_shape(image_decoding.grey_28(rgba, tf.shape(rgba), tnp, tf.range), [SIZE, SIZE, 1])
