@@ -50,8 +50,8 @@ def decode(data: tf.Tensor) -> tf.Tensor:
         return tf.concat([rgb, tf.fill([*tf.unstack(tf.shape(rgb)[:2]), 1], tf.constant(255, tf.uint8))], axis=2)
 
     def png() -> tf.Tensor:
-        # Where samples have less than 8 bits and no tRNS chunk says what is transparent, TensorFlow fills alpha with the
-        # samples' maximum (1, 3 or 15) in place of 255. The header's byte 24 is the bit depth; tRNS stands before IDAT.
+        # Where samples have less than 8 bits and no tRNS chunk says what is transparent, TensorFlow fills alpha with
+        # their maximum (1, 3 or 15) in place of 255. The header's byte 24 is the bit depth; tRNS stands before IDAT.
         rgba = tf.io.decode_png(data, channels=4)
         depth = tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0]
         chunks_before_pixels = tf.strings.split(data, "IDAT", maxsplit=1)[0]
