@@ -1,0 +1,52 @@
+# One image for every step of the pipeline and for the predictor.
+#
+#   docker build -f Dockerfile -t kubeflow/multi-worker-strategy:v0.1 .
+#   docker build -f Dockerfile --build-arg REQUIREMENTS=requirements-gpu.txt -t kubeflow/multi-worker-strategy:v0.1-gpu .
+FROM python:3.11-slim-bookworm
+
+# Fashion-MNIST itself, so that ingestion needs no internet.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends dataset-fashion-mnist \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log
+
+# A numeric user, which `runAsNonRoot` can check; its name is for shells and for getpass.
+RUN useradd --uid 1000 --user-group --home-dir /tmp --no-create-home --shell /bin/bash --no-log-init pipeline \
+ && install --directory --owner=1000 --group=1000 /trained_model
+
+# Dependencies before source: a change of code leaves this layer alone. What is removed is never read at run time:
+# headers, the symbols that only a debugger reads (a quarter of TensorFlow's library), libclang, the asynchronous half of
+# the Kubernetes client, TensorBoard's own server, Arrow's network protocols, and the packages' tests. Bytecode stays: a
+# worker without it starts ten seconds later.
+ARG REQUIREMENTS=requirements.txt
+COPY ${REQUIREMENTS} /opt/requirements.txt
+RUN python3 -m venv --without-pip /opt/venv \
+ && pip --python /opt/venv/bin/python3 install --no-cache-dir --no-deps --require-hashes -r /opt/requirements.txt \
+ && cd /opt/venv/lib/python3.11/site-packages \
+ && rm -rf tensorflow/include tensorflow/xla_aot_runtime_src pyarrow/include pyarrow/libarrow_flight.so* \
+      pyarrow/libarrow_s3.so* clang/native kubernetes/aio tensorboard_data_server/bin \
+ && find . -type d \( -name tests -o -name testdata \) -prune -exec rm -rf {} + \
+ && apt-get update \
+ && apt-get install --yes --no-install-recommends binutils \
+ && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
+ && apt-get purge --yes --auto-remove binutils \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log
+
+# Nothing is written outside the volume and /tmp, so the root file system can be read-only.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TF_CPP_MIN_LOG_LEVEL=2 \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    TFDS_DATA_DIR=/tmp/tensorflow_datasets
+
+COPY src /opt/pipeline/src
+RUN python3 -m compileall -q /opt/pipeline/src \
+ && ln -s /opt/pipeline/src/data_ingestion.py /data-ingestion.py \
+ && ln -s /opt/pipeline/src/multi_worker_distributed_training.py /multi-worker-distributed-training.py \
+ && ln -s /opt/pipeline/src/model_selection.py /model-selection.py \
+ && ln -s /opt/pipeline/src/predict_service.py /predict-service.py \
+ && ln -s /opt/pipeline/src/serve.py /serve.py
+
+USER 1000:1000
+WORKDIR /tmp
