@@ -54,7 +54,7 @@ class Gang:
         return self.process.wait()
 
     def finished_epochs(self) -> list[int]:
-        return [int(match[1]) for line in self.lines if (match := re.search(r"epoch (\d+)/", line))]
+        return [int(match[1]) for line in self.lines if (match := re.search(r"epoch (\d+)/\d+  loss", line))]
 
 
 @pytest.mark.parametrize("victim", [0, 1])
