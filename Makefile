@@ -1,24 +1,44 @@
 # `make help` lists the targets. Variables: WORKERS, EPOCHS, BATCH_PER_WORKER, MODELS, DATA, SOURCE, FRESH.
+# On a cluster: IMAGE, CLUSTER, CLUSTER_TOOL (kind or k3d), LOAD_IMAGE (takes an image from Docker to the nodes),
+# CLUSTER_TESTS.
 PYTHON ?= python3.11
 DATA ?= ./trained_model
 WORKERS ?= 2
 SOURCE ?= auto
 VENV := .venv
 RUN := $(VENV)/bin/python
-export TF_CPP_MIN_LOG_LEVEL ?= 3
+# One word of the shell, whatever blanks and quotes are in it.
+quoted = '$(subst ','\'',$(1))'
 
-.PHONY: help run test lint format bench clean requirements
+IMAGE ?= kubeflow/multi-worker-strategy:v0.1
+CLUSTER ?= distml
+CLUSTER_TOOL ?= kind
+KUBECTL := kubectl --namespace=kubeflow
+CLUSTER_TESTS ?= cluster
+ifeq ($(CLUSTER_TOOL),k3d)
+CREATE_CLUSTER := k3d cluster create $(CLUSTER)
+DELETE_CLUSTER := k3d cluster delete $(CLUSTER)
+LOAD_IMAGE ?= k3d image import --cluster $(CLUSTER)
+else
+CREATE_CLUSTER := kind create cluster --name $(CLUSTER)
+DELETE_CLUSTER := kind delete cluster --name $(CLUSTER)
+LOAD_IMAGE ?= kind load docker-image --name $(CLUSTER)
+endif
+
+.PHONY: help run serve test lint format bench clean requirements cluster image install train serving workflow \
+  clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/run ## ingest, train three models on real workers, select, publish, report
-ifdef FRESH
-	rm -rf $(DATA)
-endif
-	$(RUN) src/local_pipeline.py --volume $(DATA) --workers $(WORKERS) --source $(SOURCE) \
-	  $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(BATCH_PER_WORKER),--batch-per-worker $(BATCH_PER_WORKER)) \
-	  $(if $(MODELS),--models "$(MODELS)")
+	@$(RUN) src/local_pipeline.py --volume $(call quoted,$(DATA)) --workers $(call quoted,$(WORKERS)) \
+	  --source $(call quoted,$(SOURCE)) $(if $(EPOCHS),--epochs $(call quoted,$(EPOCHS))) \
+	  $(if $(BATCH_PER_WORKER),--batch-per-worker $(call quoted,$(BATCH_PER_WORKER))) \
+	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(filter 1,$(FRESH)),--fresh)
+
+serve: $(VENV)/run ## the newest published model on http://localhost:8080, gRPC on 8081
+	@$(RUN) src/serve.py --volume $(call quoted,$(DATA))
 
 test: $(VENV)/dev ## every test that needs no cluster
 	$(RUN) -m pytest -m "not cluster"
@@ -33,31 +53,86 @@ format: $(VENV)/dev ## let ruff rewrite the layout of the code
 	$(VENV)/bin/ruff format .
 
 bench: $(VENV)/bench ## measure ratios side by side; results in bench/results/
-	$(RUN) bench/training.py --volume $(DATA)
+	$(RUN) bench/pipeline.py
+	$(RUN) bench/training.py --volume $(call quoted,$(DATA))
+	$(RUN) bench/serving.py --volume $(call quoted,$(DATA))
 
 clean: ## remove the environments and what tests leave; the volume $(DATA) stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 
 # One environment; each stamp says which requirements are in it.
+# The pinned setuptools comes first: `promise` exists only as source.
+INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation
+
 $(VENV)/pip:
 	$(PYTHON) -m venv $(VENV)
+	awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' requirements-dev.txt | $(INSTALL) -r /dev/stdin
 	touch $@
 
 $(VENV)/run: requirements.txt | $(VENV)/pip
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt | $(VENV)/pip
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	touch $@ $(VENV)/run
 
 $(VENV)/bench: requirements-bench.txt | $(VENV)/dev
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.txt
+	$(INSTALL) -r requirements-bench.txt
 	touch $@
 
 requirements: ## pin requirements*.in again, for Linux (x86-64, arm64) and macOS (arm64)
 	for name in requirements requirements-dev requirements-bench; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --no-emit-find-links $$name.in -o $$name.txt; done
+	sed -E '/^tensorflow-cpu==/d; s/^tensorflow==([^;]*);.*/tensorflow[and-cuda]==\1/' requirements.in | \
+	  uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --constraint requirements.txt - -o requirements-gpu.txt
 
--include cluster.mk
+cluster: ## create a cluster by kind (or CLUSTER_TOOL=k3d)
+	$(CREATE_CLUSTER)
+
+image: ## build the image and load it into the cluster
+	docker build -f Dockerfile -t $(IMAGE) .
+	$(LOAD_IMAGE) $(IMAGE)
+
+install: ## install the controllers, make the claim, switch kubectl to the namespace
+	kubectl get namespace kubeflow >/dev/null 2>&1 || kubectl create ns kubeflow
+	kubectl kustomize manifests | kubectl apply -f -
+	kubectl config set-context --current --namespace=kubeflow
+	$(KUBECTL) rollout status deployment/training-operator --timeout=5m
+	$(KUBECTL) get pvc strategy-volume >/dev/null 2>&1 || $(KUBECTL) create -f multi-worker-pvc.yaml
+
+train: ## train one model as a TFJob on two workers, following worker 0
+	$(KUBECTL) delete tfjob multi-worker-training --ignore-not-found --cascade=foreground
+	$(KUBECTL) create -f multi-worker-tfjob.yaml
+	$(KUBECTL) wait --for=create pod/multi-worker-training-worker-0
+	$(KUBECTL) wait --for=condition=Ready pod/multi-worker-training-worker-0 --timeout=10m
+	-$(KUBECTL) logs --follow multi-worker-training-worker-0
+	$(KUBECTL) wait --for=jsonpath='{.status.completionTime}' tfjob/multi-worker-training --timeout=65m
+	$(KUBECTL) wait --for=condition=Succeeded tfjob/multi-worker-training --timeout=1s
+
+serving: ## install the predictor's runtime; needs KServe
+	kubectl kustomize manifests/serving | kubectl apply -f -
+
+workflow: ## run the workflow once and wait for its end
+	name=$$($(KUBECTL) create -f workflow.yaml --output=name) && \
+	while phase=$$($(KUBECTL) get $$name --output=jsonpath='{.status.phase}') || exit; do \
+	  case $$phase in Succeeded) echo $$name: $$phase; exit;; Failed|Error) echo $$name: $$phase; exit 1;; esac; \
+	  sleep 10; done
+
+clean-workflows: ## delete workflows, their jobs, the service, helper pods and the volume
+	-$(KUBECTL) delete workflow --all
+	$(KUBECTL) delete tfjob --all
+	-$(KUBECTL) delete inferenceservice flower-sample --ignore-not-found
+	$(KUBECTL) delete pod --selector=serving.kserve.io/inferenceservice=flower-sample --force --grace-period=0
+	$(KUBECTL) delete pod access-model predict-service --ignore-not-found
+	$(KUBECTL) delete pvc strategy-volume --ignore-not-found
+
+test-cluster: $(VENV)/dev ## the tests that need a cluster (CLUSTER_TESTS='cluster and not thorough': the shorter ones)
+	if kubectl get --raw=/readyz >/dev/null; then $(MAKE) image; fi
+	$(RUN) -m pytest -m $(call quoted,$(CLUSTER_TESTS)) -v
+
+clean-cluster: ## delete the cluster with everything in it
+	$(DELETE_CLUSTER)
+

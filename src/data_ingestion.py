@@ -6,6 +6,7 @@ Training, selection and prediction read what this step prepared; none of them do
 """
 
 import argparse
+import errno
 import gzip
 import hashlib
 import shutil
@@ -13,15 +14,20 @@ import time
 import zlib
 from pathlib import Path
 
+import tensorflow_options  # isort: skip  # noqa: F401
+
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
+import arguments
 import step
-from fashion_mnist import FILES, MANIFEST, FashionMnistFromFolder, class_names, read_split, verified_manifest
+from fashion_mnist import FACTS, FILES, MANIFEST, FashionMnistFromFolder, class_names, read_split, verified_manifest
 from volume import folder_beside, rename_folder, sha256_of_files, write_json
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-IMAGES_PER_SPLIT = {"train": 60_000, "test": 10_000}
+# What says that this machine's disk, not the source, ended an ingestion.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 # SHA-256 of the decompressed idx files. The .gz files differ between distributions of the same data.
 CONTENT_SHA256 = {
@@ -35,6 +41,12 @@ SPLIT_SHA256 = {
     "train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f",
     "test": "320e58dbd12dca380eb95a82e15fb9642addff88548acf7c272d2be4fa17dcb9",
 }
+
+
+class NotObtained(step.StepError):
+    """The data could not be had, such as for want of a network: another attempt may work."""
+
+    exit_status = 1
 
 
 def main(args: argparse.Namespace) -> None:
@@ -56,7 +68,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def prepare(source: str, folder: Path) -> None:
-    """Write both splits into `folder` as TFDS's own files, from `auto`, `download` or a folder with .gz files."""
+    """Write both splits into `folder` as TFDS's own files, from `auto`, `download` or a folder with .gz files.
+
+    Raises:
+        StepError: the source is not what it should be.
+        NotObtained: TFDS could not download or prepare it.
+        OSError: the disk is full, or not writable.
+    """
     local = DEBIAN_FOLDER if source == "auto" else Path(source)
     if source != "download" and local.is_dir():
         print(f"reading Fashion-MNIST from {local}", flush=True)
@@ -72,8 +90,8 @@ def prepare(source: str, folder: Path) -> None:
     try:
         builder.download_and_prepare()
     except Exception as error:
-        # The download manager raises whatever its transport raises; the remedies are the same for all.
-        raise step.StepError(
+        # TFDS passes on, wrapped or not, whatever its transport and TensorFlow raise.
+        raise disk_error(error) or NotObtained(
             f"Fashion-MNIST could not be had ({type(error).__name__}: {first_line(error)}); either connect this machine"
             " to the internet, or install the Debian package dataset-fashion-mnist, or pass --source FOLDER with"
             f" {', '.join(FILES.values())}"
@@ -83,7 +101,19 @@ def prepare(source: str, folder: Path) -> None:
     shutil.rmtree(folder / ".tfds")
 
 
+def disk_error(error: BaseException | None) -> OSError | None:
+    """The error of this machine's disk that led to `error`, if one did; TensorFlow has exceptions of its own for it."""
+    while error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return error
+        if isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.PermissionDeniedError):
+            return OSError(error.message)
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def first_line(error: Exception) -> str:
+    """What an exception says, as one line of at most 200 characters."""
     return (str(error).strip() or "no detail").splitlines()[0][:200]
 
 
@@ -111,7 +141,7 @@ def check(folder: Path) -> dict:
         The manifest: `data_sha256`, the number of images per split, class names, and the hash of each file.
     """
     names, splits = class_names(folder), {}
-    for name, expected in IMAGES_PER_SPLIT.items():
+    for name, expected in FACTS["images"].items():
         images, labels = read_split(folder, name)
         if images.shape != (expected, 28, 28, 1) or images.dtype != np.uint8:
             raise step.StepError(
@@ -126,19 +156,20 @@ def check(folder: Path) -> dict:
             raise step.StepError(f"split {name} differs from the published Fashion-MNIST; remove it and ingest again")
     return {
         "data_sha256": hashlib.sha256("".join(splits.values()).encode()).hexdigest(),
-        "images": IMAGES_PER_SPLIT,
+        "images": FACTS["images"],
         "class_names": names,
         "files": sha256_of_files(folder),
     }
 
 
 def describe(manifest: dict) -> str:
+    """The data set in a few words: its sizes, and the start of its hash."""
     images = manifest["images"]
     return f"Fashion-MNIST, {images['train']:,} + {images['test']:,} images, data {manifest['data_sha256'][:12]}"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = step.argument_parser(__doc__.splitlines()[0])
+    parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "--source",
         default="auto",

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,6 +12,15 @@ import step
 from volume import Volume, sha256_of_files
 
 MANIFEST = "ingestion.json"
+# What every manifest must say of the data, whatever it was prepared from.
+FACTS: dict[str, Any] = {
+    "data_sha256": "1e8ce87441e819ca5509833a1a809fffc5851d03659b5619373dc13a0d7c154b",
+    "images": {"train": 60_000, "test": 10_000},
+    "class_names": [
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ],
+}
 FILES = {
     "train_data": "train-images-idx3-ubyte.gz",
     "train_labels": "train-labels-idx1-ubyte.gz",
@@ -65,7 +75,7 @@ def class_names(folder: Path) -> list[str]:
 
 
 def verified_manifest(volume: Volume) -> dict:
-    """The manifest of the data on the volume, after comparing each file with it.
+    """The manifest of the data on the volume, after comparing it with `FACTS`, and each file with it.
 
     Raises:
         StepError: nothing was ingested, or a file is not as it was written.
@@ -73,7 +83,13 @@ def verified_manifest(volume: Volume) -> dict:
     path = volume.dataset / MANIFEST
     if not path.is_file():
         raise step.StepError(f"no data set in {volume.dataset}; run data ingestion first")
-    manifest = json.loads(path.read_text())
+    try:
+        manifest = json.loads(path.read_text())
+        whole = manifest.items() >= FACTS.items() and isinstance(manifest["files"], dict)
+    except (ValueError, AttributeError, KeyError):
+        whole = False
+    if not whole:
+        raise step.StepError(f"{path} is damaged; remove {volume.dataset} and run data ingestion")
     found = sha256_of_files(volume.dataset)
     for name, sha256 in manifest["files"].items():
         if found.get(name) != sha256:

@@ -15,8 +15,9 @@ import tensorflow as tf
 from fashion_mnist import read_split
 from volume import Volume
 
-# TFDS's notation. The last 5,000 images of its train split are never trained on.
-SPLITS = {"train": "train[:55000]", "validation": "train[55000:]", "test": "test"}
+# The other 5,000 images of TFDS's train split are never trained on.
+TRAIN_IMAGES = 55_000
+SPLITS = {"train": f"train[:{TRAIN_IMAGES}]", "validation": f"train[{TRAIN_IMAGES}:]", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,6 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, images: int) -> "Split":
-        return Split(self.images[:images], self.labels[:images])
-
 
 @dataclass(frozen=True)
 class Share:
@@ -43,6 +41,7 @@ class Share:
 
     @property
     def global_batch(self) -> int:
+        """Images in one training step over all workers."""
         return self.batch * self.workers
 
     def of(self, values: tf.Tensor) -> tf.Tensor:
@@ -53,6 +52,11 @@ class Share:
 def load(volume: Volume, name: str) -> Split:
     """One of `SPLITS`, whole, in its stored order."""
     return Split(*read_split(volume.dataset, SPLITS[name]))
+
+
+def load_first(volume: Volume, images: int) -> Split:
+    """At most the first `images` of the split `train`; the others are not decoded."""
+    return Split(*read_split(volume.dataset, f"train[:{min(images, TRAIN_IMAGES)}]"))
 
 
 def steps_per_epoch(images: int, global_batch: int) -> int:

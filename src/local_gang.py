@@ -1,32 +1,73 @@
 """Plays the training operator on one machine: starts a gang of workers, and restarts it as a whole when one dies."""
 
+import fcntl
 import json
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import step
+from volume import Volume
 
 GRACE_SECONDS = 10
+# How long the workers may take to end after one has failed, and after one is done. The first wait is for the status of
+# the worker that began it: those that lost it may be faster.
+SECONDS_AFTER_A_FAILURE = 2
+SECONDS_AFTER_A_SUCCESS = 6 * GRACE_SECONDS
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_gang(command: Sequence[str], workers: int, restarts: int) -> None:
+class GivenUp(step.StepError):
+    """The workers failed too often: their input was right, and another attempt may work."""
+
+    exit_status = 1
+
+
+class InUse(step.StepError):
+    """Somebody else runs the pipeline on this volume now."""
+
+    exit_status = 1
+
+
+@contextmanager
+def alone_on(volume: Volume) -> Iterator[int]:
+    """Hold the volume's lock; yields its descriptor. A process that inherits that holds it too, until it ends.
+
+    Workers that outlive their launcher train on, so the volume is not free before they have ended.
+
+    Raises:
+        InUse: another process holds it.
+    """
+    volume.root.mkdir(parents=True, exist_ok=True)
+    with volume.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
+        yield file.fileno()
+
+
+def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:
     """Run `command` in `workers` processes, each with the TF_CONFIG that a TFJob would give it.
 
     Args:
         command: program and arguments, the same for every worker.
         workers: processes; a single one gets no TF_CONFIG, as from the operator.
         restarts: how often the whole gang may be started again.
+        keep_open: file descriptors that the workers inherit.
 
     Raises:
-        StepError: a worker refused its input (status 2), or failures outlasted the restarts.
+        StepError: a worker refused its input (status 2).
+        GivenUp: failures outlasted the restarts.
     """
     for left in range(restarts, -1, -1):
-        statuses = _run_once(command, workers)
+        statuses = _run_once(command, workers, keep_open)
         failed = {index: status for index, status in enumerate(statuses) if status}
         if not failed:
             return
@@ -35,21 +76,38 @@ def run_gang(command: Sequence[str], workers: int, restarts: int) -> None:
         first = ", ".join(f"worker {index} {_describe(status)}" for index, status in failed.items())
         if left:
             print(f"{first}; starting all {workers} workers again from the last checkpoint", flush=True)
-    raise step.StepError(f"{first}; given up after {restarts} restarts")
+    raise GivenUp(f"{first}; given up after {restarts} restarts")
 
 
-def _run_once(command: Sequence[str], workers: int) -> list[int]:
+def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) -> list[int]:
     """Start one gang and wait; as soon as one worker fails, stop the others. Returns the exit statuses."""
     gang: list[subprocess.Popen] = []
     try:
         for environment in _environments(workers):
-            gang.append(subprocess.Popen(command, env=environment, start_new_session=True))
+            gang.append(subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=keep_open))
             _pin(gang[-1].pid, len(gang) - 1, workers)
-        while any(worker.poll() is None for worker in gang) and not any(worker.poll() for worker in gang):
-            time.sleep(0.1)
-        return [worker.poll() or 0 for worker in gang]
+        _wait(gang)
+        statuses = [worker.poll() for worker in gang]
+        if None in statuses and not any(statuses):
+            late = ", ".join(f"worker {index}" for index, status in enumerate(statuses) if status is None)
+            print(f"{late} still runs {SECONDS_AFTER_A_SUCCESS} s after another was done; ending it", flush=True)
+            _stop(gang)
+            statuses = [worker.poll() for worker in gang]
+        return [status or 0 for status in statuses]
     finally:
-        _stop(gang)
+        with _signals_ignored():  # a second Ctrl-C would leave workers behind
+            _stop(gang)
+
+
+def _wait(gang: Sequence[subprocess.Popen]) -> None:
+    """Return when all have ended, or when the others had their time to end after one had."""
+    deadline = math.inf
+    while None in (statuses := [worker.poll() for worker in gang]) and time.monotonic() < deadline:
+        if any(statuses):
+            deadline = min(deadline, time.monotonic() + SECONDS_AFTER_A_FAILURE)
+        elif 0 in statuses:
+            deadline = min(deadline, time.monotonic() + SECONDS_AFTER_A_SUCCESS)
+        time.sleep(0.1)
 
 
 def _environments(workers: int) -> list[dict[str, str]]:
@@ -80,6 +138,16 @@ def _pin(pid: int, index: int, workers: int) -> None:
     share = len(cores) // workers
     if share and sys.platform == "linux":
         os.sched_setaffinity(pid, cores[index * share : (index + 1) * share])
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(gang: Sequence[subprocess.Popen]) -> None:

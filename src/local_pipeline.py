@@ -6,30 +6,40 @@ It starts the step scripts that the cluster starts, in the same order. What is f
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import tensorflow_options  # isort: skip  # noqa: F401
+
+import arguments
 import fashion_mnist
 import run_identity
 import step
-from local_gang import run_gang
-from model_variants import MODELS
+from local_gang import alone_on, run_gang
+from model_variants import MODELS, models
+from multi_worker_distributed_training import is_finished, settings_of, train_images
 from multi_worker_distributed_training import parse_args as training_args
-from multi_worker_distributed_training import settings_of
 
 SOURCE = Path(__file__).resolve().parent
 
 
 def main(args: argparse.Namespace) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions
+    end_on_signals()
+    with alone_on(args.volume) as lock:
+        if args.fresh:
+            args.volume.clear()
+            print(f"starting over: what the pipeline kept in {args.volume} is removed", flush=True)
+        run_all(args, lock)
+
+
+def run_all(args: argparse.Namespace, lock: int) -> None:
+    """All steps, in their order; `lock`: the file descriptor that their processes inherit."""
     started = time.monotonic()
     heading("ingest")
-    run_step("data_ingestion.py", "--volume", args.volume, "--source", args.source)
+    run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     options = (
         "--epochs",
         args.epochs,
@@ -38,61 +48,66 @@ def main(args: argparse.Namespace) -> None:
         "--train-images",
         args.train_images,
     )
-    run = args.run or default_run(args, options)
+    identity = identity_of(args, options)
+    run = args.run or run_identity.default_run(identity)
+    run_identity.claim_run(args.volume, run, identity)
     for model in args.models:
         heading(f"train {model} on {args.workers} workers")
+        if is_finished(args.volume.candidate(run, model), speaks=False):  # worker 0 names one that is damaged
+            print(f"{model}: already trained in run {run}; its files verify", flush=True)
+            continue
         script = "multi_worker_distributed_training.py"
-        run_gang(command(script, "--volume", args.volume, "--model", model, "--run", run, *options), args.workers, 3)
+        training = command(script, "--volume", args.volume, "--model", model, "--run", run, *options)
+        run_gang(training, args.workers, 3, [lock])
     heading("select, publish, report")
-    run_step("model_selection.py", "--volume", args.volume, "--run", run, "--accuracy-floor", args.accuracy_floor)
+    choice = ("--run", run, "--models", ",".join(args.models), "--accuracy-floor", args.accuracy_floor)
+    run_step(lock, "model_selection.py", "--volume", args.volume, *choice)
     print(f"whole run:       {time.monotonic() - started:.0f} s", flush=True)
 
 
+def end_on_signals() -> None:
+    """End, and end the workers, on SIGTERM, and on SIGHUP when the terminal is closed (unless nohup ignores that)."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: step.fail(f"ended by {signal.Signals(number).name}", 128 + number))
+
+
 def heading(text: str) -> None:
+    """Print the title of the next part."""
     print(f"\n== {text}", flush=True)
 
 
 def command(script: str, *arguments: object) -> list[str]:
+    """The command line of a step script, for this Python."""
     return [sys.executable, str(SOURCE / script), *map(str, arguments)]
 
 
-def run_step(script: str, *arguments: object) -> None:
+def run_step(lock: int, script: str, *arguments: object) -> None:
     """Run a step script; its own message has been printed when it fails, and its status becomes ours."""
-    status = subprocess.run(command(script, *arguments), check=False).returncode
+    status = subprocess.run(command(script, *arguments), pass_fds=[lock], check=False).returncode
     if status:
         sys.exit(status)
 
 
-def default_run(args: argparse.Namespace, options: tuple) -> str:
-    """The name that the training scripts would choose themselves."""
+def identity_of(args: argparse.Namespace, options: tuple) -> dict:
+    """The identity that the training scripts, given these options, will find themselves."""
     training = training_args(["--model", args.models[0], *map(str, options)])
-    settings = settings_of(training, args.workers)
     data = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
-    return run_identity.default_run(run_identity.identity_of(data, settings))
-
-
-def models(text: str) -> list[str]:
-    """An argparse type: names of the table of models, separated by commas or blanks."""
-    names = list(dict.fromkeys(text.replace(",", " ").split()))
-    unknown = sorted(set(names) - MODELS.keys())
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(
-            f"unknown model {', '.join(unknown) or '(none given)'}; choose from {', '.join(MODELS)}"
-        )
-    return names
+    return run_identity.identity_of(data, settings_of(training, args.workers))
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     defaults = training_args(["--model", next(iter(MODELS))])
-    parser = step.argument_parser(__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=step.positive, default=2, help="worker processes per model")
-    parser.add_argument("--epochs", type=step.positive, default=defaults.epochs, help="passes over the images")
-    parser.add_argument("--batch-per-worker", type=step.positive, default=defaults.batch_per_worker, help="images")
-    parser.add_argument("--train-images", type=step.positive, default=defaults.train_images, help="fewer: quick trial")
+    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes per model")
+    parser.add_argument("--epochs", type=arguments.positive, default=defaults.epochs, help="passes over the images")
+    parser.add_argument("--batch-per-worker", type=arguments.positive, default=defaults.batch_per_worker, help="images")
+    parser.add_argument("--train-images", type=train_images, default=defaults.train_images, help="fewer: a trial")
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
     parser.add_argument("--source", default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")
-    parser.add_argument("--accuracy-floor", type=step.fraction, default=0.85, help="least validation accuracy")
+    arguments.add_accuracy_floor(parser)
+    parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")
     return parser.parse_args(argv)
 
 

@@ -6,38 +6,54 @@ Exits with 3 when no candidate may be published; what is published then stays as
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import tensorflow_options  # isort: skip  # noqa: F401
 
 import numpy as np
 
+import arguments
+import fashion_mnist
 import input_pipeline
 import model_manifest
+import model_variants
 import publication
 import report
 import run_identity
 import saved_model
+import serving_assets
 import step
-from volume import Volume, folder_beside, replace_folder
+from input_pipeline import Split
+from served_version import LITE_MODEL
+from volume import Volume, folder_beside, remove_abandoned, replace_folder
 
 
 def main(args: argparse.Namespace) -> None:
     run = args.run or newest_run(args.volume)
-    manifests = verified_candidates(args.volume, run)
+    data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
+    remove_abandoned(args.volume.candidates(run) / "*")  # beside a finished candidate no training looks again
+    manifests = verified_candidates(args.volume, run, data_sha256, args.models)
     winner = max(manifests, key=lambda name: manifests[name]["metrics"]["validation_accuracy"])
     candidate = args.volume.candidate(run, winner)
-    check_quality(args, winner, candidate)
-    probabilities, labels, images = predict(candidate, args.volume, "test")
-    test_accuracy = accuracy(probabilities, labels)
-    version = publish_once(args, candidate, manifests[winner]["digest"], test_accuracy)
+    model, manifest = saved_model.load(candidate)
+    check_quality(args, winner, model)
+    test = input_pipeline.load(args.volume, "test")
+    probabilities = predict(model, test)
+    test_accuracy = accuracy(probabilities, test.labels)
+    facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
+    version = publish_once(args, candidate, facts, partial(serving_assets.add, model=model, volume=args.volume))
     with folder_beside(args.volume.run_report(run)) as work:
         content = report.write(
             work,
             manifests=manifests,
             winner=winner,
             version=version,
-            class_names=manifests[winner]["class_names"],
-            images=images,
-            labels=labels,
+            class_names=manifest["class_names"],
+            images=test.images,
+            labels=test.labels,
             probabilities=probabilities,
             test_accuracy=test_accuracy,
         )
@@ -61,23 +77,49 @@ def newest_run(volume: Volume) -> str:
     return created[max(created)]
 
 
-def verified_candidates(volume: Volume, run: str) -> dict[str, dict]:
-    """The manifests of a run's candidates that verify, by model; the others are named and left out."""
+def verified_candidates(volume: Volume, run: str, data_sha256: str, models: list[str] | None = None) -> dict[str, dict]:
+    """The manifests of a run's candidates that verify, by model; the others are named and left out.
+
+    One that was trained on other data may have seen the images that it would be judged by.
+
+    Args:
+        volume: the volume.
+        run: which run's.
+        data_sha256: of the data on the volume.
+        models: the only ones that count; None: all of the run.
+
+    Raises:
+        StepError: none is left.
+    """
     manifests = {}
     for folder in sorted(volume.candidates(run).glob("[!.]*")):
+        if models and folder.name not in models:
+            continue
         try:
-            manifests[folder.name] = model_manifest.verified(folder)
+            manifest = model_manifest.verified(folder)
         except step.StepError as error:
             print(f"left out: {error}", flush=True)
+            continue
+        if manifest.get("data_sha256") == data_sha256:
+            manifests[folder.name] = manifest
+        else:
+            print(f"left out: {folder} was trained on other data than {volume.dataset} holds", flush=True)
     if not manifests:
-        raise step.StepError(f"run {run} has no verified candidate in {volume.candidates(run)}; train a model first")
+        wanted = f" of {', '.join(models)}" if models else ""
+        raise step.StepError(
+            f"run {run} has no verified candidate{wanted} in {volume.candidates(run)}; train a model first"
+        )
     return manifests
 
 
-def check_quality(args: argparse.Namespace, winner: str, candidate: Path) -> None:
-    """Refuse a winner below the floor, or worse than the published version on the same validation images."""
-    probabilities, labels, _ = predict(candidate, args.volume, "validation")
-    reached = accuracy(probabilities, labels)
+def check_quality(args: argparse.Namespace, winner: str, model: Any) -> None:
+    """Refuse a winner below the floor, or worse than the published version on the same validation images.
+
+    Raises:
+        Refused: it is not good enough.
+    """
+    validation = input_pipeline.load(args.volume, "validation")
+    reached = accuracy(predict(model, validation), validation.labels)
     print(f"{winner} has the best validation accuracy: {reached:.4f}", flush=True)
     if reached < args.accuracy_floor:
         raise step.Refused(
@@ -87,7 +129,8 @@ def check_quality(args: argparse.Namespace, winner: str, candidate: Path) -> Non
     published = publication.current(args.volume)
     if published is None:
         return
-    before = accuracy(*predict(published, args.volume, "validation")[:2])
+    model, _ = saved_model.load(published)
+    before = accuracy(predict(model, validation), validation.labels)
     if reached < before - args.tolerance:
         raise step.Refused(
             f"not published: {winner}'s validation accuracy {reached:.4f} is more than {args.tolerance:g} below version"
@@ -95,31 +138,30 @@ def check_quality(args: argparse.Namespace, winner: str, candidate: Path) -> Non
         )
 
 
-def predict(folder: Path, volume: Volume, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ask the SavedModel in `folder`, as a server would, about every image of a split.
-
-    Returns:
-        probabilities float32 [n, 10], labels int64 [n], images uint8 [n, 28, 28, 1].
-    """
-    data = input_pipeline.load(volume, split)
-    model, _ = saved_model.load(folder)
+def predict(model: Any, split: Split) -> np.ndarray:
+    """Ask a loaded SavedModel, as a server would, about every image: probabilities, float32 [n, 10]."""
     ask = model.signatures["serving_arrays"]
-    parts = [ask(images=data.images[at : at + 500])["probabilities"].numpy() for at in range(0, len(data), 500)]
-    return np.concatenate(parts), data.labels, data.images
+    parts = [ask(images=split.images[at : at + 500])["probabilities"].numpy() for at in range(0, len(split), 500)]
+    return np.concatenate(parts)
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The share of images, 0 to 1, whose label int64 [n] has the highest of its probabilities [n, 10]."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
-def publish_once(args: argparse.Namespace, candidate: Path, digest: str, test_accuracy: float) -> int:
-    """Publish, unless the newest version came from this very candidate; returns the version's number."""
+def publish_once(args: argparse.Namespace, candidate: Path, facts: dict, complete: Callable[[Path], dict]) -> int:
+    """Publish, unless the newest version came from this very candidate; returns the version's number.
+
+    `facts` and `complete` are `publication.publish`'s; `candidate_digest` in `facts` names the candidate.
+    """
     published = publication.current(args.volume)
-    if published and model_manifest.verified(published)["candidate_digest"] == digest:
-        print(f"already published as version {published.name}; its files verify", flush=True)
-        return int(published.name)
-    facts = {"candidate_digest": digest, "test_accuracy": test_accuracy}
-    version = publication.publish(args.volume, candidate, facts, args.keep_versions)
+    if published:
+        manifest = model_manifest.verified(published)
+        if manifest.get("candidate_digest") == facts["candidate_digest"] and LITE_MODEL in manifest["files"]:
+            print(f"already published as version {published.name}; its files verify", flush=True)
+            return int(published.name)
+    version = publication.publish(args.volume, candidate, facts, args.keep_versions, complete)
     print(f"published as version {version}", flush=True)
     return version
 
@@ -159,11 +201,12 @@ def summary(content: dict, volume: Volume) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = step.argument_parser(__doc__.splitlines()[0])
+    parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: the newest run)")
-    parser.add_argument("--accuracy-floor", type=step.fraction, default=0.85, help="least validation accuracy")
-    parser.add_argument("--tolerance", type=step.fraction, default=0.01, help="how far below the published version")
-    parser.add_argument("--keep-versions", type=step.positive, default=5, help="published versions to keep")
+    parser.add_argument("--models", type=model_variants.models, help="which models may win (default: all of the run)")
+    arguments.add_accuracy_floor(parser)
+    parser.add_argument("--tolerance", type=arguments.fraction, default=0.01, help="below the published version")
+    parser.add_argument("--keep-versions", type=arguments.positive, default=5, help="published versions to keep")
     return parser.parse_args(argv)
 
 

@@ -6,6 +6,7 @@ Pooling comes before the ReLU: the result is the same, and there is a quarter of
 To add a model: write a builder, add its row to `MODELS`, and name it in workflow.yaml.
 """
 
+import argparse
 from collections.abc import Callable
 
 import keras
@@ -92,3 +93,14 @@ MODELS: dict[str, Callable[[], keras.Sequential]] = {
     "dropout": dropout,
     "batchnorm": batchnorm,
 }
+
+
+def models(text: str) -> list[str]:
+    """An argparse type: names of rows of the table, separated by commas or blanks, each once."""
+    names = list(dict.fromkeys(text.replace(",", " ").split()))
+    unknown = sorted(set(names) - MODELS.keys())
+    if unknown or not names:
+        raise argparse.ArgumentTypeError(
+            f"unknown model {', '.join(unknown) or '(none given)'}; choose from {', '.join(MODELS)}"
+        )
+    return names

@@ -8,21 +8,27 @@ again: they go on from the last checkpoint.
 
 import argparse
 import hashlib
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import tensorflow_options  # isort: skip  # noqa: F401
+
 import keras
 import tensorflow as tf
 
+import arguments
+import failure_record
 import fashion_mnist
 import input_pipeline
 import model_manifest
 import run_identity
 import saved_model
 import step
+import tf_config
 import worker_process
-from input_pipeline import Share
+from input_pipeline import TRAIN_IMAGES, Share
 from model_variants import MODELS
 from progress import Progress
 from run_identity import Settings
@@ -37,13 +43,16 @@ STEPS_PER_CALL = 50
 def main(args: argparse.Namespace) -> None:
     worker_process.end_on_sigterm()
     data = fashion_mnist.verified_manifest(args.volume)
-    settings = settings_of(args, worker_process.workers_of_tf_config())
+    gang = tf_config.read()
+    settings = settings_of(args, len(gang.addresses) if gang else 1)
     identity = run_identity.identity_of(data["data_sha256"], settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
     candidate = args.volume.candidate(run, args.model)
-    if is_finished(candidate):
-        print(f"{args.model}: already trained in run {run}; its files verify", flush=True)
+    speaks = gang is None or gang.index == 0
+    if is_finished(candidate, speaks):
+        if speaks:
+            print(f"{args.model}: already trained in run {run}; its files verify", flush=True)
         return
     try:
         train_and_export(args, run, identity, settings, data["class_names"], candidate)
@@ -56,10 +65,13 @@ def settings_of(args: argparse.Namespace, workers: int) -> Settings:
     return Settings(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
 
 
-def is_finished(candidate: Path) -> bool:
+def is_finished(candidate: Path, speaks: bool) -> bool:
+    """Whether the candidate is there and verifies; one that is damaged is named if this process `speaks`."""
     try:
         model_manifest.verified(candidate)
-    except step.StepError:
+    except step.StepError as error:
+        if speaks and candidate.exists():
+            print(f"{str(error).partition(';')[0]}; training it again", flush=True)
         return False
     return True
 
@@ -77,6 +89,7 @@ def train_and_export(
         if chief:
             facts = {"run": run, "model": args.model, **identity, **progress.facts(), "class_names": class_names}
             export_candidate(training.network, facts, candidate)
+            args.volume.failure(run, args.model).unlink(missing_ok=True)
             print(f"{args.model}: candidate written to {candidate}", flush=True)
         values_of_all(strategy, 0)  # a barrier: a worker that leaves early would fail the others
 
@@ -85,7 +98,7 @@ def train(
     strategy: tf.distribute.Strategy, args: argparse.Namespace, run: str, settings: Settings, watchdog: Watchdog
 ) -> tuple[Training, Progress]:
     """Train for `settings.epochs` epochs, going on from the last checkpoint when there is one."""
-    images = input_pipeline.load(args.volume, "train").first(settings.train_images)
+    images = input_pipeline.load_first(args.volume, settings.train_images)
     held_out = input_pipeline.load(args.volume, "validation")
     share = Share(settings.batch_per_worker, settings.workers, worker_process.worker_index(strategy))
     steps = input_pipeline.steps_per_epoch(len(images), share.global_batch)
@@ -145,21 +158,32 @@ def export_candidate(trained: keras.Model, facts: dict, folder: Path) -> None:
         replace_folder(work, folder)
 
 
+def seed(text: str) -> int:
+    """An argparse type: what TensorFlow takes as a seed."""
+    return arguments.integer(text, 0, 2**31 - 1)
+
+
+def train_images(text: str) -> int:
+    """An argparse type: how many of the images of the training split."""
+    return arguments.integer(text, 1, TRAIN_IMAGES)
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = step.argument_parser(__doc__.splitlines()[0])
+    parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--model", choices=sorted(MODELS), required=True, help="which row of the table of models")
     parser.add_argument(
         "--run", type=run_identity.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
     )
-    parser.add_argument("--epochs", type=step.positive, default=4, help="passes over the training images")
-    parser.add_argument("--batch-per-worker", type=step.positive, default=64, help="images per replica and step")
-    parser.add_argument("--learning-rate", type=step.positive_number, default=2e-3, help="the schedule's peak")
-    parser.add_argument("--seed", type=int, default=1, help="of weights, dropout and the order of images")
-    parser.add_argument("--train-images", type=step.positive, default=55_000, help="fewer, for a quick trial")
-    parser.add_argument("--start-timeout", type=step.positive, default=300, help="seconds to wait for all workers")
-    parser.add_argument("--stall-timeout", type=step.positive, default=180, help="seconds without progress")
+    parser.add_argument("--epochs", type=arguments.positive, default=4, help="passes over the training images")
+    parser.add_argument("--batch-per-worker", type=arguments.positive, default=64, help="images per replica and step")
+    parser.add_argument("--learning-rate", type=arguments.positive_number, default=6e-3, help="the schedule's peak")
+    parser.add_argument("--seed", type=seed, default=1, help="of weights, dropout and the order of images")
+    parser.add_argument("--train-images", type=train_images, default=TRAIN_IMAGES, help="fewer, for a quick trial")
+    parser.add_argument("--start-timeout", type=arguments.positive, default=300, help="seconds to wait for all workers")
+    parser.add_argument("--stall-timeout", type=arguments.positive, default=180, help="seconds without progress")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
+    failure_record.keep_from_now_on(sys.argv[1:])
     step.run(main, parse_args())

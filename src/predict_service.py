@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow_options  # isort: skip  # noqa: F401
+
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
+import arguments
 import fashion_mnist
 import image_decoding
 import input_pipeline
@@ -78,8 +80,8 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
         raise step.StepError(f"cannot read {path}: {error.strerror}; expected a PNG or JPEG file") from None
     try:
         return data, image_decoding.decode(data)
-    # Pillow's decoders raise each of these for some damaged file.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:
+        # Pillow raises many kinds of exceptions about damaged files, and lists them nowhere.
         raise step.StepError(f"{path} is not a whole PNG or JPEG image; give another file") from None
 
 
@@ -151,19 +153,16 @@ def title(answers: Answers, number: int, class_names: list[str]) -> tuple[str, s
 
 def samples(text: str) -> int:
     """An argparse type: an integer from 1 to `MOST_SAMPLES`."""
-    number = step.positive(text)
-    if number > MOST_SAMPLES:
-        raise argparse.ArgumentTypeError(f"{number} is above {MOST_SAMPLES}")
-    return number
+    return arguments.integer(text, 1, MOST_SAMPLES)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = step.argument_parser(__doc__.splitlines()[0])
+    parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="image", help="PNG or JPEG file; without one: test images"
     )
     parser.add_argument("--samples", type=samples, default=10, help=f"test images to ask about, 1 to {MOST_SAMPLES}")
-    parser.add_argument("--seed", type=step.positive, default=1, help="chooses the test images")
+    parser.add_argument("--seed", type=arguments.positive, default=1, help="chooses the test images")
     parser.add_argument("--output", type=Path, default="predictions.png", help="PNG file to write")
     return parser.parse_args(argv)
 

@@ -23,8 +23,14 @@ class Progress:
         self._strategy = strategy
         self._chief = worker_process.is_chief(strategy)
         self._model = training.network.name
-        self._history = tf.Variable(tf.zeros([0, len(COLUMNS)]), shape=[None, len(COLUMNS)], trainable=False)
-        checkpoint = tf.train.Checkpoint(network=training.network, optimizer=training.optimizer, history=self._history)
+        nothing = tf.zeros([0, len(COLUMNS)], tf.float64)
+        self._history = tf.Variable(nothing, shape=[None, len(COLUMNS)], trainable=False)
+        checkpoint = tf.train.Checkpoint(
+            network=training.network,
+            optimizer=training.optimizer,
+            random=training.random_state,
+            history=self._history,
+        )
         self._manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=KEEP)
         self._logs = logs
         self._epochs = 0
@@ -57,7 +63,7 @@ class Progress:
 
     def record(self, **values: float) -> None:
         """Note one more finished epoch (`values` has the keys `COLUMNS`): print, log and save it."""
-        row = tf.constant([[values[column] for column in COLUMNS]])
+        row = tf.constant([[values[column] for column in COLUMNS]], tf.float64)
         self._history.assign(tf.concat([self._history, row], axis=0))
         if not self._chief:
             return

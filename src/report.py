@@ -2,20 +2,17 @@
 
 import base64
 import io
-import platform
-from importlib import metadata
 from pathlib import Path
 
 import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
+import image_decoding
 from volume import write_json
 
 MISTAKES = 20
-PACKAGES = ("tensorflow", "tensorflow-cpu", "keras")
 # Okabe and Ito's colours, which colour-blind readers tell apart, and markers for a print without colour.
 LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
 
@@ -56,7 +53,7 @@ def write(
         "validation_accuracy": manifest["metrics"]["validation_accuracy"],
         "test_accuracy": test_accuracy,
         "models": {name: measured(manifests[name]) for name in manifests},
-        **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "settings", "digest")},
+        **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "software", "settings", "digest")},
         "confusion_matrix": confusion.tolist(),
         "classes": scores_by_class(confusion, class_names),
     }
@@ -69,7 +66,6 @@ def write(
         curves=learning_curves(manifests, winner),
         mistakes=most_confident_mistakes(images, labels, probabilities, class_names),
         test_images=len(labels),
-        software=software(),
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
     return content
@@ -116,7 +112,7 @@ def most_confident_mistakes(
     return [
         {
             "index": int(index),
-            "image": png(images[index]),
+            "image": data_uri(image_decoding.png(images[index]), "image/png"),
             "true": class_names[labels[index]],
             "predicted": class_names[predicted[index]],
             "probability": float(confidence[index]),
@@ -154,26 +150,9 @@ def curve(title: str, curves: dict[str, list[float]], winner: str) -> str:
     return data_uri(svg.getvalue(), "image/svg+xml")
 
 
-def png(image: np.ndarray) -> str:
-    """One image, uint8 [28, 28, 1], as a data URI."""
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0]).save(file, "PNG")
-    return data_uri(file.getvalue(), "image/png")
-
-
 def data_uri(content: bytes, media_type: str) -> str:
+    """`content` as an address, so that the page needs no file beside it."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
-
-
-def software() -> dict[str, str]:
-    """Versions of what the report's numbers were computed with."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # of tensorflow and tensorflow-cpu, one is installed
-            continue
-    return versions
 
 
 def template() -> jinja2.Template:

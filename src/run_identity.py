@@ -1,23 +1,26 @@
-"""What decides the weights that a run ends with: the data, the settings and the code. Same identity, same run."""
+"""What decides the weights that a run ends with: data, settings, code and software. Same identity, same run."""
 
+import argparse
+import contextlib
 import hashlib
 import json
 import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import step
-from volume import Volume, sha256_of_file
+from volume import Volume, json_beside, sha256_of_file
 
 # The modules whose change makes another model.
 CODE = (
+    "fashion_mnist.py",
     "image_decoding.py",
     "input_pipeline.py",
     "model_variants.py",
     "multi_worker_distributed_training.py",
     "saved_model.py",
+    "tensorflow_options.py",
     "training.py",
 )
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -42,8 +45,21 @@ def code_sha256() -> str:
 
 
 def identity_of(data_sha256: str, settings: Settings) -> dict:
-    """The three parts of a run's identity, as they are stored."""
-    return {"data_sha256": data_sha256, "code_sha256": code_sha256(), "settings": asdict(settings)}
+    """The four parts of a run's identity, as they are stored."""
+    return {
+        "data_sha256": data_sha256,
+        "code_sha256": code_sha256(),
+        "software": software(),
+        "settings": asdict(settings),
+    }
+
+
+def software() -> dict[str, str]:
+    """The versions of what trains. Loaded here: a step that only needs a run's name starts without them."""
+    import keras
+    import tensorflow as tf
+
+    return {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
 def default_run(identity: dict) -> str:
@@ -54,7 +70,7 @@ def default_run(identity: dict) -> str:
 def run_name(text: str) -> str:
     """An argparse type: a run's name is one plain folder name, such as a workflow's."""
     if not NAME.fullmatch(text):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no plain folder name; use letters, digits, dots, - and _")
     return text
 
 
@@ -62,23 +78,25 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
     """Record what `run` stands for, or check that it stands for the same: several jobs and restarts share it.
 
     Raises:
-        StepError: the run holds results of other data, settings or code.
+        StepError: the run holds results of other data, settings, code or software.
     """
     path = volume.run(run) / "run.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, mine = tempfile.mkstemp(prefix=".run.json-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump(identity, file, indent=2)
-    Path(mine).chmod(0o644)
-    try:
+    with json_beside(path, identity) as mine, contextlib.suppress(FileExistsError):
         os.link(mine, path)
-    except FileExistsError:
-        theirs = json.loads(path.read_text())
-        other = [key for key in identity if theirs.get(key) != identity[key]]
-        if other:
-            raise step.StepError(
-                f"run {run} was made with another {', '.join(other)} (see {path}); choose another --run, or remove"
-                f" {path.parent} to start it over"
-            ) from None
-    finally:
-        Path(mine).unlink()
+    recorded = _read(path)
+    other = [key for key in identity if recorded.get(key) != identity[key]]
+    if other:
+        raise step.StepError(
+            f"run {run} was made with other {', '.join(other)} (see {path}); choose another --run, or remove"
+            f" {path.parent} to start it over"
+        )
+
+
+def _read(path: Path) -> dict:
+    try:
+        identity = json.loads(path.read_text())
+    except ValueError:
+        identity = None
+    if not isinstance(identity, dict):
+        raise step.StepError(f"{path} is damaged; choose another --run, or remove {path.parent} to start it over")
+    return identity

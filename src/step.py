@@ -1,14 +1,20 @@
-"""What every step script shares: the volume argument, and failure as one line with an exit status."""
+"""How every script ends: done, or with one line that says why not and an exit status."""
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from volume import Volume
+from typing import NoReturn
 
 REFUSED = 3
+TERMINATED = 128 + signal.SIGTERM
+# What a container writes here becomes its message in the cluster.
+TERMINATION_LOG = Path("/dev/termination-log")
+# Each is told the line and the status of an end that is no success.
+endings: list[Callable[[str, int], None]] = []
 
 
 class StepError(Exception):
@@ -23,60 +29,44 @@ class Refused(StepError):
     exit_status = REFUSED
 
 
-def argument_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that already knows `--volume`."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument(
-        "--volume",
-        type=lambda path: Volume(Path(path)),
-        default=os.environ.get("VOLUME", "/trained_model"),
-        help="folder that all steps share (also: the environment variable VOLUME)",
-    )
-    return parser
-
-
-def positive(text: str) -> int:
-    """An argparse type: an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
-    return number
-
-
-def positive_number(text: str) -> float:
-    """An argparse type: a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
-def fraction(text: str) -> float:
-    """An argparse type: a number from 0 to 1."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
-
-
 def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
-    """Run a step; a StepError or an unusable volume ends it with one line and a non-zero status."""
+    """Run a step; a StepError, an unusable volume or SIGTERM ends it with one line and a non-zero status.
+
+    When the reader of its output has gone, as in `make run | head`, it ends without a word, as any writer to a pipe.
+    """
+    # As process 1 of a container it would not end otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: fail("ended by SIGTERM", TERMINATED))
     try:
         main(args)
+        sys.stdout.flush()
     except StepError as error:
         fail(str(error), error.exit_status)
     except KeyboardInterrupt:
         fail("stopped by Ctrl-C", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not written yet fails no more
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if not error.filename:
-            raise
-        fail(f"cannot use {error.filename}: {error.strerror}; check that the volume is writable and has space")
+        place = error.filename or "the volume"
+        fail(f"cannot use {place}: {error.strerror or error}; check that the volume is writable and has space")
+    except Exception as error:
+        tell_endings(f"{type(error).__name__}: {error}".splitlines()[0], 1)
+        raise
 
 
-def fail(message: str, status: int = 1) -> None:
+def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on stderr and leave with `status`."""
-    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+    if TERMINATION_LOG.is_file():
+        TERMINATION_LOG.write_text(message)
+    tell_endings(message, status)
     sys.exit(status)
+
+
+def tell_endings(message: str, status: int) -> None:
+    for told in endings:
+        told(message, status)
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:

@@ -31,6 +31,11 @@ class Training:
             self.optimizer = MeanGradientAdam(self.schedule)
             self.optimizer.build(self.network.trainable_variables)
 
+    @property
+    def random_state(self) -> list[tf.Variable]:
+        """What random layers draw from; Keras leaves it out of a network's checkpoint."""
+        return [variable.value for variable in self.network.non_trainable_variables if not is_statistic(variable)]
+
     @tf.function
     def train(self, batches, steps: tf.Tensor) -> tf.Tensor:
         """Take `steps` training steps; returns the sum of the mean losses of their global batches."""
@@ -41,22 +46,26 @@ class Training:
         return total
 
     def _train_replica(self, images, labels) -> tf.Tensor:
-        network = self.network
+        network, replica = self.network, tf.distribute.get_replica_context()
+        # Keras' random state is (seed, counter). With the same seed all replicas would drop the same units.
+        seed_shift = tf.stack([tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
         with tf.GradientTape() as tape:
             # Stateless, because BatchNorm would update its moving statistics on each replica for itself.
             logits, state = network.stateless_call(
-                network.trainable_variables, network.non_trainable_variables, images, training=True
+                network.trainable_variables,
+                [v if is_statistic(v) else v + seed_shift for v in network.non_trainable_variables],
+                images,
+                training=True,
             )
             # The function, not the class: that divides by the number of replicas, for a sum instead of a mean.
             loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
-        statistics = [value for value in state if value.dtype.is_floating]
+        statistics = [value for value in state if is_statistic(value)]
         # One all-reduce for everything: each costs a round trip to every peer, whatever its size.
-        replica = tf.distribute.get_replica_context()
         mean_loss, *means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, *gradients, *statistics])
         self.optimizer.apply(means[: len(gradients)], network.trainable_variables)
         means = iter(means[len(gradients) :])
-        state = [next(means) if value.dtype.is_floating else value for value in state]
+        state = [next(means) if is_statistic(value) else value - seed_shift for value in state]
         replica.merge_call(self._store, args=(state,))
         return mean_loss
 
@@ -77,3 +86,8 @@ class Training:
     def _evaluate_replica(self, images, labels, weights) -> tf.Tensor:
         predicted = tf.argmax(self.network(images, training=False), axis=1)
         return tf.reduce_sum(tf.cast(predicted == labels, tf.float32) * weights)
+
+
+def is_statistic(value) -> bool:
+    """Whether a value that is not trained is BatchNorm's, a float; random layers draw from integers."""
+    return tf.as_dtype(value.dtype).is_floating

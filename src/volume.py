@@ -1,5 +1,6 @@
 """The shared volume: where each thing lies, and how it is written so that nobody sees a half of it."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,7 +8,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,10 @@ class Volume:
     def checkpoints(self, run: str, model: str) -> Path:
         return self.run(run) / "checkpoints" / model
 
+    def failure(self, run: str, model: str) -> Path:
+        """What a worker of the model's last gang said when it failed; gone once there is a candidate."""
+        return self.run(run) / "failures" / f"{model}.json"
+
     def logs(self, run: str, model: str) -> Path:
         """TensorBoard's event files: `tensorboard --logdir <volume>/runs/<run>/logs`."""
         return self.run(run) / "logs" / model
@@ -59,11 +63,27 @@ class Volume:
     def version(self, number: int) -> Path:
         return self.versions / str(number)
 
+    @property
+    def lock(self) -> Path:
+        """Whoever runs the whole pipeline on this volume holds a lock on this file."""
+        return self.root / ".lock"
+
+    def clear(self) -> None:
+        """Remove all that the steps keep here, with what killed ones left; whatever else is in the folder stays."""
+        records = (*self.runs.glob("*/run.json"), *self.root.glob("report/report.json"))
+        for path in (self.dataset, self.versions, *(record.parent for record in records)):
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
+        for path in (self.dataset, self.report):
+            remove_abandoned(path, older_than=0)
+
     def __str__(self) -> str:
         return str(self.root)
 
 
-@contextmanager
+@contextlib.contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
     """A new folder beside `target` to fill; it is removed when the block ends, unless it was renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,10 +97,18 @@ def folder_beside(target: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
-    """Remove what processes that were killed left beside `target`, once it is `older_than` seconds old."""
+    """Remove what processes that were killed left beside `target`, once it is `older_than` seconds old.
+
+    The name of `target` may be a pattern.
+    """
     for left in target.parent.glob(f".{target.name}-*"):
-        if time.time() - left.stat().st_mtime > older_than:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # whoever works there renames it, or removes it too
+            if time.time() - left.stat().st_mtime <= older_than:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
 
 def rename_folder(work: Path, target: Path) -> bool:
@@ -103,6 +131,12 @@ def replace_folder(work: Path, target: Path) -> None:
             rename_folder(work, target)
 
 
+def remove_folder(target: Path) -> None:
+    """Remove `target`, if it is there: renamed away first, so that no half of it is ever seen under its name."""
+    with folder_beside(target) as away, contextlib.suppress(FileNotFoundError):
+        target.rename(away / target.name)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush every file below `folder` to the disk, so that a rename never outlives its content."""
     for path in folder.rglob("*"):
@@ -111,20 +145,33 @@ def sync_folder(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
+@contextlib.contextmanager
+def json_beside(target: Path, content: Any) -> Iterator[Path]:
+    """A new file beside `target` that holds `content`; it is removed when the block ends, unless it was renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    work = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())  # a name must not outlive its content
+        work.chmod(0o644)
+        yield work
+    finally:
+        work.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON: beside, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    with json_beside(path, content) as work:
+        work.replace(path)
 
 
 def sha256_of_file(path: Path) -> str:
+    """In hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

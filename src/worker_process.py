@@ -3,7 +3,7 @@
 Only the whole gang can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
 """
 
-import json
+import faulthandler
 import os
 import signal
 import sys
@@ -11,18 +11,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import tensorflow as tf
 
 import step
-
-TERMINATED = 128 + signal.SIGTERM
+import tf_config
 
 
 def end(message: str, status: int) -> None:
     """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
     print(message, file=sys.stderr, flush=True)
     sys.stdout.flush()
+    step.tell_endings(message, status)
     os._exit(status)
 
 
@@ -40,7 +41,7 @@ def end_on_sigterm() -> None:
     def wait() -> None:
         while os.read(read, 1)[0] != signal.SIGTERM:
             pass
-        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", TERMINATED)
+        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", step.TERMINATED)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 
@@ -75,34 +76,28 @@ def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMi
 
     RING on CPU: the automatic choice is slower there. NCCL when this worker has GPUs.
     """
-    workers = workers_of_tf_config()
+    gang = tf_config.read()
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:  # one replica per worker: several workers on one machine take one GPU each
-        tf.config.set_visible_devices(gpus[worker_number_of_tf_config() % len(gpus)], "GPU")
+        tf.config.set_visible_devices(gpus[(gang.index if gang else 0) % len(gpus)], "GPU")
     collectives = tf.distribute.experimental.CommunicationImplementation
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=collectives.NCCL if gpus else collectives.RING
     )
-    with watchdog.bound(seconds, f"waiting for all {workers} workers to start"):
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-
-
-def workers_of_tf_config() -> int:
-    """The number of workers, chief included, that the environment variable TF_CONFIG names; 1 without it."""
-    text = os.environ.get("TF_CONFIG", "").strip()
-    try:
-        cluster = json.loads(text).get("cluster", {}) if text else {}
-        return sum(len(cluster.get(role, [])) for role in ("chief", "worker")) or 1
-    except (ValueError, AttributeError) as error:
-        raise step.StepError(
-            f"TF_CONFIG is not the JSON that a TFJob sets ({error}); expected"
-            ' {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
-        ) from error
-
-
-def worker_number_of_tf_config() -> int:
-    """This worker's number in its role, before there is a strategy to ask."""
-    return int(json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {}).get("index", 0))
+    if gang:
+        with watchdog.bound(seconds, f"waiting for all {len(gang.addresses)} workers to start"):
+            tf_config.wait_for_peers(gang)
+        workers = len(gang.addresses)
+        print(f"worker {gang.index}: all {workers} workers are there; connecting within {seconds:.0f} s", flush=True)
+    # A peer may die just now, and TensorFlow connects with the interpreter locked: no Python thread could notice.
+    # Only faulthandler's own thread can end the process then; its dump of the stack helps nobody.
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        faulthandler.cancel_dump_traceback_later()
+    # TensorFlow has put a handler of its own in the place of Python's; it takes note of SIGTERM, and trains on.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    return strategy
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> int:

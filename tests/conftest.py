@@ -1,19 +1,34 @@
 """The real data set, ingested once for all tests, and one short real training on it."""
 
 import os
-import shutil
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-# Before anything imports TensorFlow: one thread per process, as the tests start several.
+# Before anything imports TensorFlow, which otherwise fills the output of a test that fails.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# A shell that starts the tests in the background has SIGINT ignored in all of them, and Ctrl-C is tested too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SOURCE = Path(__file__).parents[1] / "src"
+CLASS_NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
 from volume import Volume  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test on a cluster bounds its own waits, which are longer."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.timeout(0))
 
 
 def run_script(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -23,38 +38,85 @@ def run_script(script: str, *arguments: object, **environment: str) -> subproces
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=900,  # far above what it takes; a hang must end
         check=False,
     )
 
 
+class Ingestions(NamedTuple):
+    """What three ingestions of one volume did: the first was killed, then two ran at once."""
+
+    volume: Volume
+    killed: int
+    data_after_the_kill: bool
+    outputs: list[str]
+
+
 @pytest.fixture(scope="session")
-def volume_with_data(tmp_path_factory) -> Volume:
-    """A volume on which Fashion-MNIST has been ingested. Tests share it and must not change it."""
+def ingestions(tmp_path_factory) -> Ingestions:
     volume = Volume(tmp_path_factory.mktemp("data"))
-    ingestion = run_script("data_ingestion.py", "--volume", volume)
-    assert ingestion.returncode == 0, ingestion.stderr
-    return volume
+    command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", volume.root]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert any("preparing" in line for line in first.stdout)
+    time.sleep(3)  # in the middle of the preparation, which takes longer
+    first.send_signal(signal.SIGKILL)
+    killed, data = first.wait(), volume.dataset.exists()
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    return Ingestions(volume, killed, data, [process.communicate()[0] for process in both])
+
+
+@pytest.fixture(scope="session")
+def volume_with_data(ingestions) -> Volume:
+    """A volume on which Fashion-MNIST has been ingested. Tests share it and must not change it."""
+    assert ingestions.volume.dataset.exists(), ingestions.outputs
+    return ingestions.volume
 
 
 @pytest.fixture
 def volume(tmp_path, volume_with_data) -> Volume:
-    """A volume of the test's own with the data set on it."""
-    volume = Volume(tmp_path / "volume")
-    shutil.copytree(volume_with_data.dataset, volume.dataset)
+    """A volume of the test's own with the data set, which is shared and must not be changed, on it."""
+    return with_data(tmp_path / "volume", volume_with_data)
+
+
+def with_data(folder: Path, shared: Volume) -> Volume:
+    """A volume in `folder` whose data set is a link to that of `shared`."""
+    folder.mkdir(exist_ok=True)
+    volume = Volume(folder)
+    volume.dataset.parent.symlink_to(shared.dataset.parent)
     return volume
 
 
 @pytest.fixture(scope="session")
 def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
-    """A volume with a run `first` of one epoch on two workers: all candidates of two models. Shared; do not change."""
-    volume = Volume(tmp_path_factory.mktemp("trained"))
-    shutil.copytree(volume_with_data.dataset, volume.dataset)
+    """A volume with a run `first` of three epochs on two workers: candidates of two models. Shared; do not change."""
+    volume = with_data(tmp_path_factory.mktemp("trained"), volume_with_data)
     training = run_script(
         "local_pipeline.py",
-        *("--volume", volume, "--run", "first", "--epochs", 1, "--train-images", 12800),
+        *("--volume", volume, "--run", "first", "--epochs", 3, "--train-images", 6400),
         *("--models", "plain batchnorm", "--accuracy-floor", 0.5),
     )
     assert training.returncode == 0, training.stderr
     (volume.root / "output.txt").write_text(training.stdout)
+    return volume
+
+
+@pytest.fixture(scope="session")
+def published_volume(tmp_path_factory, volume_with_data) -> Volume:
+    """A volume with one published version of an untrained model with answers far from even. Shared; do not change."""
+    import model_manifest
+    import publication
+    import saved_model
+    import serving_assets
+    from model_variants import MODELS
+
+    volume = with_data(tmp_path_factory.mktemp("published"), volume_with_data)
+    network = MODELS["batchnorm"]()
+    random = np.random.default_rng(1)
+    network.set_weights(
+        [weight + random.normal(0, 0.1, weight.shape).clip(-0.3, 0.3) for weight in network.get_weights()]
+    )
+    candidate = volume.candidate("test", "batchnorm")
+    saved_model.export(network, CLASS_NAMES, candidate)
+    model_manifest.write(candidate, {"model": "batchnorm", "class_names": CLASS_NAMES})
+    model, _ = saved_model.load(candidate)
+    publication.publish(volume, candidate, {}, 5, partial(serving_assets.add, model=model, volume=volume))
     return volume

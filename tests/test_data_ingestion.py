@@ -1,93 +1,121 @@
-"""Ingestion on the real files."""
+"""Ingestion on the real files; what is wrong with a source, on small ones."""
 
+import errno
 import gzip
+import hashlib
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from conftest import SOURCE, run_script
+import tensorflow as tf
+from tensorflow_datasets.core.download import downloader
 
-from data_ingestion import DEBIAN_FOLDER
-from fashion_mnist import MANIFEST
+import data_ingestion
+import fashion_mnist
+import step
 from volume import Volume
 
-FOUR_FILES = sorted(path.name for path in DEBIAN_FOLDER.glob("*.gz"))
+FOUR_FILES = list(fashion_mnist.FILES.values())
+
+
+def ingest(volume: Volume, *options: object) -> None:
+    data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume), *map(str, options)]))
 
 
 @pytest.fixture
-def source(tmp_path):
-    """A folder of one's own with the four files."""
-    return shutil.copytree(DEBIAN_FOLDER, tmp_path / "source")
+def source(tmp_path, monkeypatch):
+    """A folder with four small files, in the place of the published ones."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    published = {}
+    for name in FOUR_FILES:
+        (folder / name).write_bytes(gzip.compress(name.encode()))
+        published[name.removesuffix(".gz")] = hashlib.sha256(name.encode()).hexdigest()
+    assert published.keys() == data_ingestion.CONTENT_SHA256.keys()
+    monkeypatch.setattr(data_ingestion, "CONTENT_SHA256", published)
+    data_ingestion.check_files(folder)
+    return folder
 
 
 def test_the_data_is_prepared_with_a_manifest_beside_it(volume_with_data):
-    manifest = json.loads((volume_with_data.dataset / MANIFEST).read_text())
-    assert manifest["images"] == {"train": 60_000, "test": 10_000}
-    assert manifest["class_names"][0] == "T-shirt/top" and len(manifest["class_names"]) == 10
-    assert len(manifest["files"]) >= 4
+    manifest = json.loads((volume_with_data.dataset / fashion_mnist.MANIFEST).read_text())
+    assert len(manifest.pop("files")) >= 4
+    assert manifest == fashion_mnist.FACTS
 
 
-def test_a_second_ingestion_verifies_and_says_so(volume_with_data):
-    again = run_script("data_ingestion.py", "--volume", volume_with_data)
-    assert again.returncode == 0
-    assert again.stdout.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
+def test_a_second_ingestion_verifies_and_says_so(volume_with_data, capsys):
+    ingest(volume_with_data)
+    assert capsys.readouterr().out.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
 
 
-def test_a_damaged_volume_is_named(volume):
+def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
+    volume = Volume(tmp_path)
+    shutil.copytree(volume_with_data.dataset, volume.dataset)
     record = next(volume.dataset.glob("*train*tfrecord*"))
     with record.open("r+b") as file:
         file.seek(1000)
         file.write(b"damage")
-    again = run_script("data_ingestion.py", "--volume", volume)
-    assert again.returncode == 2
-    assert f"{record} is damaged; remove {volume.dataset} and run data ingestion" in again.stderr
+    with pytest.raises(step.StepError, match=f"{record} is damaged; remove {volume.dataset} and run data ingestion"):
+        ingest(volume)
 
 
 @pytest.mark.parametrize("name", FOUR_FILES)
 def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, source, name):
-    content = bytearray(gzip.decompress((source / name).read_bytes()))
-    content[-1] ^= 1
-    (source / name).write_bytes(gzip.compress(bytes(content), 1))
-    ingestion = run_script("data_ingestion.py", "--volume", tmp_path / "volume", "--source", source)
-    assert ingestion.returncode == 2
-    assert f"{source / name} does not hold Fashion-MNIST's content" in ingestion.stderr
-    assert not Volume(tmp_path / "volume").dataset.exists()
+    (source / name).write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(step.StepError, match=f"{source / name} does not hold Fashion-MNIST's content") as refused:
+        ingest(Volume(tmp_path), "--source", source)
+    assert refused.value.exit_status == 2
+    assert list((tmp_path / "datasets").iterdir()) == []
 
 
-def test_a_missing_source_file_is_named(tmp_path, source):
+@pytest.mark.parametrize("name", FOUR_FILES)
+def test_a_source_file_that_was_cut_short_is_named(source, name):
+    (source / name).write_bytes((source / name).read_bytes()[:-9])
+    with pytest.raises(step.StepError, match=f"{source / name} cannot be decompressed"):
+        data_ingestion.check_files(source)
+
+
+def test_a_missing_source_file_is_named(source):
     (source / FOUR_FILES[0]).unlink()
-    ingestion = run_script("data_ingestion.py", "--volume", tmp_path, "--source", source)
-    assert (ingestion.returncode, ingestion.stdout.count("Traceback")) == (2, 0)
-    assert f"{source / FOUR_FILES[0]} is missing; expected the four files" in ingestion.stderr
+    with pytest.raises(step.StepError, match=f"{source / FOUR_FILES[0]} is missing; expected the four files"):
+        data_ingestion.check_files(source)
 
 
-def test_a_download_without_internet_names_both_remedies(tmp_path):
-    ingestion = run_script(
-        "data_ingestion.py", "--volume", tmp_path, "--source", "download", http_proxy="http://127.0.0.1:9"
+def test_a_download_without_internet_names_both_remedies(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloader, "MAX_RETRIES", 0)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(data_ingestion.NotObtained) as refused:
+        ingest(Volume(tmp_path), "--source", "download")
+    assert refused.value.exit_status == 1
+    assert str(refused.value).startswith("Fashion-MNIST could not be had (ProxyError: ")
+    assert "connect this machine to the internet, or install the Debian package dataset-fashion-mnist" in str(
+        refused.value
     )
-    assert ingestion.returncode == 2
-    line = ingestion.stderr.strip().splitlines()[-1]
-    assert "connect this machine to the internet, or install the Debian package dataset-fashion-mnist" in line
 
 
-def test_two_at_once_end_with_one_verified_data_set(tmp_path):
-    command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", tmp_path]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = sorted(process.communicate(timeout=280)[0].splitlines()[-1].split()[0] for process in both)
-    assert outputs == ["another", "ingested"]
-    assert [folder.name for folder in Volume(tmp_path).dataset.parent.iterdir()] == ["fashion_mnist"]
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/volume/file"),
+        tf.errors.ResourceExhaustedError(None, None, "/volume/file; No space left on device"),
+    ],
+)
+def test_a_full_disk_is_no_failed_download(tmp_path, source, monkeypatch, cause):
+    def download_and_prepare(builder):
+        raise RuntimeError("Error while extracting") from cause
+
+    monkeypatch.setattr(data_ingestion.FashionMnistFromFolder, "download_and_prepare", download_and_prepare)
+    with pytest.raises(OSError, match="No space left on device"):
+        ingest(Volume(tmp_path), "--source", source)
 
 
-def test_a_killed_ingestion_leaves_no_data_set_behind(tmp_path):
-    command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", tmp_path]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    while "preparing" not in process.stdout.readline():
-        pass
-    time.sleep(3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not Volume(tmp_path).dataset.exists()
+def test_two_at_once_end_with_one_verified_data_set(ingestions):
+    last = sorted(output.splitlines()[-1].split()[0] for output in ingestions.outputs)
+    assert last == ["another", "ingested"]
+
+
+def test_a_killed_ingestion_leaves_no_data_set_behind_and_does_not_stand_in_the_way(ingestions):
+    assert (ingestions.killed, ingestions.data_after_the_kill) == (-signal.SIGKILL, False)
+    (left,) = ingestions.volume.dataset.parent.glob(".*")
+    assert ingestions.volume.dataset.is_dir() and left.name.startswith(".fashion_mnist-")

@@ -5,6 +5,7 @@ import pytest
 
 import input_pipeline
 from input_pipeline import Share, Split
+from volume import Volume
 
 IMAGES, BATCH = 1000, 16
 
@@ -73,5 +74,12 @@ def test_the_splits_are_fixed_and_apart(volume_with_data):
     train, validation, test = (input_pipeline.load(volume_with_data, name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (55_000, 5_000, 10_000)
     assert train.images.dtype == np.uint8 and train.images.shape == (55_000, 28, 28, 1)
+    few = input_pipeline.load_first(volume_with_data, 64)
+    assert np.array_equal(few.images, train.images[:64]) and np.array_equal(few.labels, train.labels[:64])
     whole = input_pipeline.read_split(volume_with_data.dataset, "train")[1]
     assert np.array_equal(whole, np.concatenate([train.labels, validation.labels]))
+
+
+def test_the_first_images_never_reach_into_those_for_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr(input_pipeline, "read_split", lambda folder, split: (split, None))
+    assert input_pipeline.load_first(Volume(tmp_path), 60_000).images == "train[:55000]"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import CLASS_NAMES
 from PIL import Image
 
 import model_manifest
@@ -12,7 +13,6 @@ import step
 from model_variants import MODELS
 from volume import Volume
 
-NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 PROBABILITIES = np.full((2, 10), 0.01, np.float32)
 PROBABILITIES[0, [1, 3]] = 0.75, 0.17
 PROBABILITIES[1, [8, 9]] = 0.5, 0.42
@@ -23,8 +23,8 @@ def published(volume_with_data, tmp_path_factory):
     """A volume with the data and one published version, of an untrained model."""
     volume = Volume(tmp_path_factory.mktemp("volume"))
     volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
-    saved_model.export(MODELS["plain"](), NAMES, volume.version(1))
-    model_manifest.write(volume.version(1), {"model": "plain", "class_names": NAMES})
+    saved_model.export(MODELS["plain"](), CLASS_NAMES, volume.version(1))
+    model_manifest.write(volume.version(1), {"model": "plain", "class_names": CLASS_NAMES})
     return volume
 
 
@@ -85,7 +85,7 @@ def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(publ
 
 
 def test_the_table_tells_right_from_wrong():
-    assert predict_service.answer_table(answers(np.array([1, 9])), NAMES) == "\n".join(
+    assert predict_service.answer_table(answers(np.array([1, 9])), CLASS_NAMES) == "\n".join(
         (
             "image  predicted  probability      second guess        true",
             "-----  ---------  -----------  ----------------  ----------  -----",
@@ -97,9 +97,9 @@ def test_the_table_tells_right_from_wrong():
 
 def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_unknown():
     known = answers(np.array([1, 9]))
-    assert predict_service.title(known, 0, NAMES) == ("Trouser 75%\ntrue: Trouser", "green")
-    assert predict_service.title(known, 1, NAMES) == ("Bag 50%\ntrue: Ankle boot", "red")
-    assert predict_service.title(answers(), 1, NAMES) == ("Bag 50%\nb", "black")
+    assert predict_service.title(known, 0, CLASS_NAMES) == ("Trouser 75%\ntrue: Trouser", "green")
+    assert predict_service.title(known, 1, CLASS_NAMES) == ("Bag 50%\ntrue: Ankle boot", "red")
+    assert predict_service.title(answers(), 1, CLASS_NAMES) == ("Bag 50%\nb", "black")
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
@@ -136,7 +136,7 @@ def test_a_place_it_cannot_write_to_is_refused_first(predict, tmp_path, place):
 
 
 @pytest.mark.parametrize("samples", ["0", "101", "ten"])
-def test_a_number_of_samples_out_of_range_ends_with_usage(samples, capsys):
+def test_a_number_of_samples_out_of_range_is_refused(samples, capsys):
     with pytest.raises(SystemExit):
         predict_service.parse_args(["--samples", samples])
     assert "argument --samples" in capsys.readouterr().err

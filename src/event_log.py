@@ -1,0 +1,60 @@
+"""Logs in one structured line per event: JSON on stderr, whoever writes it."""
+
+import json
+import logging
+import logging.config
+import warnings
+from datetime import UTC, datetime
+
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+
+_logger = logging.getLogger("predictor")
+
+
+def event(name: str, **facts: object) -> None:
+    """Log an event; `facts` must be fit for JSON."""
+    _logger.info(name, extra={"facts": facts})
+
+
+def failure(name: str, **facts: object) -> None:
+    """Log an event that somebody should look at, with the exception that is being handled, if any."""
+    _logger.error(name, extra={"facts": facts}, exc_info=True)
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """KServe logs a stack for each request that it refuses; ours are counted in the metrics."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady)
+
+
+def configure() -> None:
+    """Take over the logs of KServe and uvicorn too, without a line per request."""
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # which KServe uses
+    handlers = {"lines": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news"]}}
+    quiet = {"level": "WARNING", "handlers": [], "propagate": True}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": _Line}},
+            "filters": {"news": {"()": lambda: _is_news}},
+            "handlers": handlers,
+            "root": {"level": "INFO", "handlers": ["lines"]},
+            "loggers": {name: quiet for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.access")},
+        }
+    )
