@@ -15,27 +15,32 @@ RUN useradd --uid 1000 --user-group --home-dir /tmp --no-create-home --shell /bi
 
 # Dependencies before source: a change of code leaves this layer alone. What is removed is never read at run time:
 # headers, the symbols that only a debugger reads (a quarter of TensorFlow's library), libclang, the asynchronous half of
-# the Kubernetes client, TensorBoard's own server, Arrow's network protocols, and the packages' tests. Bytecode stays: a
-# worker without it starts ten seconds later.
+# the Kubernetes client, TensorBoard's own server, Arrow's network protocols, LiteRT's GPU half, and the packages' tests.
+# Bytecode stays: a worker without it starts ten seconds later. The pinned setuptools comes first: `promise` exists only as
+# source, and pip would otherwise build it with whatever release of setuptools is the newest that day. On arm64 `psutil`
+# is source too, and needs a compiler, which goes again.
 ARG REQUIREMENTS=requirements.txt
 COPY ${REQUIREMENTS} /opt/requirements.txt
-RUN python3 -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python3 install --no-cache-dir --no-deps --require-hashes -r /opt/requirements.txt \
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends binutils \
+      $(test "$(dpkg --print-architecture)" = amd64 || echo gcc libc6-dev) \
+ && python3 -m venv --without-pip /opt/venv \
+ && install="pip --python /opt/venv/bin/python3 install --no-cache-dir --no-deps --no-build-isolation --require-hashes" \
+ && awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' /opt/requirements.txt | $install -r /dev/stdin \
+ && $install -r /opt/requirements.txt \
  && cd /opt/venv/lib/python3.11/site-packages \
  && rm -rf tensorflow/include tensorflow/xla_aot_runtime_src pyarrow/include pyarrow/libarrow_flight.so* \
       pyarrow/libarrow_s3.so* clang/native kubernetes/aio tensorboard_data_server/bin \
+      ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors \
  && find . -type d \( -name tests -o -name testdata \) -prune -exec rm -rf {} + \
- && apt-get update \
- && apt-get install --yes --no-install-recommends binutils \
  && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
- && apt-get purge --yes --auto-remove binutils \
+ && apt-get purge --yes --auto-remove binutils gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log
 
 # Nothing is written outside the volume and /tmp, so the root file system can be read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    TF_CPP_MIN_LOG_LEVEL=2 \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
     TFDS_DATA_DIR=/tmp/tensorflow_datasets
@@ -46,6 +51,8 @@ RUN python3 -m compileall -q /opt/pipeline/src \
  && ln -s /opt/pipeline/src/multi_worker_distributed_training.py /multi-worker-distributed-training.py \
  && ln -s /opt/pipeline/src/model_selection.py /model-selection.py \
  && ln -s /opt/pipeline/src/predict_service.py /predict-service.py \
+ && ln -s /opt/pipeline/src/end_training.py /end-training.py \
+ && ln -s /opt/pipeline/src/smoke_test.py /smoke-test.py \
  && ln -s /opt/pipeline/src/serve.py /serve.py
 
 USER 1000:1000

@@ -1,0 +1,66 @@
+"""kubectl as a user types it, and waiting with a bound."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "kubeflow"
+
+
+def run(*arguments: str, stdin: str | None = None, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+    """One kubectl command in the repository's root and the project's namespace, whatever it ends with."""
+    command = ["kubectl", f"--namespace={NAMESPACE}", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False)
+
+
+def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
+    """What a kubectl command prints; it must succeed."""
+    done = run(*arguments, stdin=stdin, timeout=timeout)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def execute(pod: str, *command: str, timeout: float = 180) -> str:
+    """What a command prints in a pod, as `kubectl exec` runs it; it must succeed."""
+    return kubectl("exec", pod, "--", *command, timeout=timeout)
+
+
+@contextmanager
+def forwarded(target: str, port: int) -> Iterator[int]:
+    """A port of this machine, a free one, that leads to `port` of a pod, a Deployment or a Service."""
+    command = ["kubectl", f"--namespace={NAMESPACE}", "port-forward", target, f":{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            line = forward.stdout.readline()
+            yield int(re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line)[1])
+        finally:
+            forward.terminate()
+
+
+def get(kind: str, name: str) -> dict:
+    """An object of the cluster."""
+    return json.loads(kubectl("get", kind, name, "--output=json"))
+
+
+def create(document: dict) -> None:
+    kubectl("create", "--filename=-", stdin=json.dumps(document))
+
+
+def wait_until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
+    """The first true value of `condition`, asked twice a second; fails after `seconds` and says what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}\n{state()}"
+        time.sleep(0.5)
+    return value
+
+
+def state() -> str:
+    """What a reader of a failure wants to see of the namespace."""
+    return run("get", "tfjobs,pods", "--output=wide").stdout + run("get", "events", "--sort-by=.lastTimestamp").stdout

@@ -1,0 +1,68 @@
+"""workflow.yaml's templates as plain pods and objects, for clusters on which Argo's controller does not run."""
+
+import json
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+
+import yaml
+
+from cluster.kube import ROOT, create, get, kubectl, wait_until
+
+SPEC = yaml.safe_load((ROOT / "workflow.yaml").read_text())["spec"]
+TEMPLATES = {template["name"]: template for template in SPEC["templates"]}
+
+
+def filled(document: dict | str, values: dict[str, str]) -> str:
+    """A template's text with the workflow's own parameters, unless `values` has others, and with `values`."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    known = {f"workflow.parameters.{one['name']}": one["value"] for one in SPEC["arguments"]["parameters"]}
+    known |= {"workflow.namespace": "kubeflow"} | values
+    text = re.sub(r"{{=(\d+) \* asInt\(([\w.-]+)\)}}", lambda match: str(int(match[1]) * int(known[match[2]])), text)
+    return re.sub(r"{{([\w.-]+)}}", lambda match: known[match[1]], text)
+
+
+def manifest(name: str, values: dict[str, str]) -> dict:
+    """The object that a resource template makes."""
+    return yaml.safe_load(filled(TEMPLATES[name]["resource"]["manifest"], values))
+
+
+def pod(name: str, template: str, values: dict[str, str]) -> dict:
+    """The pod that a container template stands for, without Argo's own containers."""
+    container = {"name": "main", **deepcopy(SPEC["templateDefaults"]["container"])}
+    container |= json.loads(filled(TEMPLATES[template]["container"], values))
+    container["image"] = filled(container["image"], values)
+    used = {mount["name"] for mount in container["volumeMounts"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "serviceAccountName": TEMPLATES[template].get("serviceAccountName", SPEC["serviceAccountName"]),
+            "securityContext": SPEC["securityContext"],
+            "containers": [container],
+            "volumes": [volume for volume in SPEC["volumes"] if volume["name"] in used],
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    message: str
+    output: str
+
+
+def run(name: str, template: str, seconds: float = 180, **values: str) -> Ended:
+    """Run a container template's pod to its end; dots in the names of `values` are written as __."""
+    create(pod(name, template, {key.replace("__", "."): value for key, value in values.items()}))
+
+    def ended() -> dict | None:
+        statuses = get("pod", name)["status"].get("containerStatuses") or [{}]
+        return statuses[0].get("state", {}).get("terminated")
+
+    state = wait_until(f"pod {name} has ended", seconds, ended)
+    output = kubectl("logs", name)
+    kubectl("delete", "pod", name)
+    return Ended(state["exitCode"], state.get("message", ""), output)

@@ -1,0 +1,71 @@
+"""What is in the image that the pods run, and what is not."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from cluster.kube import execute, run
+
+pytestmark = pytest.mark.cluster
+IMAGE = "kubeflow/multi-worker-strategy:v0.1"
+
+
+def test_it_runs_as_a_numeric_user_with_a_read_only_root(pods):
+    assert execute("predict-service", "id", "--user").strip() == "1000"
+    refused = run("exec", "predict-service", "--", "touch", "/opt/pipeline/src/new")
+    assert "Read-only file system" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def size(cluster) -> int:
+    """Bytes of the image, where this machine's Docker has it."""
+    if not shutil.which("docker"):
+        pytest.skip("no docker here to ask about the image")
+    inspected = docker("image", "inspect", "--format", "{{.Size}}", IMAGE)
+    if inspected.returncode:
+        pytest.skip(f"docker has no image to ask about: {inspected.stderr.strip()}")
+    return int(inspected.stdout)
+
+
+def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_it_holds_no_compiler_or_test(pods):
+    found = execute("predict-service", "bash", "-c", "command -v gcc cc c++ make git strip; true")
+    assert found == ""
+    tests = execute("predict-service", "find", "/opt", "-type", "d", "-name", "tests", "-print", "-quit")
+    assert tests == ""
+
+
+def test_it_holds_no_cache(size):
+    caches = "/.*/[.]cache/.*|/var/cache/apt/.*|/var/lib/apt/lists/.*"
+    find = ["find", "/", "-xdev", "-regextype", "posix-extended", "-type", "f", "-regex", caches]
+    # As root, who may look everywhere.
+    found = docker("run", "--rm", "--user=0", IMAGE, *find)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "/data-ingestion.py",
+        "/multi-worker-distributed-training.py",
+        "/model-selection.py",
+        "/predict-service.py",
+        "/serve.py",
+        "/smoke-test.py",
+    ],
+)
+def test_each_step_is_there_under_its_documented_name(script, pods):
+    assert "--volume VOLUME" in execute("predict-service", "python3", script, "--help")
+
+
+def test_it_holds_fashion_mnist(pods):
+    folder = "/usr/share/datasets/fashion-mnist"
+    assert len(execute("predict-service", "ls", folder).split()) >= 4
+
+
+def test_it_is_smaller_than_1_7_gb(size):
+    assert size < 1.7e9

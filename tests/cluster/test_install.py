@@ -1,0 +1,95 @@
+"""manifests/ installs what it says into a namespace that admits restricted pods only."""
+
+import pytest
+import yaml
+
+from cluster.kube import NAMESPACE, get, kubectl, run, wait_until
+
+pytestmark = pytest.mark.cluster
+RIGHTS = [
+    # Every step's account may report its result.
+    ("pipeline-step", "create", "workflowtaskresults.argoproj.io", True),
+    ("pipeline-step", "patch", "workflowtaskresults.argoproj.io", True),
+    ("pipeline-step", "get", "workflowtaskresults.argoproj.io", False),
+    ("pipeline-step", "create", "tfjobs.kubeflow.org", False),
+    ("pipeline-step", "patch", "inferenceservices.serving.kserve.io", False),
+    ("pipeline-step", "get", "secrets", False),
+    ("pipeline-step", "get", "pods", False),
+    ("pipeline-step", "create", "pods", False),
+    # Training's makes and watches TFJobs; another one ends them, and looks at their pods.
+    ("pipeline-train", "create", "workflowtaskresults.argoproj.io", True),
+    ("pipeline-train", "create", "tfjobs.kubeflow.org", True),
+    ("pipeline-train", "get", "tfjobs.kubeflow.org", True),
+    ("pipeline-train", "list", "tfjobs.kubeflow.org", False),
+    ("pipeline-train", "delete", "tfjobs.kubeflow.org", False),
+    ("pipeline-train", "update", "tfjobs.kubeflow.org", False),
+    ("pipeline-train", "list", "pods", False),
+    ("pipeline-train", "create", "pods", False),
+    ("pipeline-train", "delete", "pods", False),
+    ("pipeline-train", "get", "secrets", False),
+    ("pipeline-train", "create", "inferenceservices.serving.kserve.io", False),
+    ("pipeline-end", "create", "workflowtaskresults.argoproj.io", True),
+    ("pipeline-end", "list", "tfjobs.kubeflow.org", True),
+    ("pipeline-end", "delete", "tfjobs.kubeflow.org", True),
+    ("pipeline-end", "create", "tfjobs.kubeflow.org", False),
+    ("pipeline-end", "list", "pods", True),
+    ("pipeline-end", "delete", "pods", False),
+    ("pipeline-end", "list", "events", True),
+    ("pipeline-end", "get", "secrets", False),
+    # Serving's makes and updates the InferenceService.
+    ("pipeline-serve", "create", "workflowtaskresults.argoproj.io", True),
+    ("pipeline-serve", "create", "inferenceservices.serving.kserve.io", True),
+    ("pipeline-serve", "get", "inferenceservices.serving.kserve.io", True),
+    ("pipeline-serve", "patch", "inferenceservices.serving.kserve.io", True),
+    ("pipeline-serve", "delete", "inferenceservices.serving.kserve.io", False),
+    ("pipeline-serve", "create", "tfjobs.kubeflow.org", False),
+    ("pipeline-serve", "get", "secrets", False),
+    # What a pod that names no account runs as.
+    ("default", "create", "tfjobs.kubeflow.org", False),
+    ("default", "create", "workflowtaskresults.argoproj.io", False),
+]
+
+
+@pytest.mark.parametrize(("account", "verb", "resource", "may"), RIGHTS, ids=lambda value: str(value))
+def test_an_account_may_do_what_it_needs_and_no_more(account, verb, resource, may, installed):
+    subject = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
+    assert run("auth", "can-i", verb, resource, subject).stdout.strip() == ("yes" if may else "no")
+
+
+def test_the_namespace_refuses_a_pod_that_is_not_restricted(installed):
+    assert get("namespace", NAMESPACE)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    refused = run("run", "root", "--image=busybox", "--dry-run=server")
+    assert refused.returncode != 0
+    assert 'violates PodSecurity "restricted:latest"' in refused.stderr
+
+
+def test_every_deployments_pods_are_admitted(installed):
+    names = kubectl("get", "deployments", "--output=jsonpath={.items[*].metadata.name}").split()
+    assert {"training-operator", "workflow-controller"} <= set(names)
+    for name in ("training-operator", "workflow-controller"):
+        conditions = {entry["type"]: entry for entry in get("deployment", name)["status"]["conditions"]}
+        assert "ReplicaFailure" not in conditions, conditions["ReplicaFailure"]["message"]
+
+
+def test_argos_controller_runs_where_its_image_can_be_pulled(installed):
+    def outcome() -> set[str]:
+        if get("deployment", "workflow-controller")["status"].get("availableReplicas"):
+            return {"available"}
+        state = "{.items[*].status.containerStatuses[*].state.waiting.reason}"
+        waits = kubectl("get", "pods", "--selector=app=workflow-controller", f"--output=jsonpath={state}").split()
+        return {"ErrImagePull", "ImagePullBackOff"} & set(waits)
+
+    found = wait_until("Argo's controller is available", 180, outcome)
+    if found != {"available"}:
+        pytest.skip(f"the image of Argo's controller cannot be pulled here: {found}")
+
+
+def test_the_operator_serves_tfjobs_alone(installed):
+    kinds = kubectl("api-resources", "--api-group=kubeflow.org", "--output=name").split()
+    assert "tfjobs.kubeflow.org" in kinds
+    rendered = list(yaml.safe_load_all(kubectl("kustomize", "manifests/kubeflow-training")))
+    made = [document["metadata"]["name"] for document in rendered if document["kind"] == "CustomResourceDefinition"]
+    assert made == ["tfjobs.kubeflow.org"]
+    (webhooks,) = (document["webhooks"] for document in rendered if document["kind"].endswith("WebhookConfiguration"))
+    (rule,) = (rule for webhook in webhooks for rule in webhook["rules"])
+    assert (len(webhooks), rule["apiGroups"], rule["resources"]) == (1, ["kubeflow.org"], ["tfjobs"])

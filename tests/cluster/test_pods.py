@@ -1,0 +1,41 @@
+"""Selection, prediction and a look into the volume, as README does them by exec and cp."""
+
+import json
+import re
+
+import pytest
+
+from cluster.kube import execute, kubectl, run
+
+pytestmark = pytest.mark.cluster
+
+
+def test_selection_and_prediction_by_exec(trained):
+    selected = execute("predict-service", "python3", "/model-selection.py", "--accuracy-floor=0.6")
+    assert "batchnorm has the best validation accuracy" in selected
+    assert "published as version 1\n" in selected
+    assert "/trained_model/saved_model_versions/1" in selected
+    again = execute("predict-service", "python3", "/model-selection.py", "--accuracy-floor=0.6")
+    assert "already published as version 1; its files verify" in again
+    predicted = execute("predict-service", "python3", "/predict-service.py")
+    assert predicted.startswith("version 1 answers: batchnorm, digest ")
+    assert int(re.search(r"(\d+) of 10 right", predicted)[1]) >= 5
+    assert execute("access-model", "ls", "/trained_model/saved_model_versions").split() == ["1"]
+
+
+def test_a_refusal_ends_with_3_and_publishes_nothing(trained):
+    refused = run("exec", "predict-service", "--", "python3", "/model-selection.py", "--accuracy-floor=1")
+    assert refused.returncode == 3
+    assert "is below the floor 1" in refused.stderr
+
+
+def test_a_model_is_copied_out_of_the_volume_and_into_it(trained, tmp_path):
+    candidate = f"/trained_model/runs/{trained}/candidates/batchnorm"
+    kubectl("cp", f"access-model:{candidate}", str(tmp_path / "model"))
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert manifest["model"] == "batchnorm"
+    assert {path.name for path in (tmp_path / "model").iterdir()} >= {"saved_model.pb", "variables", "manifest.json"}
+    kubectl("cp", str(tmp_path / "model"), "access-model:/trained_model/copied")
+    assert "copied" in execute("access-model", "ls", "/trained_model").split()
+    execute("access-model", "diff", "--recursive", candidate, "/trained_model/copied")
+    execute("access-model", "rm", "-r", "/trained_model/copied")

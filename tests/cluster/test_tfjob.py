@@ -1,0 +1,109 @@
+"""Two workers as pods: training, a killed process, a deleted pod, a worker that never comes."""
+
+import re
+
+import pytest
+
+from cluster import tfjobs
+from cluster.kube import create, execute, get, kubectl, wait_until
+
+pytestmark = pytest.mark.cluster
+
+KILL = """
+import os, signal
+for name in filter(str.isdecimal, os.listdir("/proc")):
+    with open(f"/proc/{name}/cmdline", "rb") as file:
+        if file.read().split(b"\\0")[1:2] == [b"/multi-worker-distributed-training.py"]:
+            os.kill(int(name), signal.SIGKILL)
+            print("killed", name)
+"""
+
+
+def test_two_workers_ingest_once_train_and_agree(trained):
+    assert get("tfjob", trained)["status"]["replicaStatuses"]["Worker"]["succeeded"] == 2
+    ingestions = [tfjobs.logs(trained, worker, "--container=ingest") for worker in (0, 1)]
+    assert sum("\ningested Fashion-MNIST, 60,000 + 10,000 images" in text for text in ingestions) == 1
+    weights = [re.findall("weights sha256 (.*)", tfjobs.logs(trained, worker)) for worker in (0, 1)]
+    assert len(weights[0]) == 1
+    assert weights[0] == weights[1]
+    assert len(tfjobs.history(trained)) == 1
+
+
+def test_a_killed_process_restarts_the_gang_which_goes_on_from_its_checkpoint(trained):
+    job = tfjobs.tfjob("killed", "--epochs=3", "--train-images=25600")
+    # Nothing in a container can kill its process 1: here that is the pod's own, and the worker is another.
+    tfjobs.pod(job)["shareProcessNamespace"] = True
+    create(job)
+    tfjobs.wait_for_output("killed", "epoch 1/3", 180)
+    assert "killed" in execute("killed-worker-1", "python3", "-c", KILL)
+    tfjobs.wait_for("killed", "Succeeded", seconds=240)
+    assert tfjobs.restarts("killed", 1) >= 1
+    assert tfjobs.restarts("killed", 0) >= 1
+    assert re.search(r"going on after epoch [12]/3 from its checkpoint", tfjobs.logs("killed", 0))
+    assert len(tfjobs.history("killed")) == 3
+    tfjobs.delete("killed")
+
+
+def test_a_deleted_pod_fails_the_job_and_the_next_one_goes_on_from_its_checkpoint(trained):
+    arguments = ("--epochs=3", "--train-images=25600")
+    job = tfjobs.tfjob("deleted", *arguments)
+    # Long enough to tell a worker that ends by SIGTERM from one that is killed at its end.
+    tfjobs.pod(job)["terminationGracePeriodSeconds"] = 120
+    create(job)
+    tfjobs.wait_for_output("deleted", "epoch 1/3", 180)
+    kubectl("delete", "pod", "deleted-worker-1", "--timeout=30s")
+    tfjobs.wait_for("deleted", "Failed", seconds=60)
+    tfjobs.delete("deleted")
+    tfjobs.submit("deleted", *arguments)
+    tfjobs.wait_for("deleted", "Succeeded", seconds=240)
+    assert re.search(r"going on after epoch [12]/3 from its checkpoint", tfjobs.logs("deleted", 0))
+    assert len(tfjobs.history("deleted")) == 3
+    tfjobs.delete("deleted")
+
+
+def test_a_job_whose_second_worker_finds_no_node_ends_at_its_deadline(trained):
+    job = tfjobs.tfjob("half-placed")
+    job["spec"]["runPolicy"]["activeDeadlineSeconds"] = tfjobs.pod(job)["activeDeadlineSeconds"] = 30
+    keep_apart(job)
+    create(job)
+    tfjobs.wait_for("half-placed", "Failed", seconds=90)
+    wait_until("no worker waits any more", 30, lambda: "half-placed" not in workers_that_wait())
+    tfjobs.delete("half-placed")
+
+
+def test_a_job_whose_ingestion_fails_ends_at_its_deadline(trained):
+    job = tfjobs.tfjob("no-input")
+    job["spec"]["runPolicy"]["activeDeadlineSeconds"] = tfjobs.pod(job)["activeDeadlineSeconds"] = 30
+    tfjobs.pod(job)["initContainers"][0]["command"] = ["false"]
+    create(job)
+    tfjobs.wait_for("no-input", "Failed", seconds=90)
+    tfjobs.delete("no-input")
+
+
+def test_a_worker_whose_peer_does_not_come_says_so_and_the_job_ends_at_its_back_off_limit(trained):
+    job = tfjobs.tfjob("alone", "--start-timeout=5")
+    job["spec"]["runPolicy"]["backoffLimit"] = 1
+    keep_apart(job)
+    create(job)
+    wait_until("worker 0 says so", 90, lambda: "waiting for all 2 workers to start" in said("alone"))
+    tfjobs.wait_for("alone", "Failed", seconds=120)
+    tfjobs.delete("alone")
+
+
+def workers_that_wait() -> str:
+    return kubectl("get", "pods", "--field-selector=status.phase=Pending", "--output=name")
+
+
+def said(name: str) -> str:
+    return tfjobs.logs(name, 0) + tfjobs.logs(name, 0, "--previous")
+
+
+def keep_apart(job: dict) -> None:
+    """Let two workers of a job never share a node, and let there be one node."""
+    node = kubectl("get", "nodes", "--output=jsonpath={.items[0].metadata.labels.kubernetes\\.io/hostname}")
+    tfjobs.pod(job)["nodeSelector"] = {"kubernetes.io/hostname": node}
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"training.kubeflow.org/job-name": job["metadata"]["name"]}},
+    }
+    tfjobs.pod(job)["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}

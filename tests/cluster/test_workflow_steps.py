@@ -1,0 +1,186 @@
+"""Each template of workflow.yaml, in order, as a plain pod or object: what can be shown without Argo and KServe."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster import templates, tfjobs
+from cluster.kube import NAMESPACE, ROOT, create, forwarded, get, kubectl, run, wait_until
+
+pytestmark = pytest.mark.cluster
+NAME = "steps"
+PREDICTOR = "by-hand-predictor"
+
+
+@pytest.fixture(scope="module")
+def trained_by_template(pods) -> str:
+    """The TFJob of the workflow's template, made by its own account; its name."""
+    ingested = templates.run("ingest", "ingest", workflow__name=NAME)
+    assert ingested.status == 0, ingested.output
+    job = f"{NAME}-batchnorm-0"
+    create_as("pipeline-train", template_of_job(job))
+    tfjobs.wait_for(job, "Succeeded", seconds=300)
+    return job
+
+
+def template_of_job(job: str, workflow: str = NAME, **parameters: str) -> dict:
+    values = {f"workflow.parameters.{name.replace('_', '-')}": value for name, value in parameters.items()}
+    return templates.manifest(
+        "tfjob",
+        {
+            "workflow.name": workflow,
+            "inputs.parameters.job": job,
+            "inputs.parameters.model": "batchnorm",
+            "workflow.parameters.epochs": "1",
+            "workflow.parameters.train-images": "25600",
+            **values,
+        },
+    )
+
+
+def create_as(account: str, document: dict) -> None:
+    user = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
+    kubectl("create", "--filename=-", user, stdin=json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def published(trained_by_template) -> dict:
+    """What the selection step published, as the report tells it."""
+    bounds = {"workflow__parameters__accuracy-floor": "0.6", "workflow__parameters__tolerance": "1"}
+    selected = templates.run("select", "select", workflow__name=NAME, **bounds)
+    assert selected.status == 0, selected.output
+    path = templates.TEMPLATES["select"]["outputs"]["parameters"][0]["valueFrom"]["path"]
+    return json.loads(kubectl("exec", "access-model", "--", "cat", path.replace("{{workflow.name}}", NAME)))
+
+
+@pytest.fixture(scope="module")
+def predictor(published) -> str:
+    """The predictor's pod, from the InferenceService and its runtime, behind a Service; its name."""
+    service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())["spec"]["predictor"]
+    runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())["spec"]
+    model = service.pop("model")
+    claim, folder = model["storageUri"].removeprefix("pvc://").split("/")
+    (container,) = runtime["containers"]
+    container["resources"] = model["resources"]
+    container["volumeMounts"].append({"name": "model", "mountPath": "/mnt/models", "subPath": folder, "readOnly": True})
+    volumes = [*runtime["volumes"], {"name": "model", "persistentVolumeClaim": {"claimName": claim}}]
+    metadata = {"name": PREDICTOR, "labels": {"app": PREDICTOR}}
+    spec = {**service, "containers": [container], "volumes": volumes}
+    create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    port = {"port": 80, "targetPort": 8080}
+    spec = {"selector": {"app": PREDICTOR}, "ports": [port]}
+    create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": PREDICTOR}, "spec": spec})
+    kubectl("wait", "--for=condition=Ready", f"pod/{PREDICTOR}", "--timeout=2m")
+    yield PREDICTOR
+    kubectl("delete", f"pod/{PREDICTOR}", f"service/{PREDICTOR}")
+
+
+def test_ingestion_and_the_templates_job_leave_a_candidate_in_the_workflows_run(trained_by_template):
+    assert len(tfjobs.history(NAME)) == 1
+    assert trained_by_template in kubectl("get", "tfjob", f"--selector=workflows.argoproj.io/workflow={NAME}")
+
+
+def test_selection_publishes_and_leaves_its_facts_where_the_template_reads_them(published):
+    assert published["winner"] == "batchnorm"
+    assert {"version", "validation_accuracy", "test_accuracy"} <= published.keys()
+
+
+def test_a_floor_that_is_not_reached_ends_with_3_and_the_reason_as_the_steps_message(published):
+    floor = {"workflow__parameters__accuracy-floor": "1"}
+    refused = templates.run("refused", "select", workflow__name=NAME, **floor)
+    assert refused.status == 3
+    assert "not published: batchnorm's validation accuracy" in refused.message
+
+
+def test_the_smoke_step_finds_the_published_version_served(predictor, published):
+    asked = templates.run(
+        "smoke",
+        "smoke",
+        workflow__parameters__service=PREDICTOR.removesuffix("-predictor"),
+        inputs__parameters__version=str(published["version"]),
+    )
+    assert asked.status == 0, asked.output
+
+
+def test_curl_reaches_the_predictor_through_port_forward(predictor):
+    with forwarded(f"service/{predictor}", 80) as port:
+        url = f"http://127.0.0.1:{port}/v1/models/flower-sample:predict"
+        command = ["curl", "--silent", "--fail", "--data", f"@{ROOT / 'inference-input.json'}", url]
+        answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert sum(answer["predictions"][0]["probabilities"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_job_whose_image_cannot_be_pulled_is_ended_and_the_message_says_why(pods):
+    job = f"{NAME}-batchnorm-1"
+    create_as("pipeline-train", template_of_job(job, image="kubeflow/no-such-image:v0"))
+    wait_until("the pull has failed", 90, lambda: "ErrImagePull" in run("get", "pods").stdout)
+    of_the_job = {"inputs__parameters__job": job, "inputs__parameters__model": "batchnorm"}
+    ended = templates.run("why", "failed-training", workflow__name=NAME, **of_the_job)
+    assert ended.status == 1
+    assert f"TFJob {job} did not succeed: {job}-worker-" in ended.message
+    assert "ImagePull" in ended.message
+    assert run("get", "tfjob", job).returncode
+
+
+def test_before_another_attempt_what_still_trains_of_the_model_is_ended(trained_by_template):
+    job = "again-batchnorm-0"
+    create_as("pipeline-train", template_of_job(job, "again", epochs="50"))
+    wait_until("its workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
+    step = "end-former-training"
+    other = templates.run("other", step, workflow__name="again", inputs__parameters__model="plain")
+    assert (other.status, other.output) == (0, "there is no TFJob to end\n")
+    ended = templates.run("former", step, workflow__name="again", inputs__parameters__model="batchnorm")
+    assert ended.status == 0, ended.output
+    assert run("get", "tfjob", job).returncode
+    assert f"{job}-worker-" not in run("get", "pods").stdout
+
+
+def test_the_end_of_a_workflow_ends_what_still_trains_and_keeps_what_has_ended(trained_by_template):
+    job = f"{NAME}-batchnorm-2"
+    create_as("pipeline-train", template_of_job(job, epochs="50"))
+    wait_until("its workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
+    ended = templates.run("end", "end-training", workflow__name=NAME)
+    assert ended.status == 0, ended.output
+    left = kubectl("get", "tfjob", f"--selector=workflows.argoproj.io/workflow={NAME}", "--output=name")
+    assert left.split() == [f"tfjob.kubeflow.org/{trained_by_template}"]
+    assert job not in run("get", "pods", "--field-selector=status.phase=Running").stdout
+
+
+def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_others_alone(pods, tmp_path):
+    name = "kept-scaling"
+    manifest = templates.manifest("create-service", {"workflow.parameters.service": name})
+    create_as("pipeline-serve", manifest)
+    autoscaled = (ROOT / "autoscaled-inference-service.yaml").read_text().replace("flower-sample", name)
+    kubectl("apply", "--filename=-", stdin=autoscaled)
+    update(name, tmp_path)
+    update(name, tmp_path)
+    predictor = get("inferenceservice", name)["spec"]["predictor"]
+    assert (predictor["maxReplicas"], predictor["scaleMetric"]) == (3, "cpu")
+    assert predictor["model"]["runtime"] == "flower-runtime"
+    kubectl("delete", "inferenceservice", name)
+
+
+def test_serving_again_leaves_mode_runtime_and_resources_alone(pods, tmp_path):
+    name = "kept-mode"
+    text = (ROOT / "autoscaled-inference-service-knative.yaml").read_text().replace("flower-sample", name)
+    stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.19.1", text).replace("512Mi", "640Mi")
+    kubectl("apply", "--filename=-", stdin=stock.replace("/saved_model_versions", "/elsewhere"))
+    before = get("inferenceservice", name)
+    update(name, tmp_path)
+    after = get("inferenceservice", name)
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
+    before["spec"]["predictor"]["model"]["storageUri"] = "pvc://strategy-volume/saved_model_versions"
+    assert after["spec"] == before["spec"]
+    kubectl("delete", "inferenceservice", name)
+
+
+def update(service: str, folder: Path) -> None:
+    """What the template `update-service` does, by its own account."""
+    patch = folder / "patch.yaml"
+    patch.write_text(json.dumps(templates.manifest("update-service", {"workflow.parameters.service": service})))
+    user = f"--as=system:serviceaccount:{NAMESPACE}:pipeline-serve"
+    kubectl("patch", f"--filename={patch}", f"--patch-file={patch}", "--type=merge", user)
