@@ -1,6 +1,6 @@
 """The same CNN (`plain`) under PyTorch's DistributedDataParallel with gloo, channels-last, data in memory.
 
-python bench/pytorch_ddp.py VOLUME MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
+python bench/pytorch_ddp.py FOLDER_OF_TRAIN_NPZ MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
 """
 
 import json
@@ -9,11 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 
 def network() -> nn.Module:
@@ -24,17 +23,14 @@ def network() -> nn.Module:
 
 
 def main(volume: str, model: str, batch: str, steps: str) -> None:
-    import input_pipeline
-    from volume import Volume
-
     assert model == "plain"
     torch.set_num_threads(1)
     task = json.loads(os.environ["TF_CONFIG"])
     addresses, index = task["cluster"]["worker"], task["task"]["index"]
     dist.init_process_group("gloo", init_method=f"tcp://{addresses[0]}", rank=index, world_size=len(addresses))
-    split = input_pipeline.load(Volume(Path(volume)), "train")
-    images = torch.from_numpy(split.images.copy()).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(split.labels.copy())
+    split = np.load(Path(volume) / "train.npz")  # TensorFlow cannot be loaded beside PyTorch
+    images = torch.from_numpy(split["images"]).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(split["labels"])
     network_ = nn.parallel.DistributedDataParallel(network().to(memory_format=torch.channels_last))
     optimizer, loss = torch.optim.Adam(network_.parameters()), nn.CrossEntropyLoss()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))[index :: len(addresses)]

@@ -1,4 +1,4 @@
-"""Compare ways to train on two workers, side by side in one run: ratios of images/s, and peak memory.
+"""Compare ways to train on two workers, side by side in one run: ratios of images/s.
 
     python bench/training.py --volume ./trained_model
 
@@ -14,12 +14,16 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SECONDS = 300  # for one measurement, the workers' start included
+OWN = "two workers"
 WAYS = {
     # name: (script, whether the workers talk to each other)
-    "two workers": ("own_path.py", True),
+    OWN: ("own_path.py", True),
     "no communication": ("own_path.py", False),
     "usual script": ("usual_script.py", True),
     "PyTorch DDP": ("pytorch_ddp.py", True),
@@ -33,26 +37,54 @@ TARGETS = {
 
 
 def main(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, HERE / "as_npz.py", args.volume, folder], check=True)
+        compare(args, Path(folder))
+
+
+def compare(args: argparse.Namespace, npz: Path) -> None:
+    """Measure every way, in turn, and report. `npz`: the folder with the training split for PyTorch."""
     speeds: dict[tuple[str, int], list[float]] = {}
-    memory = 0.0
     for repetition in range(args.repetitions):
         for batch in (64, 256):
             for way in WAYS:
-                if (way, batch) not in TARGETS and way != "two workers":
+                if (way, batch) not in TARGETS and way != OWN:
                     continue
-                results = measure(way, args.volume, batch, max(20, args.images // batch))
-                speeds.setdefault((way, batch), []).append(sum(result["images_per_second"] for result in results))
-                memory = max(memory, *(result.get("memory_gib", 0.0) for result in results))
+                source = npz if way == "PyTorch DDP" else args.volume
+                speeds.setdefault((way, batch), []).append(measure(way, source, batch, max(20, args.images // batch)))
                 print(
                     f"repetition {repetition + 1}: {way}, {batch} per worker: {speeds[way, batch][-1]:,.0f} images/s",
                     flush=True,
                 )
-    report(speeds, memory, args.repetitions)
+    report(speeds)
 
 
-def measure(way: str, volume: Path, batch: int, steps: int) -> list[dict]:
-    """Run two pinned workers; returns what each printed."""
+def measure(way: str, volume: Path, batch: int, steps: int) -> float:
+    """Run two pinned workers side by side; returns the images/s of both together."""
     script, together = WAYS[way]
+    workers = start(script, together, [volume, "plain", batch, steps])
+    limit = threading.Timer(SECONDS, lambda: [worker.kill() for worker in workers])
+    limit.start()
+    try:
+        if not together:
+            for worker in workers:
+                expect(worker, "ready", script)
+            for worker in workers:
+                worker.stdin.write("go\n")
+                worker.stdin.flush()
+        results = [json.loads(expect(worker, "{", script)) for worker in workers]
+        for worker in workers:
+            worker.communicate()
+    finally:
+        limit.cancel()
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    return sum(result["images_per_second"] for result in results)
+
+
+def start(script: str, together: bool, arguments: list) -> list[subprocess.Popen]:
+    """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a gang."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
     for listener in sockets:
@@ -64,54 +96,67 @@ def measure(way: str, volume: Path, batch: int, steps: int) -> list[dict]:
         if together:
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment["TF_CONFIG"] = json.dumps(task)
-        command = [sys.executable, HERE / script, volume, "plain", str(batch), str(steps)]
-        worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, str(HERE / script), *map(str, arguments)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        worker = subprocess.Popen(command, env=environment, **pipes)
         os.sched_setaffinity(worker.pid, {core})
         workers.append(worker)
-    outputs = [worker.communicate(timeout=300) for worker in workers]
-    for worker, (_, errors) in zip(workers, outputs, strict=True):
-        if worker.returncode:
-            sys.exit(f"{script} failed:\n{errors[-2000:]}")
-    return [json.loads(output.strip().splitlines()[-1]) for output, _ in outputs]
+    return workers
 
 
-def report(speeds: dict[tuple[str, int], list[float]], memory: float, repetitions: int) -> None:
-    ratios = [
-        {
-            "name": f"two workers / {way}, {batch} images per worker",
-            "value": round(statistics.median(speeds["two workers", batch]) / statistics.median(speeds[way, batch]), 3),
-            "target": target,
-        }
-        for (way, batch), target in TARGETS.items()
-    ]
+def expect(worker: subprocess.Popen, beginning: str, script: str) -> str:
+    """The next line that a worker prints with this beginning."""
+    for line in worker.stdout:
+        if line.startswith(beginning):
+            return line
+    sys.exit(f"{script} ended early, or took more than {SECONDS} s; start it by hand to see why")
+
+
+def report(speeds: dict[tuple[str, int], list[float]]) -> None:
+    """Print and store medians, and ratios taken within each repetition."""
+    ratios = []
+    for (way, batch), target in TARGETS.items():
+        pairs = zip(speeds[OWN, batch], speeds[way, batch], strict=True)
+        spread = spread_of([own / other for own, other in pairs], digits=3)
+        ratios.append(
+            {
+                "name": f"{OWN} / {way}, {batch} images per worker",
+                "value": spread["median"],
+                "target": target,
+                "least": spread["least"],
+                "most": spread["most"],
+            }
+        )
     content = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-        "repetitions": repetitions,
+        "repetitions": len(speeds[OWN, 64]),
         "images_per_second": {
-            f"{way}, {batch} images per worker": {
-                "median": round(statistics.median(values)),
-                "least": round(min(values)),
-                "most": round(max(values)),
-            }
-            for (way, batch), values in speeds.items()
+            f"{way}, {batch} images per worker": spread_of(values) for (way, batch), values in speeds.items()
         },
         "ratios": ratios,
-        "peak_memory_of_a_worker_gib": {"value": round(memory, 2), "target": 1.2},
     }
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    (results / "training.json").write_text(json.dumps(content, indent=2) + "\n")
+    (HERE / "results" / "training.json").write_text(json.dumps(content, indent=2) + "\n")
     for name, speed in content["images_per_second"].items():
-        print(f"{name:45} {speed['median']:8,} images/s   ({speed['least']:,} to {speed['most']:,})")
+        print(f"{name:45} {speed['median']:8,.0f} images/s   ({speed['least']:,.0f} to {speed['most']:,.0f})")
     for ratio in ratios:
-        print(f"{ratio['name']:55} {ratio['value']:6.2f}   target {ratio['target']:.2f}")
-    print(f"peak memory of a worker: {memory:.2f} GiB   target 1.20")
+        print(
+            f"{ratio['name']:50} {ratio['value']:6.2f}   ({ratio['least']:.2f} to {ratio['most']:.2f})"
+            f"   target {ratio['target']:.2f}"
+        )
+
+
+def spread_of(values: list[float], digits: int | None = None) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), digits),
+        "least": round(min(values), digits),
+        "most": round(max(values), digits),
+    }
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="with the data ingested")
-    parser.add_argument("--repetitions", type=int, default=5, help="of every way")
+    parser.add_argument("--repetitions", type=int, default=7, help="of every way")
     parser.add_argument("--images", type=int, default=12_800, help="per worker and measurement")
     return parser.parse_args(argv)
 

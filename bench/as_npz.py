@@ -1,0 +1,23 @@
+"""Write the training split as FOLDER/train.npz, for a program that cannot load TensorFlow.
+
+python bench/as_npz.py VOLUME FOLDER     # started by bench/training.py
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import input_pipeline
+from volume import Volume
+
+
+def main(volume: str, folder: str) -> None:
+    split = input_pipeline.load(Volume(Path(volume)), "train")
+    np.savez(Path(folder) / "train.npz", images=split.images, labels=split.labels.astype(np.int64))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,21 @@
+"""KServe's server with a model that does nothing: what the predictor is measured against.
+
+python bench/empty_predictor.py --http_port 8082 --grpc_port 8083
+"""
+
+from kserve import Model, ModelServer
+
+
+class Empty(Model):
+    """Answers before it has looked."""
+
+    def __init__(self) -> None:
+        super().__init__("flower-sample")
+        self.ready = True
+
+    async def predict(self, payload, headers=None, response_headers=None):
+        return {"predictions": []}
+
+
+if __name__ == "__main__":
+    ModelServer().start([Empty()])

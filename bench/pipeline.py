@@ -1,0 +1,45 @@
+"""Run the whole pipeline with its defaults on an empty volume, as `make run` does: time, test accuracy, peak memory.
+
+    python bench/pipeline.py
+
+The result is printed and stored as bench/results/pipeline.json.
+"""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SCRIPT = HERE.parent / "src" / "local_pipeline.py"
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as volume:
+        started = time.monotonic()
+        subprocess.run([sys.executable, SCRIPT, "--volume", volume], check=True)
+        seconds = time.monotonic() - started
+        report = json.loads((Path(volume) / "report" / "report.json").read_text())
+    # Of all processes that were waited for, workers included, the one that took most.
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    content = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "winner": report["winner"],
+        "ratios": [
+            {"name": "test accuracy of the winner", "value": report["test_accuracy"], "target": 0.915},
+            {"name": "seconds of the whole run, at most", "value": round(seconds), "target": 600},
+            {"name": "peak memory of a process in GiB, at most", "value": round(memory / 2**30, 2), "target": 1.2},
+        ],
+    }
+    (HERE / "results" / "pipeline.json").write_text(json.dumps(content, indent=2) + "\n")
+    for figure in content["ratios"]:
+        print(f"{figure['name']:45} {figure['value']:8}   target {figure['target']}")
+
+
+if __name__ == "__main__":
+    main()
