@@ -1,10 +1,13 @@
-# `make help` lists the targets. Variables: WORKERS, EPOCHS, BATCH_PER_WORKER, MODELS, DATA, SOURCE, FRESH.
+# `make help` lists the targets. Variables: WORKERS, EPOCHS, BATCH_PER_WORKER, MODELS, DATA, SOURCE, FRESH, FLOOR,
+# TOLERANCE; PYTHON makes the environment; `make serve` listens on HTTP_PORT and GRPC_PORT.
 # On a cluster: IMAGE, CLUSTER, CLUSTER_TOOL (kind or k3d), LOAD_IMAGE (takes an image from Docker to the nodes),
 # CLUSTER_TESTS.
 PYTHON ?= python3.11
 DATA ?= ./trained_model
 WORKERS ?= 2
 SOURCE ?= auto
+HTTP_PORT ?= 8080
+GRPC_PORT ?= 8081
 VENV := .venv
 RUN := $(VENV)/bin/python
 # One word of the shell, whatever blanks and quotes are in it.
@@ -25,6 +28,10 @@ DELETE_CLUSTER := kind delete cluster --name $(CLUSTER)
 LOAD_IMAGE ?= kind load docker-image --name $(CLUSTER)
 endif
 
+ifneq ($(filter-out 0 1,$(FRESH)),)
+$(error FRESH is $(FRESH); expected 1, to start over, or 0)
+endif
+
 .PHONY: help run serve test lint format bench clean requirements cluster image install train serving workflow \
   clean-workflows test-cluster clean-cluster
 
@@ -35,10 +42,12 @@ run: $(VENV)/run ## ingest, train three models on real workers, select, publish,
 	@$(RUN) src/local_pipeline.py --volume $(call quoted,$(DATA)) --workers $(call quoted,$(WORKERS)) \
 	  --source $(call quoted,$(SOURCE)) $(if $(EPOCHS),--epochs $(call quoted,$(EPOCHS))) \
 	  $(if $(BATCH_PER_WORKER),--batch-per-worker $(call quoted,$(BATCH_PER_WORKER))) \
-	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(filter 1,$(FRESH)),--fresh)
+	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(FLOOR),--accuracy-floor $(call quoted,$(FLOOR))) \
+	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh)
 
 serve: $(VENV)/run ## the newest published model on http://localhost:8080, gRPC on 8081
-	@$(RUN) src/serve.py --volume $(call quoted,$(DATA))
+	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
+	  --grpc-port $(call quoted,$(GRPC_PORT))
 
 test: $(VENV)/dev ## every test that needs no cluster
 	$(RUN) -m pytest -m "not cluster"
@@ -117,11 +126,11 @@ serving: ## install the predictor's runtime; needs KServe
 
 workflow: ## run the workflow once and wait for its end
 	name=$$($(KUBECTL) create -f workflow.yaml --output=name) && \
-	while phase=$$($(KUBECTL) get $$name --output=jsonpath='{.status.phase}') || exit; do \
-	  case $$phase in Succeeded) echo $$name: $$phase; exit;; Failed|Error) echo $$name: $$phase; exit 1;; esac; \
-	  sleep 10; done
+	while status=$$($(KUBECTL) get $$name --output=jsonpath='{.status.phase} {.status.progress} {.status.message}') || exit; \
+	do [ "$$status" = "$$told" ] || echo "$$name: $$status"; told=$$status; \
+	  case $$status in Succeeded*) exit;; Failed*|Error*) exit 1;; esac; sleep 10; done
 
-clean-workflows: ## delete workflows, their jobs, the service, helper pods and the volume
+clean-workflows: ## delete workflows, their jobs, the service, helper pods, and the claim with all data on it
 	-$(KUBECTL) delete workflow --all
 	$(KUBECTL) delete tfjob --all
 	-$(KUBECTL) delete inferenceservice flower-sample --ignore-not-found

@@ -32,9 +32,10 @@ def step_parser(description: str | None) -> Parser:
     return parser
 
 
-def add_accuracy_floor(parser: argparse.ArgumentParser) -> None:
-    """The option that the selection takes, and whatever starts the selection."""
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """What a winner must reach to be published: for the selection, and for whatever starts it."""
     parser.add_argument("--accuracy-floor", type=fraction, default=0.85, help="least validation accuracy")
+    parser.add_argument("--tolerance", type=fraction, default=0.01, help="below the published version's accuracy")
 
 
 def volume(text: str) -> Volume:

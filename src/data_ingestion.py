@@ -80,11 +80,9 @@ def prepare(source: str, folder: Path) -> None:
         print(f"reading Fashion-MNIST from {local}", flush=True)
         check_files(local)
         builder = FashionMnistFromFolder(local, data_dir=folder / ".tfds")
-    elif source in ("auto", "download"):
+    else:
         print("downloading Fashion-MNIST through tensorflow-datasets", flush=True)
         builder = tfds.builder("fashion_mnist", data_dir=folder / ".tfds")
-    else:
-        raise step.StepError(f"--source {source} is no folder; give auto, download or a folder with the four .gz files")
     tfds.disable_progress_bar()
     print("preparing 70,000 images (about half a minute)", flush=True)
     try:
@@ -168,10 +166,20 @@ def describe(manifest: dict) -> str:
     return f"Fashion-MNIST, {images['train']:,} + {images['test']:,} images, data {manifest['data_sha256'][:12]}"
 
 
+def source(text: str) -> str:
+    """An argparse type: `auto`, `download`, or a folder that is there."""
+    if text not in ("auto", "download") and not Path(text).expanduser().is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no folder; give auto, download or a folder with the four .gz files"
+        )
+    return str(Path(text).expanduser())
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "--source",
+        type=source,
         default="auto",
         help="auto (the folder of Debian's package, else a download), download, or a folder with the four .gz files",
     )

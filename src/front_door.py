@@ -55,8 +55,12 @@ class FrontDoor:
         elif not path.isprintable():
             # The routes behind would take a line feed at its end for nothing.
             await self._refuse(Refusal(404, "not found", "there is no such path"), Body(receive), send)
-        elif scope["method"] == "POST" and (inference := INFERENCE.fullmatch(path)):
-            await self._infer(inference, dict(scope["headers"]), Body(receive), send)
+        elif inference := INFERENCE.fullmatch(path):
+            if scope["method"] == "POST":
+                await self._infer(inference, dict(scope["headers"]), Body(receive), send)
+            else:
+                sentence = f"{path} takes POST, with the images in the body"
+                await self._refuse(Refusal(405, "wrong method", sentence), Body(receive), send)
         elif scope["method"] == "POST":
             # KServe's other ones take the model away, or are none that this model has an answer for.
             await self._refuse(Refusal(404, "not found", f"POST {path} is not offered"), Body(receive), send)
@@ -115,6 +119,8 @@ class FrontDoor:
             headers.append((b"inference-header-content-length", b"%d" % json_length))
         if status == 503:
             headers.append((b"retry-after", b"1"))
+        elif status == 405:
+            headers.append((b"allow", b"POST"))
         if close or not self._predictor.ready:
             # The rest of a body must not be read for ever; when it drains, the next request should find another server.
             headers.append((b"connection", b"close"))

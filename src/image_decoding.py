@@ -60,6 +60,8 @@ def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height
             # Pillow compares it with the samples after it widened them.
             image.info["transparency"] = transparency * _PACKED_GREY.get(str(image.tile[0].args), 1)
         image.load()
+        if (width, height) == (SIZE, SIZE):  # step 4 would give back what it takes
+            return _numpy_grey(image).astype(np.uint8)[..., None]
         rows, columns = _numpy_filter(height), _numpy_filter(width)
         sums = np.zeros((SIZE, width))
         step = max(1, _STRIP // width)

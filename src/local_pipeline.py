@@ -60,8 +60,9 @@ def run_all(args: argparse.Namespace, lock: int) -> None:
         training = command(script, "--volume", args.volume, "--model", model, "--run", run, *options)
         run_gang(training, args.workers, 3, [lock])
     heading("select, publish, report")
-    choice = ("--run", run, "--models", ",".join(args.models), "--accuracy-floor", args.accuracy_floor)
-    run_step(lock, "model_selection.py", "--volume", args.volume, *choice)
+    choice = ("--run", run, "--models", ",".join(args.models))
+    limits = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
+    run_step(lock, "model_selection.py", "--volume", args.volume, *choice, *limits)
     print(f"whole run:       {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -106,7 +107,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
     parser.add_argument("--source", default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")
-    arguments.add_accuracy_floor(parser)
+    arguments.add_limits(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")
     return parser.parse_args(argv)
 

@@ -204,8 +204,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: the newest run)")
     parser.add_argument("--models", type=model_variants.models, help="which models may win (default: all of the run)")
-    arguments.add_accuracy_floor(parser)
-    parser.add_argument("--tolerance", type=arguments.fraction, default=0.01, help="below the published version")
+    arguments.add_limits(parser)
     parser.add_argument("--keep-versions", type=arguments.positive, default=5, help="published versions to keep")
     return parser.parse_args(argv)
 

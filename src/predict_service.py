@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
     files = {path: read_image(path) for path in args.images}
     folder = publication.current(args.volume)
     if folder is None:
-        raise step.StepError(f"nothing is published in {args.volume.versions}; run model selection first")
+        raise step.StepError(f"no published model in {args.volume.versions}; publish one, or name another --volume")
     model, manifest = saved_model.load(folder)
     print(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n", flush=True)
     answers = ask_about_files(model, files) if files else ask_about_test_set(model, args)

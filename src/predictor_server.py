@@ -64,7 +64,7 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
     watch = VersionWatch(folder, args.engine_threads)
     version = watch.newest()
     if version is None:
-        raise step.StepError(f"no published model that is whole in {folder}; run the pipeline first")
+        raise step.StepError(f"no published model that is whole in {folder}; publish one, or name another --volume")
     predictor = Predictor(version)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 

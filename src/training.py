@@ -41,9 +41,15 @@ class Training:
         """Take `steps` training steps; returns the sum of the mean losses of their global batches."""
         total = tf.zeros(())
         for _ in tf.range(steps):
-            loss = self.strategy.run(self._train_replica, args=next(batches))
-            total += self.strategy.experimental_local_results(loss)[0]
+            total += self._step(*next(batches))
         return total
+
+    # A graph of its own. In the loop's, which is a cycle, TensorFlow may come to MaxPoolGrad before MaxPool when it
+    # looks for what oneDNN can do, and then leaves it to a kernel ten times as slow, in one process of several.
+    @tf.function(experimental_attributes={"_noinline": True})
+    def _step(self, images, labels) -> tf.Tensor:
+        loss = self.strategy.run(self._train_replica, args=(images, labels))
+        return self.strategy.experimental_local_results(loss)[0]
 
     def _train_replica(self, images, labels) -> tf.Tensor:
         network, replica = self.network, tf.distribute.get_replica_context()

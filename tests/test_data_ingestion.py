@@ -76,6 +76,13 @@ def test_a_source_file_that_was_cut_short_is_named(source, name):
         data_ingestion.check_files(source)
 
 
+def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(volume_with_data, capsys):
+    with pytest.raises(SystemExit) as ended:
+        data_ingestion.parse_args(["--volume", str(volume_with_data.root), "--source", "/nowhere"])
+    assert ended.value.code == 2
+    assert "'/nowhere' is no folder; give auto, download or a folder" in capsys.readouterr().err
+
+
 def test_a_missing_source_file_is_named(source):
     (source / FOUR_FILES[0]).unlink()
     with pytest.raises(step.StepError, match=f"{source / FOUR_FILES[0]} is missing; expected the four files"):

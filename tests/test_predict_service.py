@@ -125,7 +125,7 @@ def test_a_missing_file_is_named(predict, tmp_path):
 
 
 def test_without_a_published_version_it_names_the_step_that_publishes(predict, tmp_path):
-    with pytest.raises(step.StepError, match=r"nothing is published in .*; run model selection first"):
+    with pytest.raises(step.StepError, match=r"no published model in .*; publish one, or name another --volume"):
         predict("--volume", tmp_path / "empty")
 
 

@@ -54,12 +54,18 @@ def parsed_by_make_run(**variables: str) -> dict:
 
 
 def test_make_run_passes_its_variables_on_as_they_are():
-    numbers = {"WORKERS": "3", "EPOCHS": "2", "BATCH_PER_WORKER": "32", "FRESH": "1"}
+    numbers = {"WORKERS": "3", "EPOCHS": "2", "BATCH_PER_WORKER": "32", "FRESH": "1", "FLOOR": "0.9", "TOLERANCE": "1"}
     assert parsed_by_make_run(DATA="it's a volume", MODELS="plain batchnorm", SOURCE="my folder", **numbers) == {
         **vars(local_pipeline.parse_args([])),
         **{"volume": Volume(Path("it's a volume")), "models": ["plain", "batchnorm"], "source": "my folder"},
-        **{"workers": 3, "epochs": 2, "batch_per_worker": 32, "fresh": True},
+        **{"workers": 3, "epochs": 2, "batch_per_worker": 32, "fresh": True, "accuracy_floor": 0.9, "tolerance": 1.0},
     }
+
+
+def test_make_run_refuses_a_fresh_that_is_neither_1_nor_0():
+    ended = subprocess.run(["make", "-n", "run", "FRESH=yes"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("*** FRESH is yes; expected 1, to start over, or 0.  Stop.\n")
 
 
 def test_make_run_without_variables_takes_the_defaults_and_the_folder_here():
@@ -108,6 +114,8 @@ def test_every_link_leads_somewhere():
 
 def test_every_variable_of_the_table_is_one_of_the_makefiles():
     variables = re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE)
-    assert variables == ["WORKERS", "EPOCHS", "BATCH_PER_WORKER", "MODELS", "DATA", "SOURCE"]
+    assert variables == [
+        *("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "MODELS", "DATA", "SOURCE", "FRESH", "FLOOR", "TOLERANCE", "PYTHON"),
+    ]
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"$({name})" in makefile for name in variables)

@@ -70,7 +70,8 @@ def test_make_runs_what_readme_shows_and_little_else(tool):
     other = {"kind": "k3d", "k3d": "kind"}[tool]
     shown = LINES[: LINES.index("kubectl logs --follow multi-worker-training-worker-0") + 1]
     assert [command for command in shown if command not in ran and not command.startswith(other)] == [
-        "kubectl get tfjob,pods"
+        "kubectl kustomize manifests/kubeflow-training | kubectl apply -f -",
+        "kubectl get tfjob,pods",
     ]
 
 

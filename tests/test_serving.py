@@ -221,6 +221,7 @@ BAD_V1 = {
     "true": ({"instances": [[[True] * 28] * 28]}, PIXELS),
     "256": ({"instances": [[[256] * 28] * 28]}, PIXELS),
     "strings": ({"instances": [[["0"] * 28] * 28]}, PIXELS),
+    "one of several": ({"instances": [ROWS, file_instance(b"GIF89a")]}, f"image 2 of 2: {NOT_AN_IMAGE}"),
 }
 
 
@@ -276,6 +277,13 @@ def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server):
     for body in (long, iter([long[: 2**22], long[2**22 :]])):
         status, _, content = server.request("POST", PREDICT, body)
         assert (status, json.loads(content)) == (413, {"error": "the body is longer than 8,388,608 bytes"})
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER])
+def test_what_takes_post_says_so_to_a_get(server, path):
+    status, headers, content = server.request("GET", path)
+    assert (status, headers["Allow"]) == (405, "POST")
+    assert json.loads(content) == {"error": f"{path} takes POST, with the images in the body"}
 
 
 @pytest.mark.parametrize(
@@ -416,7 +424,8 @@ def test_a_port_that_is_none_is_one_line(port, tmp_path):
 def test_without_a_published_model_it_ends_with_one_sentence(tmp_path):
     ended = run_script("serve.py", "--volume", tmp_path)
     assert ended.returncode == 2
-    assert re.search(r"^serve.py: no published model that is whole in .*; run the pipeline first$", ended.stderr, re.M)
+    sentence = r"^serve.py: no published model that is whole in .*; publish one, or name another --volume$"
+    assert re.search(sentence, ended.stderr, re.M)
 
 
 def test_its_own_help_is_shown(tmp_path):

@@ -15,7 +15,7 @@ PINS = [
     ("training operator", r"training-operator\S*ref=v([\d.]+)", (OPERATOR, SCHEMAS), 2),
     ("KServe in the cluster", r"kserve/(?:kserve/|\S*ref=)v([\d.]+)", ("README.md", SCHEMAS), 3),
     ("KServe in the cluster", r"install/v([\d.]+)/|need KServe v([\d.]+) ", ("README.md",), 3),
-    ("TensorFlow Serving, KServe's stock runtime", r"runtimeVersion: ([\d.]+)", ("README.md", SERVICES), 4),
+    ("TensorFlow Serving, KServe's stock runtime", r"runtimeVersion: ([\d.]+)", ("README.md", SERVICES), 5),
     ("kubectl", r"kubectl ([\d.]+) or later", ("README.md",), 1),
     ("metrics-server, for kind", r"metrics-server/releases/download/v([\d.]+)", ("README.md",), 1),
     ("Traefik's chart, for kind", r"traefik/traefik --version ([\d.]+)", ("README.md",), 1),
