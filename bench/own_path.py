@@ -36,7 +36,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     )
     training = Training(strategy, model, settings, input_pipeline.steps_per_epoch(len(split), share.global_batch))
     batches = iter(input_pipeline.training_batches(split, share, seed=1))
-    training.train(batches, tf.constant(10))
+    training.train(batches, tf.constant(50))
     if not gang:  # nothing else keeps two of them side by side
         print("ready", flush=True)
         sys.stdin.readline()

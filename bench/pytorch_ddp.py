@@ -44,7 +44,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
             loss(network_(inputs), labels[chosen]).backward()
             optimizer.step()
 
-    take_steps(10)
+    take_steps(50)
     started = time.monotonic()
     take_steps(int(steps))
     print(json.dumps({"images_per_second": int(steps) * int(batch) / (time.monotonic() - started)}), flush=True)

@@ -157,7 +157,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="with the data ingested")
     parser.add_argument("--repetitions", type=int, default=7, help="of every way")
-    parser.add_argument("--images", type=int, default=12_800, help="per worker and measurement")
+    parser.add_argument("--images", type=int, default=25_600, help="per worker and measurement")
     return parser.parse_args(argv)
 
 

@@ -59,7 +59,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     stamps: list[float] = []
     stamp = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: stamps.append(time.monotonic()))
     network_.fit(data.with_options(options), epochs=2, steps_per_epoch=int(steps), verbose=0, callbacks=[stamp])
-    speed = int(steps) * int(batch) / (stamps[1] - stamps[0])  # the first epoch also fills the cache
+    speed = int(steps) * int(batch) / (stamps[1] - stamps[0])  # the first one fills the cache, if it has 400 steps
     print(json.dumps({"images_per_second": speed}), flush=True)
 
 

@@ -45,7 +45,7 @@ class Training:
         return total
 
     # A graph of its own. In the loop's, which is a cycle, TensorFlow may come to MaxPoolGrad before MaxPool when it
-    # looks for what oneDNN can do, and then leaves it to a kernel ten times as slow, in one process of several.
+    # looks for what oneDNN can do, and then leaves it to a much slower kernel, in one process of several.
     @tf.function(experimental_attributes={"_noinline": True})
     def _step(self, images, labels) -> tf.Tensor:
         loss = self.strategy.run(self._train_replica, args=(images, labels))
