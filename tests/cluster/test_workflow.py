@@ -172,7 +172,7 @@ def test_one_stopped_in_mid_training_leaves_no_job_that_trains():
 
 @pytest.mark.thorough
 def test_one_that_takes_too_long_leaves_no_job_that_trains():
-    name = workflows.submit(("activeDeadlineSeconds: 43200", "activeDeadlineSeconds: 90"), epochs="20")
+    name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="20")
     (job,) = wait_until("its job is there", 90, lambda: workflows.jobs(name))
     workflows.wait_for(name, "Failed", seconds=180)
     assert workflows.training(name) == []
