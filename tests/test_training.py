@@ -129,6 +129,17 @@ def test_tensorboard_shows_each_epoch(trained_volume):
     assert shown == pytest.approx(dict(enumerate(measured(manifest, "validation_accuracy"), 1)))
 
 
+def test_no_step_is_computed_in_the_loops_own_graph():
+    strategy = tf.distribute.get_strategy()
+    settings = Settings(workers=1, epochs=1, batch_per_worker=2, learning_rate=1e-3, seed=1, train_images=2)
+    training = Training(strategy, "plain", settings, steps_per_epoch=1)
+    batch = (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    graph = training.train.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
+    steps = [one for one in graph.library.function if any(node.op == "MaxPoolGrad" for node in one.node_def)]
+    assert steps and all(one.attr["_noinline"].b for one in steps)
+
+
 def test_a_resumed_training_does_not_repeat_the_dropout_of_its_first_epoch(tmp_path):
     settings = Settings(workers=1, epochs=2, batch_per_worker=8, learning_rate=1e-3, seed=1, train_images=16)
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))
