@@ -15,6 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from volume import Volume
+
 HERE = Path(__file__).resolve().parent
 SCRIPT = HERE.parent / "src" / "local_pipeline.py"
 
@@ -24,7 +28,7 @@ def main() -> None:
         started = time.monotonic()
         subprocess.run([sys.executable, SCRIPT, "--volume", volume], check=True)
         seconds = time.monotonic() - started
-        report = json.loads((Path(volume) / "report" / "report.json").read_text())
+        report = json.loads((Volume(Path(volume)).report / "report.json").read_text())
     # Of all processes that were waited for, workers included, the one that took most.
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     content = {

@@ -24,6 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+import publication
+from volume import Volume
+
 HERE = Path(__file__).resolve().parent
 SERVE = HERE.parent / "src" / "serve.py"
 PREDICT, INFER = "/v1/models/flower-sample:predict", "/v2/models/flower-sample/infer"
@@ -78,10 +83,10 @@ def main(args: argparse.Namespace) -> None:
 
 
 def newest_version(volume: Path) -> Path:
-    versions = [folder for folder in (volume / "saved_model_versions").glob("*") if folder.name.isdecimal()]
-    if not versions:
+    version = publication.current(Volume(volume))
+    if version is None:
         sys.exit(f"bench/serving.py: nothing is published in {volume}; run `make run` first")
-    return max(versions, key=lambda folder: int(folder.name))
+    return version
 
 
 def write_requests(folder: Path) -> dict[str, list[str]]:

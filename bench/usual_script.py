@@ -16,6 +16,10 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from volume import Volume
+
 
 def network() -> tf.keras.Model:
     layers = tf.keras.layers
@@ -44,7 +48,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     assert model == "plain"
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     global_batch = int(batch) * strategy.num_replicas_in_sync
-    builder = tfds.builder_from_directory(Path(volume) / "datasets" / "fashion_mnist")
+    builder = tfds.builder_from_directory(Volume(Path(volume)).dataset)
     data = builder.as_dataset(split="train[:55000]", as_supervised=True)
     data = data.map(scale).cache().shuffle(10000).repeat().batch(global_batch)
     with strategy.scope():
