@@ -150,10 +150,16 @@ def test_a_remembered_ingestion_on_a_volume_without_data_is_mended(first):
     kubectl("delete", "workflow", name)
 
 
-def test_one_deleted_in_mid_training_leaves_no_job_and_no_worker():
+def one_in_mid_training() -> tuple[str, str]:
+    """A workflow whose first job has trained for an epoch, and would for 19 more: the names of both."""
     name = workflows.submit(epochs="20")
     (job,) = wait_until("its job is there", 120, lambda: workflows.jobs(name))
     tfjobs.wait_for_output(job, "epoch 1/20", 180)
+    return name, job
+
+
+def test_one_deleted_in_mid_training_leaves_no_job_and_no_worker():
+    name, job = one_in_mid_training()
     kubectl("delete", "workflow", name)
     wait_until("its job is gone", 60, lambda: not workflows.jobs(name))
     wait_until("its workers are gone", 60, lambda: job not in run("get", "pods").stdout)
@@ -161,9 +167,7 @@ def test_one_deleted_in_mid_training_leaves_no_job_and_no_worker():
 
 @pytest.mark.thorough
 def test_one_stopped_in_mid_training_leaves_no_job_that_trains():
-    name = workflows.submit(epochs="20")
-    (job,) = wait_until("its job is there", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/20", 180)
+    name, job = one_in_mid_training()
     kubectl("patch", "workflow", name, "--type=merge", '--patch={"spec": {"shutdown": "Stop"}}')
     workflows.wait_for(name, "Failed", seconds=120)
     assert workflows.training(name) == []
@@ -181,9 +185,7 @@ def test_one_that_takes_too_long_leaves_no_job_that_trains():
 
 @pytest.mark.thorough
 def test_a_deleted_job_fails_its_step_and_the_retry_makes_another():
-    name = workflows.submit(epochs="20")
-    (job,) = wait_until("its job is there", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/20", 180)
+    name, job = one_in_mid_training()
     kubectl("delete", "tfjob", job)
     wait_until("there is another one", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1"])
     status = get("workflow", name)["status"]
