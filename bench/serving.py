@@ -155,7 +155,7 @@ def measure(
                 rate, p99 = load(hey, servers[name].port, requests[body], args.requests, clients)
                 figures[f"{name}, {body}, -c {clients}: requests/s"] = rate
                 figures[f"{name}, {body}, -c {clients}: p99 ms"] = p99
-    rate, _ = load(hey, servers["predictor"].port, requests["binary"], args.requests // 10, 2)
+    rate, _ = load(hey, servers["predictor"].port, requests["binary"], max(100, args.requests // 10), 2)
     figures["predictor, 64 images by V2 binary: images/s"] = rate * IMAGES_AT_ONCE
     bare = subprocess.run(
         [sys.executable, HERE / "bare_engine.py", version, str(IMAGES_AT_ONCE)], check=True, capture_output=True
