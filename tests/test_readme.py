@@ -117,5 +117,9 @@ def test_every_variable_of_the_table_is_one_of_the_makefiles():
     assert variables == [
         *("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "MODELS", "DATA", "SOURCE", "FRESH", "FLOOR", "TOLERANCE", "PYTHON"),
     ]
+    defaults = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
+    taken = local_pipeline.parse_args([])
+    shown = [float(defaults[name]) for name in ("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "FLOOR", "TOLERANCE")]
+    assert shown == [taken.workers, taken.epochs, taken.batch_per_worker, taken.accuracy_floor, taken.tolerance]
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"$({name})" in makefile for name in variables)

@@ -82,6 +82,12 @@ def test_the_workers_command_passes_its_arguments():
     )
 
 
+def test_a_winner_must_reach_what_it_must_reach_on_a_laptop():
+    limits = importlib.import_module("local_pipeline").parse_args([])
+    wanted = (float(PARAMETERS["accuracy-floor"]), float(PARAMETERS["tolerance"]))
+    assert wanted == (limits.accuracy_floor, limits.tolerance)
+
+
 def test_it_trains_exactly_the_models_of_the_table():
     assert json.loads(PARAMETERS["models"]) == list(model_variants.MODELS)
 
