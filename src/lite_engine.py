@@ -1,10 +1,12 @@
 """Run a converted model with LiteRT, without TensorFlow."""
 
-import os
+import contextlib
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+
+import native_stderr
 
 # Images per invocation: with more, the activations leave the processor's caches and each image takes longer.
 _MOST_AT_ONCE = 16
@@ -38,17 +40,8 @@ class LiteEngine:
 
 
 def _allocate_quietly(interpreter: Interpreter) -> None:
-    """The first time, before others write there, LiteRT says on stderr which delegate it has; errors are exceptions."""
+    """The first time, LiteRT says on stderr which delegate it has; errors are exceptions."""
     global _has_announced
-    if _has_announced:
+    with contextlib.nullcontext() if _has_announced else native_stderr.held_back():
         interpreter.allocate_tensors()
-        return
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        interpreter.allocate_tensors()
-        _has_announced = True
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+    _has_announced = True

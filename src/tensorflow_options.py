@@ -1,32 +1,34 @@
-"""Import this first: it loads TensorFlow with the choices that it and gRPC read from the environment only once.
+"""Import this first: it loads TensorFlow, with the choices that it, Keras and gRPC read from the environment only once.
 
-A variable that is set already is left alone. The first two choices are measured in bench/README.md. Loading takes
-seconds, during which SIGTERM ends the script too.
+What is trained depends on data, code and settings alone: neither a variable of the caller's nor a keras.json of another
+project can change it. Loading takes seconds, during which SIGTERM ends the script too.
 """
 
 import os
 import signal
 
+import native_stderr
 import step
 
 # As process 1 of a container the script would not end otherwise before `step.run` sets its own handler.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(step.TERMINATED))
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # by default only on processors with AVX-512 VNNI
+# Hundreds of variables switch libraries, kernels, compilers and precisions. Those that stay say which workers there
+# are, how many threads and which memory to use, and what to log.
+READ_BY_LIBRARIES = ("TF_", "KERAS_", "ONEDNN_", "DNNL_", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
+LEFT_ALONE = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_CPP_", "TF_GPU_", "TF_FORCE_GPU_")
+for name in [*os.environ]:
+    if name.startswith(READ_BY_LIBRARIES) and not name.startswith(LEFT_ALONE):
+        del os.environ[name]
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["KERAS_HOME"] = os.devnull  # no folder: no keras.json is read, and none is written
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # by default only on processors with AVX-512 VNNI; see bench/README.md
 os.environ.setdefault("GRPC_POLL_STRATEGY", "poll")  # a shorter round trip between workers than epoll's
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions
 
-
-def _load_quietly() -> None:
-    """TensorFlow says twice on stderr, at any log level, that oneDNN is on. A failing import still shows."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+try:
+    # TensorFlow says twice on stderr, at any log level, that oneDNN is on.
+    with native_stderr.held_back():
         import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
-
-
-_load_quietly()
+except ImportError as error:
+    step.fail(f"TensorFlow cannot be loaded: {str(error).strip().splitlines()[0]}; remove .venv, and run make again")

@@ -1,0 +1,48 @@
+"""What native libraries write to stderr while they load: held back, and shown when that fails or kills the process."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+# Written last when all went well.
+LOADED = b"\0loaded\n"
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Hold back what the block writes to file descriptor 2; show it when the block raises or the process dies in it.
+
+    A process that is killed by a signal can show nothing any more, so that another one keeps the text. As process 1 of
+    a container nothing is held back: when that dies, all others there die with it.
+    """
+    if os.getpid() == 1:
+        yield
+        return
+    read, write = os.pipe()
+    keeper = subprocess.Popen([sys.executable, "-I", "-S", __file__], stdin=read)
+    os.close(read)
+    stderr = os.dup(2)
+    os.dup2(write, 2)
+    try:
+        yield
+        os.write(write, LOADED)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(write)
+        keeper.wait()
+
+
+def keep(source: int, target: int) -> None:
+    """Read `source` until it ends, then write what came to `target`; or until it says LOADED, then write nothing."""
+    text = b""
+    while not text.endswith(LOADED) and (block := os.read(source, 2**16)):
+        text += block
+    if not text.endswith(LOADED):
+        os.write(target, text if text.endswith(b"\n") or not text else text + b"\n")
+
+
+if __name__ == "__main__":
+    keep(0, 2)
