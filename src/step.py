@@ -7,10 +7,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 REFUSED = 3
 TERMINATED = 128 + signal.SIGTERM
+CLEAR_LINE = "\r\x1b[K"
 # What a container writes here becomes its message in the cluster.
 TERMINATION_LOG = Path("/dev/termination-log")
 # Each is told the line and the status of an end that is no success.
@@ -54,10 +55,19 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
         raise
 
 
+def write_line(stream: TextIO, text: str) -> None:
+    """Write a whole line by one call, so that lines of several processes are never glued together.
+
+    On a terminal it takes the place of a progress bar, which another process may have drawn there.
+    """
+    stream.write(f"{CLEAR_LINE if stream.isatty() else ''}{text}\n")
+    stream.flush()
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on stderr and leave with `status`."""
     with contextlib.suppress(OSError):  # the terminal may be closed
-        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
+        write_line(sys.stderr, f"{Path(sys.argv[0]).name}: {message}")
     if TERMINATION_LOG.is_file():
         TERMINATION_LOG.write_text(message)
     tell_endings(message, status)
