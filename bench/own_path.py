@@ -20,8 +20,8 @@ import input_pipeline
 import tf_config
 import worker_process
 from input_pipeline import Share
-from run_identity import Settings
 from training import Training
+from training_settings import Settings
 from volume import Volume
 
 

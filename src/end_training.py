@@ -18,6 +18,7 @@ from kubernetes import client, config
 import arguments
 import failure_record
 import step
+from progress_bar import say, working
 
 GROUP, VERSION, PLURAL = "kubeflow.org", "v1", "tfjobs"
 JOB_LABEL = "training.kubeflow.org/job-name"
@@ -44,7 +45,8 @@ def main(args: argparse.Namespace) -> None:
     core: Any = client.CoreV1Api()
     selector = f"{WORKFLOW_LABEL}={args.workflow}" + (f",{MODEL_LABEL}={args.model}" if args.model else "")
     reasons = end_jobs(jobs, core, args.namespace, selector)
-    wait_for_workers(core, args.namespace, selector, args.timeout)
+    with working("waiting for the workers to end"):
+        wait_for_workers(core, args.namespace, selector, args.timeout)
     failure = failure_record.read(args.volume.failure(args.workflow, args.model)) if args.model else None
     if args.failed_job:
         reason = reasons.get(args.failed_job, "it is not there; somebody deleted it, or it could not be created")
@@ -62,15 +64,15 @@ def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, s
     pods = core.list_namespaced_pod(namespace, label_selector=f"{selector},{JOB_LABEL}").items
     warnings = core.list_namespaced_event(namespace, field_selector="involvedObject.kind=Pod,type=Warning").items
     if not found:
-        print("there is no TFJob to end", flush=True)
+        say("there is no TFJob to end")
     reasons = {}
     for job in found:
         name = job["metadata"]["name"]
         reasons[name] = why(job, [pod for pod in pods if pod.metadata.labels[JOB_LABEL] == name], warnings)
         if ended(job):
-            print(f"TFJob {name} has ended: {reasons[name]}", flush=True)
+            say(f"TFJob {name} has ended: {reasons[name]}")
         else:
-            print(f"ending TFJob {name}: {reasons[name]}", flush=True)
+            say(f"ending TFJob {name}: {reasons[name]}")
             delete(jobs, namespace, name)
     return reasons
 

@@ -7,16 +7,16 @@ Each worker iterates over a plain tf.data iterator. The one that `strategy.exper
 the C library's allocator to return memory after each step, which costs a third of the speed (see bench/README.md).
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from fashion_mnist import read_split
+from training_settings import TRAIN_IMAGES
 from volume import Volume
 
-# The other 5,000 images of TFDS's train split are never trained on.
-TRAIN_IMAGES = 55_000
 SPLITS = {"train": f"train[:{TRAIN_IMAGES}]", "validation": f"train[{TRAIN_IMAGES}:]", "test": "test"}
 
 
@@ -49,8 +49,9 @@ class Share:
         return tf.reshape(values, [-1, self.workers, self.batch])[:, self.index]
 
 
+@functools.cache
 def load(volume: Volume, name: str) -> Split:
-    """One of `SPLITS`, whole, in its stored order."""
+    """One of `SPLITS`, whole, in its stored order; read once."""
     return Split(*read_split(volume.dataset, SPLITS[name]))
 
 
@@ -112,5 +113,6 @@ def _constants(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune, and an iterator's end would wait for the tuner to wake
     options.threading.private_threadpool_size = 1  # more threads take the core from the training step
     return dataset.prefetch(4).with_options(options)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import step
+from progress_bar import say
 from volume import Volume
 
 GRACE_SECONDS = 10
@@ -75,7 +76,7 @@ def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Seq
             raise step.StepError("the workers refused to start; their message is above")
         first = ", ".join(f"worker {index} {_describe(status)}" for index, status in failed.items())
         if left:
-            print(f"{first}; starting all {workers} workers again from the last checkpoint", flush=True)
+            say(f"{first}; starting all {workers} workers again from the last checkpoint")
     raise GivenUp(f"{first}; given up after {restarts} restarts")
 
 
@@ -90,7 +91,7 @@ def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) ->
         statuses = [worker.poll() for worker in gang]
         if None in statuses and not any(statuses):
             late = ", ".join(f"worker {index}" for index, status in enumerate(statuses) if status is None)
-            print(f"{late} still runs {SECONDS_AFTER_A_SUCCESS} s after another was done; ending it", flush=True)
+            say(f"{late} still runs {SECONDS_AFTER_A_SUCCESS} s after another was done; ending it")
             _stop(gang)
             statuses = [worker.poll() for worker in gang]
         return [status or 0 for status in statuses]

@@ -12,18 +12,19 @@ import sys
 import time
 from pathlib import Path
 
-import tensorflow_options  # isort: skip  # noqa: F401
-
 import arguments
+import candidates
 import fashion_mnist
 import run_identity
 import step
+import training_settings
 from local_gang import alone_on, run_gang
 from model_variants import MODELS, models
-from multi_worker_distributed_training import is_finished, settings_of, train_images
-from multi_worker_distributed_training import parse_args as training_args
+from progress_bar import say
 
 SOURCE = Path(__file__).resolve().parent
+# How often all workers may be started again, for each model that is to be trained.
+RESTARTS = 3
 
 
 def main(args: argparse.Namespace) -> None:
@@ -31,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     with alone_on(args.volume) as lock:
         if args.fresh:
             args.volume.clear()
-            print(f"starting over: what the pipeline kept in {args.volume} is removed", flush=True)
+            say(f"starting over: what the pipeline kept in {args.volume} is removed")
         run_all(args, lock)
 
 
@@ -40,30 +41,23 @@ def run_all(args: argparse.Namespace, lock: int) -> None:
     started = time.monotonic()
     heading("ingest")
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
-    options = (
-        "--epochs",
-        args.epochs,
-        "--batch-per-worker",
-        args.batch_per_worker,
-        "--train-images",
-        args.train_images,
-    )
-    identity = identity_of(args, options)
+    data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
+    # The training scripts, given the same options, will find the same identity.
+    identity = run_identity.identity_of(data_sha256, training_settings.of(args, args.workers))
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
-    for model in args.models:
-        heading(f"train {model} on {args.workers} workers")
-        if is_finished(args.volume.candidate(run, model), speaks=False):  # worker 0 names one that is damaged
-            print(f"{model}: already trained in run {run}; its files verify", flush=True)
-            continue
-        script = "multi_worker_distributed_training.py"
-        training = command(script, "--volume", args.volume, "--model", model, "--run", run, *options)
-        run_gang(training, args.workers, 3, [lock])
+    heading(f"train {', '.join(args.models)} on {args.workers} workers")
+    missing = candidates.unfinished(args.volume, run, args.models)
+    if missing:
+        # One group of workers for all models: it loads TensorFlow and the images once.
+        script, options = "multi_worker_distributed_training.py", training_settings.as_options(args)
+        training = command(script, "--volume", args.volume, "--model", ",".join(missing), "--run", run, *options)
+        run_gang(training, args.workers, RESTARTS * len(missing), [lock])
     heading("select, publish, report")
     choice = ("--run", run, "--models", ",".join(args.models))
     limits = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
     run_step(lock, "model_selection.py", "--volume", args.volume, *choice, *limits)
-    print(f"whole run:       {time.monotonic() - started:.0f} s", flush=True)
+    say(f"whole run:       {time.monotonic() - started:.0f} s")
 
 
 def end_on_signals() -> None:
@@ -75,7 +69,7 @@ def end_on_signals() -> None:
 
 def heading(text: str) -> None:
     """Print the title of the next part."""
-    print(f"\n== {text}", flush=True)
+    say(f"\n== {text}")
 
 
 def command(script: str, *arguments: object) -> list[str]:
@@ -86,24 +80,16 @@ def command(script: str, *arguments: object) -> list[str]:
 def run_step(lock: int, script: str, *arguments: object) -> None:
     """Run a step script; its own message has been printed when it fails, and its status becomes ours."""
     status = subprocess.run(command(script, *arguments), pass_fds=[lock], check=False).returncode
+    if status < 0:
+        step.fail(f"{script} was killed by {signal.Signals(-status).name}; what it said last is above", 128 - status)
     if status:
         sys.exit(status)
 
 
-def identity_of(args: argparse.Namespace, options: tuple) -> dict:
-    """The identity that the training scripts, given these options, will find themselves."""
-    training = training_args(["--model", args.models[0], *map(str, options)])
-    data = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
-    return run_identity.identity_of(data, settings_of(training, args.workers))
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    defaults = training_args(["--model", next(iter(MODELS))])
     parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes per model")
-    parser.add_argument("--epochs", type=arguments.positive, default=defaults.epochs, help="passes over the images")
-    parser.add_argument("--batch-per-worker", type=arguments.positive, default=defaults.batch_per_worker, help="images")
-    parser.add_argument("--train-images", type=train_images, default=defaults.train_images, help="fewer: a trial")
+    training_settings.add_options(parser)
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
     parser.add_argument("--source", default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")

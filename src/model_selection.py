@@ -27,8 +27,12 @@ import saved_model
 import serving_assets
 import step
 from input_pipeline import Split
+from progress_bar import counting, say, working
 from served_version import LITE_MODEL
 from volume import Volume, folder_beside, remove_abandoned, replace_folder
+
+# Images per call of the model.
+AT_ONCE = 500
 
 
 def main(args: argparse.Namespace) -> None:
@@ -44,8 +48,9 @@ def main(args: argparse.Namespace) -> None:
     probabilities = predict(model, test)
     test_accuracy = accuracy(probabilities, test.labels)
     facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
-    version = publish_once(args, candidate, facts, partial(serving_assets.add, model=model, volume=args.volume))
-    with folder_beside(args.volume.run_report(run)) as work:
+    with working("converting the model, and comparing the two"):
+        version = publish_once(args, candidate, facts, partial(serving_assets.add, model=model, volume=args.volume))
+    with working("writing the report"), folder_beside(args.volume.run_report(run)) as work:
         content = report.write(
             work,
             manifests=manifests,
@@ -59,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
         )
         replace_folder(work, args.volume.run_report(run))
     copy_report(args.volume, run)
-    print(summary(content, args.volume), flush=True)
+    say(summary(content, args.volume))
 
 
 def newest_run(volume: Volume) -> str:
@@ -71,7 +76,7 @@ def newest_run(volume: Volume) -> str:
         try:
             created[model_manifest.verified(folder)["created"]] = folder.parent.parent.name
         except step.StepError as error:
-            print(f"left out: {error}", flush=True)
+            say(f"left out: {error}")
     if not created:
         raise step.StepError(f"no verified candidate in {volume.runs}; train a model first")
     return created[max(created)]
@@ -98,12 +103,12 @@ def verified_candidates(volume: Volume, run: str, data_sha256: str, models: list
         try:
             manifest = model_manifest.verified(folder)
         except step.StepError as error:
-            print(f"left out: {error}", flush=True)
+            say(f"left out: {error}")
             continue
         if manifest.get("data_sha256") == data_sha256:
             manifests[folder.name] = manifest
         else:
-            print(f"left out: {folder} was trained on other data than {volume.dataset} holds", flush=True)
+            say(f"left out: {folder} was trained on other data than {volume.dataset} holds")
     if not manifests:
         wanted = f" of {', '.join(models)}" if models else ""
         raise step.StepError(
@@ -120,7 +125,7 @@ def check_quality(args: argparse.Namespace, winner: str, model: Any) -> None:
     """
     validation = input_pipeline.load(args.volume, "validation")
     reached = accuracy(predict(model, validation), validation.labels)
-    print(f"{winner} has the best validation accuracy: {reached:.4f}", flush=True)
+    say(f"{winner} has the best validation accuracy: {reached:.4f}")
     if reached < args.accuracy_floor:
         raise step.Refused(
             f"not published: {winner}'s validation accuracy {reached:.4f} is below the floor {args.accuracy_floor:g};"
@@ -141,7 +146,11 @@ def check_quality(args: argparse.Namespace, winner: str, model: Any) -> None:
 def predict(model: Any, split: Split) -> np.ndarray:
     """Ask a loaded SavedModel, as a server would, about every image: probabilities, float32 [n, 10]."""
     ask = model.signatures["serving_arrays"]
-    parts = [ask(images=split.images[at : at + 500])["probabilities"].numpy() for at in range(0, len(split), 500)]
+    parts = []
+    with counting("asking the model about images", len(split), "images") as bar:
+        for at in range(0, len(split), AT_ONCE):
+            parts.append(ask(images=split.images[at : at + AT_ONCE])["probabilities"].numpy())
+            bar.advance(len(parts[-1]))
     return np.concatenate(parts)
 
 
@@ -159,10 +168,10 @@ def publish_once(args: argparse.Namespace, candidate: Path, facts: dict, complet
     if published:
         manifest = model_manifest.verified(published)
         if manifest.get("candidate_digest") == facts["candidate_digest"] and LITE_MODEL in manifest["files"]:
-            print(f"already published as version {published.name}; its files verify", flush=True)
+            say(f"already published as version {published.name}; its files verify")
             return int(published.name)
     version = publication.publish(args.volume, candidate, facts, args.keep_versions, complete)
-    print(f"published as version {version}", flush=True)
+    say(f"published as version {version}")
     return version
 
 

@@ -3,20 +3,27 @@
 Each takes uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns float32 logits [batch, 10].
 Pooling comes before the ReLU: the result is the same, and there is a quarter of the values to work on.
 
-To add a model: write a builder, add its row to `MODELS`, and name it in workflow.yaml.
+To add a model: write a builder, add its row to `MODELS`, and name it in workflow.yaml. The builders import Keras, which
+takes seconds, so that whatever needs the names alone starts at once.
 """
+
+from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
-from keras import layers
+if TYPE_CHECKING:
+    import keras
 
 CLASSES = 10
 
 
 def plain() -> keras.Sequential:
     """Three convolutions, nothing else: the baseline."""
+    import keras
+    from keras import layers
+
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype="uint8", name="image"),
@@ -39,6 +46,9 @@ def plain() -> keras.Sequential:
 
 def dropout() -> keras.Sequential:
     """The baseline with dropout before the classifier (Srivastava et al. 2014)."""
+    import keras
+    from keras import layers
+
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype="uint8", name="image"),
@@ -65,6 +75,9 @@ def batchnorm() -> keras.Sequential:
 
     Momentum 0.9: Keras' 0.99 still remembers the initial statistics after a short epoch.
     """
+    import keras
+    from keras import layers
+
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype="uint8", name="image"),

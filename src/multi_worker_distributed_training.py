@@ -1,4 +1,4 @@
-"""Train one model of the table on all workers that TF_CONFIG names, and leave a verified candidate on the volume.
+"""Train models of the table on all workers that TF_CONFIG names, and leave a verified candidate of each on the volume.
 
     python3 /multi-worker-distributed-training.py --volume /trained_model --model batchnorm
 
@@ -10,6 +10,8 @@ import argparse
 import hashlib
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,21 +21,26 @@ import keras
 import tensorflow as tf
 
 import arguments
+import candidates
 import failure_record
 import fashion_mnist
 import input_pipeline
 import model_manifest
+import model_variants
+import progress_bar
 import run_identity
 import saved_model
 import step
 import tf_config
+import training_settings
 import worker_process
-from input_pipeline import TRAIN_IMAGES, Share
+from input_pipeline import Share, Split
 from model_variants import MODELS
 from progress import Progress
-from run_identity import Settings
+from progress_bar import say
 from training import Training
-from volume import folder_beside, replace_folder
+from training_settings import Settings
+from volume import Volume, folder_beside, replace_folder
 from worker_process import Watchdog, values_of_all
 
 # Between two calls Python sees the progress: enough steps to hide the call's cost, few enough to notice a stall.
@@ -44,62 +51,59 @@ def main(args: argparse.Namespace) -> None:
     worker_process.end_on_sigterm()
     data = fashion_mnist.verified_manifest(args.volume)
     gang = tf_config.read()
-    settings = settings_of(args, len(gang.addresses) if gang else 1)
+    settings = training_settings.of(args, len(gang.addresses) if gang else 1)
     identity = run_identity.identity_of(data["data_sha256"], settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
-    candidate = args.volume.candidate(run, args.model)
+    if gang:
+        progress_bar.speak_as(f"worker {gang.index}", draw=gang.index == 0)
     speaks = gang is None or gang.index == 0
-    if is_finished(candidate, speaks):
-        if speaks:
-            print(f"{args.model}: already trained in run {run}; its files verify", flush=True)
+    models = candidates.unfinished(args.volume, run, args.model, speaks)
+    if not models:
         return
+    job = TrainingJob(args.volume, run, settings, args.stall_timeout)
     try:
-        train_and_export(args, run, identity, settings, data["class_names"], candidate)
+        train_and_export(job, models, {"run": run, **identity, "class_names": data["class_names"]}, args.start_timeout)
     except tf.errors.OpError as error:
         reason = (error.message or type(error).__name__).splitlines()[0][:300]
         worker_process.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
 
 
-def settings_of(args: argparse.Namespace, workers: int) -> Settings:
-    return Settings(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
+@dataclass(frozen=True)
+class TrainingJob:
+    """What all models are trained by; `stall_timeout`: seconds that a worker may be without progress."""
+
+    volume: Volume
+    run: str
+    settings: Settings
+    stall_timeout: float
 
 
-def is_finished(candidate: Path, speaks: bool) -> bool:
-    """Whether the candidate is there and verifies; one that is damaged is named if this process `speaks`."""
-    try:
-        model_manifest.verified(candidate)
-    except step.StepError as error:
-        if speaks and candidate.exists():
-            print(f"{str(error).partition(';')[0]}; training it again", flush=True)
-        return False
-    return True
-
-
-def train_and_export(
-    args: argparse.Namespace, run: str, identity: dict, settings: Settings, class_names: list[str], candidate: Path
-) -> None:
-    """What all workers do together; the chief writes."""
+def train_and_export(job: TrainingJob, models: Sequence[str], facts: dict, start_timeout: float) -> None:
+    """Train one model after the other on all workers; the chief writes the candidates, whose manifests hold `facts`."""
     watchdog = Watchdog()
-    strategy = worker_process.join_gang(watchdog, args.start_timeout)
+    strategy = worker_process.join_gang(watchdog, start_timeout)
     chief = worker_process.is_chief(strategy)
-    training, progress = train(strategy, args, run, settings, watchdog)
-    with watchdog.bound(args.stall_timeout, "ending the training together"):
-        check_agreement(strategy, training.network)
-        if chief:
-            facts = {"run": run, "model": args.model, **identity, **progress.facts(), "class_names": class_names}
-            export_candidate(training.network, facts, candidate)
-            args.volume.failure(run, args.model).unlink(missing_ok=True)
-            print(f"{args.model}: candidate written to {candidate}", flush=True)
-        values_of_all(strategy, 0)  # a barrier: a worker that leaves early would fail the others
+    with progress_bar.working("reading the images"):
+        images = input_pipeline.load_first(job.volume, job.settings.train_images)
+        held_out = input_pipeline.load(job.volume, "validation")
+    for model in models:
+        training, progress = train(strategy, job, model, images, held_out, watchdog)
+        with watchdog.bound(job.stall_timeout, "ending the training together"), progress_bar.working(f"saving {model}"):
+            check_agreement(strategy, training.network)
+            if chief:
+                candidate = job.volume.candidate(job.run, model)
+                export_candidate(training.network, {**facts, "model": model, **progress.facts()}, candidate)
+                job.volume.failure(job.run, model).unlink(missing_ok=True)
+                say(f"{model}: candidate written to {candidate}")
+            values_of_all(strategy, 0)  # a barrier: a worker that leaves early would fail the others
 
 
 def train(
-    strategy: tf.distribute.Strategy, args: argparse.Namespace, run: str, settings: Settings, watchdog: Watchdog
+    strategy: tf.distribute.Strategy, job: TrainingJob, model: str, images: Split, held_out: Split, watchdog: Watchdog
 ) -> tuple[Training, Progress]:
-    """Train for `settings.epochs` epochs, going on from the last checkpoint when there is one."""
-    images = input_pipeline.load_first(args.volume, settings.train_images)
-    held_out = input_pipeline.load(args.volume, "validation")
+    """Train `model` for all epochs, going on from the last checkpoint when there is one."""
+    settings = job.settings
     share = Share(settings.batch_per_worker, settings.workers, worker_process.worker_index(strategy))
     steps = input_pipeline.steps_per_epoch(len(images), share.global_batch)
     if not steps:
@@ -108,22 +112,24 @@ def train(
             " lower --batch-per-worker"
         )
     validation, validation_steps = input_pipeline.evaluation_batches(held_out, share)
-    with watchdog.bound(args.stall_timeout, "preparing the training"):
-        training = Training(strategy, args.model, settings, steps)
-        progress = Progress(
-            strategy, training, args.volume.checkpoints(run, args.model), args.volume.logs(run, args.model)
-        )
+    with watchdog.bound(job.stall_timeout, "preparing the training"), progress_bar.working(f"preparing {model}"):
+        training = Training(strategy, model, settings, steps)
+        progress = Progress(strategy, training, job.volume.checkpoints(job.run, model), job.volume.logs(job.run, model))
         first_epoch = progress.restore(settings.epochs)
         batches = iter(input_pipeline.training_batches(images, share, settings.seed, first_epoch))
         validation = iter(validation)
         training.train(batches, tf.constant(0))  # builds the graph before the clock starts
     for epoch in range(first_epoch, settings.epochs):
         started, loss = time.monotonic(), 0.0
-        for done in range(0, steps, STEPS_PER_CALL):
-            with watchdog.bound(args.stall_timeout, f"{STEPS_PER_CALL} steps of epoch {epoch + 1}"):
-                loss += float(training.train(batches, tf.constant(min(STEPS_PER_CALL, steps - done))))
+        with progress_bar.counting(f"{model}: epoch {epoch + 1}/{settings.epochs}", steps, "steps") as bar:
+            for done in range(0, steps, STEPS_PER_CALL):
+                taken = min(STEPS_PER_CALL, steps - done)
+                with watchdog.bound(job.stall_timeout, f"{STEPS_PER_CALL} steps of epoch {epoch + 1}"):
+                    loss += float(training.train(batches, tf.constant(taken)))
+                speed = (done + taken) * share.global_batch / (time.monotonic() - started)
+                bar.advance(taken, f"{speed:,.0f} images/s, loss {loss / (done + taken):.4f}")
         seconds = time.monotonic() - started
-        with watchdog.bound(args.stall_timeout, f"the end of epoch {epoch + 1}"):
+        with watchdog.bound(job.stall_timeout, f"the end of epoch {epoch + 1}"):
             right = float(training.evaluate(validation, tf.constant(validation_steps)))
             progress.record(
                 loss=loss / steps,
@@ -138,7 +144,7 @@ def train(
 def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> None:
     """Fail unless every worker holds the same weights and BatchNorm statistics, bit for bit."""
     sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
-    print(f"worker: weights sha256 {sha256}", flush=True)
+    say(f"worker: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
         raise step.StepError("the workers ended with different weights, which is a defect: please report it")
 
@@ -158,27 +164,15 @@ def export_candidate(trained: keras.Model, facts: dict, folder: Path) -> None:
         replace_folder(work, folder)
 
 
-def seed(text: str) -> int:
-    """An argparse type: what TensorFlow takes as a seed."""
-    return arguments.integer(text, 0, 2**31 - 1)
-
-
-def train_images(text: str) -> int:
-    """An argparse type: how many of the images of the training split."""
-    return arguments.integer(text, 1, TRAIN_IMAGES)
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=sorted(MODELS), required=True, help="which row of the table of models")
+    parser.add_argument(
+        "--model", type=model_variants.models, required=True, help="rows of the table of models, one after the other"
+    )
     parser.add_argument(
         "--run", type=run_identity.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
     )
-    parser.add_argument("--epochs", type=arguments.positive, default=4, help="passes over the training images")
-    parser.add_argument("--batch-per-worker", type=arguments.positive, default=64, help="images per replica and step")
-    parser.add_argument("--learning-rate", type=arguments.positive_number, default=6e-3, help="the schedule's peak")
-    parser.add_argument("--seed", type=seed, default=1, help="of weights, dropout and the order of images")
-    parser.add_argument("--train-images", type=train_images, default=TRAIN_IMAGES, help="fewer, for a quick trial")
+    training_settings.add_options(parser)
     parser.add_argument("--start-timeout", type=arguments.positive, default=300, help="seconds to wait for all workers")
     parser.add_argument("--stall-timeout", type=arguments.positive, default=180, help="seconds without progress")
     return parser.parse_args(argv)

@@ -23,6 +23,7 @@ import input_pipeline
 import publication
 import saved_model
 import step
+from progress_bar import say
 
 MOST_SAMPLES = 100
 TITLE_LENGTH = 22
@@ -49,14 +50,14 @@ def main(args: argparse.Namespace) -> None:
     if folder is None:
         raise step.StepError(f"no published model in {args.volume.versions}; publish one, or name another --volume")
     model, manifest = saved_model.load(folder)
-    print(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n", flush=True)
+    say(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n")
     answers = ask_about_files(model, files) if files else ask_about_test_set(model, args)
-    print(answer_table(answers, manifest["class_names"]))
+    say(answer_table(answers, manifest["class_names"]))
     if answers.labels is not None:
         right = int(np.sum(answers.predicted == answers.labels))
-        print(f"\n{right} of {len(answers.names)} right ({right / len(answers.names):.0%})")
+        say(f"\n{right} of {len(answers.names)} right ({right / len(answers.names):.0%})")
     draw(answers, manifest["class_names"], args.output)
-    print(f"\npicture: {args.output}", flush=True)
+    say(f"\npicture: {args.output}")
 
 
 def check_writable(output: Path) -> None:

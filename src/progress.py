@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import step
 import worker_process
+from progress_bar import say
 from training import Training
 
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
@@ -58,7 +59,7 @@ class Progress:
             )
         self._epochs = epochs
         if done and self._chief:
-            print(f"{self._model}: going on after epoch {done}/{epochs} from its checkpoint", flush=True)
+            say(f"{self._model}: going on after epoch {done}/{epochs} from its checkpoint")
         return done
 
     def record(self, **values: float) -> None:
@@ -72,11 +73,10 @@ class Progress:
         with tf.summary.create_file_writer(str(self._logs)).as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=epoch)
-        print(
+        say(
             f"{self._model}: epoch {epoch}/{self._epochs}  loss {values['loss']:.4f}"
             f"  validation accuracy {values['validation_accuracy']:.4f}  learning rate {values['learning_rate']:.5f}"
-            f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s",
-            flush=True,
+            f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
         )
 
     def facts(self) -> dict:

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 
 import step
+from training_settings import Settings
 from volume import Volume, json_beside, sha256_of_file
 
 # The modules whose change makes another model.
@@ -22,20 +24,9 @@ CODE = (
     "saved_model.py",
     "tensorflow_options.py",
     "training.py",
+    "training_settings.py",
 )
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user can set. global batch = batch_per_worker * workers."""
-
-    workers: int
-    epochs: int
-    batch_per_worker: int
-    learning_rate: float
-    seed: int
-    train_images: int
 
 
 def code_sha256() -> str:
@@ -55,11 +46,15 @@ def identity_of(data_sha256: str, settings: Settings) -> dict:
 
 
 def software() -> dict[str, str]:
-    """The versions of what trains. Loaded here: a step that only needs a run's name starts without them."""
-    import keras
-    import tensorflow as tf
+    """The versions of what trains, as they are installed: loading TensorFlow takes seconds."""
+    return {"tensorflow": _tensorflow_version(), "keras": metadata.version("keras")}
 
-    return {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+def _tensorflow_version() -> str:
+    try:
+        return metadata.version("tensorflow-cpu")
+    except metadata.PackageNotFoundError:
+        return metadata.version("tensorflow")
 
 
 def default_run(identity: dict) -> str:

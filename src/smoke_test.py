@@ -20,6 +20,7 @@ from PIL import Image
 import arguments
 import model_manifest
 import step
+from progress_bar import say, working
 
 CLASSES = 10
 # Each of several replicas must have the version; each question may reach another one.
@@ -49,6 +50,19 @@ class Served:
 def main(args: argparse.Namespace) -> None:
     started = time.monotonic()
     digest = model_manifest.verified(args.volume.version(args.version))["digest"]
+    with working(f"waiting until {args.url} serves version {args.version}"):
+        model, last = wait_until_served(args, digest)
+    check_prediction(args.url, model)
+    say(f"{args.url} serves {last}, after {time.monotonic() - started:.0f} s")
+
+
+def wait_until_served(args: argparse.Namespace, digest: str) -> tuple[str, str]:
+    """Ask until the version has answered several times in a row; returns the model's name and the last answer.
+
+    Raises:
+        NotServed: it did not within `args.timeout` seconds.
+    """
+    started = time.monotonic()
     in_a_row, last = 0, "nothing"
     while in_a_row < ANSWERS_IN_A_ROW:
         try:
@@ -65,8 +79,7 @@ def main(args: argparse.Namespace) -> None:
                     f" {args.timeout} s; its last answer: {last}; see kubectl describe inferenceservice"
                 )
             time.sleep(1)
-    check_prediction(args.url, model)
-    print(f"{args.url} serves {last}, after {time.monotonic() - started:.0f} s", flush=True)
+    return model, last
 
 
 def named_model(url: str, model: str) -> str:

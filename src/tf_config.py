@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import step
+from progress_bar import say, working
 
 RETRY_SECONDS = 0.2
 
@@ -72,9 +73,10 @@ def wait_for_peers(gang: TFConfig) -> None:
     with listener:
         for index, address in enumerate(gang.addresses):
             if index != gang.index:
-                print(f"worker {gang.index}: waiting for worker {index} at {address}", flush=True)
-                while not _listens(address):
-                    time.sleep(RETRY_SECONDS)
+                say(f"worker {gang.index}: waiting for worker {index} at {address}")
+                with working(f"waiting for worker {index}"):
+                    while not _listens(address):
+                        time.sleep(RETRY_SECONDS)
 
 
 def _listens(address: str) -> bool:

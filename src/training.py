@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from model_variants import MODELS
-from run_identity import Settings
+from training_settings import Settings
 
 
 class MeanGradientAdam(keras.optimizers.Adam):
@@ -19,6 +19,7 @@ class Training:
 
     def __init__(self, strategy: tf.distribute.Strategy, model: str, settings: Settings, steps_per_epoch: int):
         self.strategy = strategy
+        keras.backend.clear_session()  # names of layers, which are saved, do not depend on what was trained before
         with strategy.scope():
             keras.utils.set_random_seed(settings.seed)
             self.network = MODELS[model]()

@@ -17,11 +17,12 @@ import tensorflow as tf
 
 import step
 import tf_config
+from progress_bar import say, working
 
 
 def end(message: str, status: int) -> None:
     """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
-    print(message, file=sys.stderr, flush=True)
+    step.write_line(sys.stderr, message)
     sys.stdout.flush()
     step.tell_endings(message, status)
     os._exit(status)
@@ -88,10 +89,10 @@ def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMi
         with watchdog.bound(seconds, f"waiting for all {len(gang.addresses)} workers to start"):
             tf_config.wait_for_peers(gang)
         workers = len(gang.addresses)
-        print(f"worker {gang.index}: all {workers} workers are there; connecting within {seconds:.0f} s", flush=True)
+        say(f"worker {gang.index}: all {workers} workers are there; connecting within {seconds:.0f} s")
     # A peer may die just now, and TensorFlow connects with the interpreter locked: no Python thread could notice.
     # Only faulthandler's own thread can end the process then; its dump of the stack helps nobody.
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere, working("connecting the workers"):
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         faulthandler.cancel_dump_traceback_later()
@@ -116,12 +117,12 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 def values_of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
     """Exchange one int64 per worker; returns those of all replicas. Also a barrier."""
+    return _gather(strategy, tf.constant([value], tf.int64)).numpy().tolist()
 
-    @tf.function
-    def gather() -> tf.Tensor:
-        gathered = strategy.run(
-            lambda: tf.distribute.get_replica_context().all_gather(tf.constant([value], tf.int64), axis=0)
-        )
-        return strategy.experimental_local_results(gathered)[0]
 
-    return gather().numpy().tolist()
+@tf.function
+def _gather(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
+    def from_all(value: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
+
+    return strategy.experimental_local_results(strategy.run(from_all, args=(value,)))[0]

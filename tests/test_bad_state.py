@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+import candidates
 import fashion_mnist
 import http_client
 import inference_input
@@ -156,11 +157,11 @@ def test_a_candidate_of_other_data_is_named_and_left_out(volume, capsys):
 def test_a_damaged_candidate_is_named_by_one_worker_before_it_is_trained_again(volume, capsys):
     candidate(volume, "plain", DATA["data_sha256"])
     folder = volume.candidate("run", "plain")
-    assert training.is_finished(folder, speaks=True)
+    assert candidates.is_finished(folder, speaks=True)
     (folder / "saved_model.pb").write_text("damage")
-    assert not training.is_finished(folder, speaks=False)
-    assert not training.is_finished(folder, speaks=True)
-    assert not training.is_finished(volume.candidate("run", "dropout"), speaks=True)
+    assert not candidates.is_finished(folder, speaks=False)
+    assert not candidates.is_finished(folder, speaks=True)
+    assert not candidates.is_finished(volume.candidate("run", "dropout"), speaks=True)
     assert capsys.readouterr().out == f"{folder}/saved_model.pb is damaged; training it again\n"
 
 

@@ -75,17 +75,20 @@ def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path, monkeypatc
 
     fail(tmp_path, "a peer was lost", 1)
     trained = (SimpleNamespace(network=None), SimpleNamespace(facts=dict))
+    job = SimpleNamespace(volume=Volume(tmp_path), run="distml-1", stall_timeout=1, settings=SimpleNamespace())
+    job.settings.train_images = 1
     for module, name, answer in [
         (script.worker_process, "join_gang", None),
         (script.worker_process, "is_chief", True),
+        (script.input_pipeline, "load_first", None),
+        (script.input_pipeline, "load", None),
         (script, "train", trained),
         (script, "check_agreement", None),
         (script, "export_candidate", None),
         (script, "values_of_all", [0]),
     ]:
         monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
-    args = script.parse_args([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
-    script.train_and_export(args, "distml-1", {}, None, [], tmp_path / "candidate")
+    script.train_and_export(job, ["plain"], {}, 1)
     assert kept(tmp_path) is None
 
 

@@ -34,7 +34,7 @@ def test_a_promised_model_has_three_convolutions_and_scales_inside(name):
 
 def test_a_fourth_row_is_all_that_the_command_lines_need(monkeypatch):
     monkeypatch.setitem(MODELS, "fourth", MODELS["plain"])
-    assert training.parse_args(["--model", "fourth"]).model == "fourth"
+    assert training.parse_args(["--model", "fourth"]).model == ["fourth"]
     assert local_pipeline.parse_args([]).models[-1] == "fourth"
     assert model_selection.parse_args(["--models", "plain,fourth"]).models == ["plain", "fourth"]
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import run_identity
 import step
-from run_identity import Settings
+from training_settings import Settings
 from volume import Volume
 
 SETTINGS = Settings(2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1, train_images=55_000)
@@ -16,8 +16,7 @@ SETTINGS = Settings(2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1
 
 def test_the_identity_names_data_code_software_and_settings(monkeypatch):
     monkeypatch.setattr(run_identity, "code_sha256", lambda: "code")
-    monkeypatch.setattr(tf, "__version__", "2.99.1")
-    monkeypatch.setattr(keras, "__version__", "3.99.2")
+    monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     assert run_identity.identity_of("data", SETTINGS) == {
         "data_sha256": "data",
         "code_sha256": "code",
@@ -28,10 +27,14 @@ def test_the_identity_names_data_code_software_and_settings(monkeypatch):
     }  # fmt: skip
 
 
+def test_the_software_is_what_is_installed_and_what_trains():
+    assert run_identity.software() == {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+
 def test_a_run_of_other_software_has_another_name_and_cannot_be_gone_on_with(tmp_path, monkeypatch):
     volume, before = Volume(tmp_path), run_identity.identity_of("data", SETTINGS)
     run_identity.claim_run(volume, "mine", before)
-    monkeypatch.setattr(keras, "__version__", "3.99.2")
+    monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     after = run_identity.identity_of("data", SETTINGS)
     assert run_identity.default_run(after) != run_identity.default_run(before)
     with pytest.raises(step.StepError, match=r"run mine was made with other software \(see .*run\.json\); choose"):

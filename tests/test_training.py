@@ -28,8 +28,8 @@ import saved_model
 import step
 import worker_process
 from progress import COLUMNS, Progress
-from run_identity import Settings
 from training import Training
+from training_settings import Settings
 from volume import Volume
 
 SCRIPT = SOURCE / "multi_worker_distributed_training.py"
@@ -273,7 +273,7 @@ def test_an_unknown_model_is_one_line(capsys):
         multi_worker_distributed_training.parse_args(["--model", "resnet"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert "invalid choice: 'resnet'" in said and said.count("\n") == 1
+    assert "unknown model resnet; choose from plain, dropout, batchnorm" in said and said.count("\n") == 1
 
 
 def test_without_data_it_says_to_ingest(tmp_path):
