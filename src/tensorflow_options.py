@@ -10,7 +10,8 @@ import signal
 import step
 
 # As process 1 of a container the script would not end otherwise before `step.run` sets its own handler.
-signal.signal(signal.SIGTERM, lambda *_: os._exit(step.TERMINATED))
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(step.TERMINATED))
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # by default only on processors with AVX-512 VNNI
 os.environ.setdefault("GRPC_POLL_STRATEGY", "poll")  # a shorter round trip between workers than epoll's
