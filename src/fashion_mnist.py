@@ -22,6 +22,7 @@ FACTS: dict[str, Any] = {
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ],
 }
+RECORDS_PER_BATCH = 2000
 
 
 def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -34,11 +35,27 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         images: uint8 [n, 28, 28, 1], 0 is black; labels: int64 [n], 0 to 9.
     """
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    dataset = tfds.builder_from_directory(folder).as_dataset(split=split, batch_size=-1, shuffle_files=False)
-    batch = tfds.as_numpy(dataset)
-    return batch["image"], batch["label"]
+    features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+
+    def decode(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decode a batch: parsing one record at a time, as TFDS's own reader does, takes three times as long."""
+        batch = tf.io.parse_example(records, features)
+        image = tf.TensorSpec([28, 28, 1], tf.uint8)
+        return tf.map_fn(lambda png: tf.io.decode_png(png, 1), batch["image"], fn_output_signature=image), batch[
+            "label"
+        ]
+
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread holds up the end of the iterator
+    parts = []
+    for file in tfds.builder_from_directory(folder).info.splits[split].file_instructions:
+        records = tf.data.TFRecordDataset(file.filename).skip(file.skip).take(file.take).batch(RECORDS_PER_BATCH)
+        parts += records.map(decode, num_parallel_calls=2).with_options(options).as_numpy_iterator()
+    images, labels = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def class_names(folder: Path) -> list[str]:

@@ -6,8 +6,10 @@ import json
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from conftest import run_script
 
 import data_ingestion
@@ -105,6 +107,15 @@ def test_the_preparation_reports_how_many_images_are_done(tmp_path, source_folde
     preparation.prepare(source_folder, tmp_path, lambda images, of: done.append((images, of)))
     assert done == [(images, 70_000) for images in range(1000, 71_000, 1000)]
     assert preparation.check(tmp_path)["data_sha256"] == fashion_mnist.FACTS["data_sha256"]
+
+
+@pytest.mark.parametrize("split", ["train[59000:]", "test[:1500]"])
+def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data, split):
+    builder = tfds.builder_from_directory(volume_with_data.dataset)
+    expected = tfds.as_numpy(builder.as_dataset(split, batch_size=-1, shuffle_files=False))
+    images, labels = fashion_mnist.read_split(volume_with_data.dataset, split)
+    np.testing.assert_array_equal(images, expected["image"], strict=True)
+    np.testing.assert_array_equal(labels, expected["label"], strict=True)
 
 
 def test_an_ingestion_prints_three_lines(ingestions, source_folder):
