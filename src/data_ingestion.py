@@ -36,8 +36,8 @@ def main(args: argparse.Namespace) -> None:
 
 def ingest(source: str, work: Path) -> dict:
     """Get the four files from `source` and prepare them in the empty folder `work`; returns the manifest."""
-    with tempfile.TemporaryDirectory(prefix="fashion-mnist-", ignore_cleanup_errors=True) as fetched:
-        files = data_sources.obtain(source, Path(fetched))
+    with folder_beside(Path(tempfile.gettempdir()) / "fashion-mnist") as fetched:
+        files = data_sources.obtain(source, fetched)
         print("preparing 70,000 images (about ten seconds)", flush=True)
         import preparation  # loads TensorFlow: a source out of reach is reported before that
 

@@ -91,12 +91,14 @@ def fetch(folder: Path, progress: Progress | None = None) -> Path:
 
 def _apt_get(folder: Path, *arguments: str, **options) -> str:
     """Run apt-get with all that it writes below `folder`; for the other arguments see `_run`."""
-    configuration, lists, cache = folder / "apt.conf", folder / "lists", folder / "cache"
+    configuration, lists, cache, installed = (folder / name for name in ("apt.conf", "lists", "cache", "status"))
     configuration.write_text(CONFIGURATION)
+    installed.touch()
     for partial in (lists / "partial", cache / "archives" / "partial"):
         partial.mkdir(parents=True, exist_ok=True)
     settings = {
         "Dir::State::Lists": lists,
+        "Dir::State::status": installed,  # nothing: an installed package hides the one that can be fetched
         "Dir::Cache": cache,
         "Dir::Cache::archives": cache / "archives",
         "Dir::Cache::pkgcache": "",

@@ -78,7 +78,8 @@ def source_folder(tmp_path_factory) -> Path:
 def ingestions(tmp_path_factory, source_folder) -> Ingestions:
     volume = Volume(tmp_path_factory.mktemp("data"))
     command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", volume.root, "--source", source_folder]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     while not list(volume.dataset.parent.glob(".*/.tfds/fashion_mnist/*incomplete*/*")):  # what TFDS is writing
         assert first.poll() is None
         time.sleep(0.05)
