@@ -11,7 +11,8 @@ import native_stderr
 import step
 
 # As process 1 of a container the script would not end otherwise before `step.run` sets its own handler.
-signal.signal(signal.SIGTERM, lambda *_: os._exit(step.TERMINATED))
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(step.TERMINATED))
 
 # Hundreds of variables switch libraries, kernels, compilers and precisions. Those that stay say which workers there
 # are, how many threads and which memory to use, and what to log.

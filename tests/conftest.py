@@ -1,5 +1,7 @@
 """The real data set, ingested once for all tests, and one short real training on it."""
 
+import gzip
+import hashlib
 import os
 import signal
 import subprocess
@@ -21,6 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SOURCE = Path(__file__).parents[1] / "src"
 CLASS_NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
+import data_sources  # noqa: E402
 from volume import Volume  # noqa: E402
 
 
@@ -51,13 +54,35 @@ class Ingestions(NamedTuple):
     outputs: list[str]
 
 
+@pytest.fixture
+def small_source(tmp_path, monkeypatch) -> Path:
+    """A folder with four small files, in the place of the published ones."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    published = {}
+    for name in data_sources.FILES:
+        (folder / name).write_bytes(gzip.compress(name.encode()))
+        published[name.removesuffix(".gz")] = hashlib.sha256(name.encode()).hexdigest()
+    monkeypatch.setattr(data_sources, "CONTENT_SHA256", published)
+    data_sources.check_files(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def ingestions(tmp_path_factory) -> Ingestions:
+def source_folder(tmp_path_factory) -> Path:
+    """Fashion-MNIST's four .gz files, fetched once for all tests, from where data ingestion would take them."""
+    return data_sources.obtain("auto", tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="session")
+def ingestions(tmp_path_factory, source_folder) -> Ingestions:
     volume = Volume(tmp_path_factory.mktemp("data"))
-    command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", volume.root]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert any("preparing" in line for line in first.stdout)
-    time.sleep(3)  # in the middle of the preparation, which takes longer
+    command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", volume.root, "--source", source_folder]
+    environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    while not list(volume.dataset.parent.glob(".*/.tfds/fashion_mnist/*incomplete*/*")):  # what TFDS is writing
+        assert first.poll() is None
+        time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     killed, data = first.wait(), volume.dataset.exists()
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

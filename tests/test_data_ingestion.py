@@ -2,40 +2,26 @@
 
 import errno
 import gzip
-import hashlib
 import json
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_datasets.core.download import downloader
+import tensorflow_datasets as tfds
+from conftest import run_script
 
 import data_ingestion
+import data_sources
 import fashion_mnist
+import preparation
 import step
 from volume import Volume
-
-FOUR_FILES = list(fashion_mnist.FILES.values())
 
 
 def ingest(volume: Volume, *options: object) -> None:
     data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume), *map(str, options)]))
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """A folder with four small files, in the place of the published ones."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    published = {}
-    for name in FOUR_FILES:
-        (folder / name).write_bytes(gzip.compress(name.encode()))
-        published[name.removesuffix(".gz")] = hashlib.sha256(name.encode()).hexdigest()
-    assert published.keys() == data_ingestion.CONTENT_SHA256.keys()
-    monkeypatch.setattr(data_ingestion, "CONTENT_SHA256", published)
-    data_ingestion.check_files(folder)
-    return folder
 
 
 def test_the_data_is_prepared_with_a_manifest_beside_it(volume_with_data):
@@ -60,45 +46,37 @@ def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
         ingest(volume)
 
 
-@pytest.mark.parametrize("name", FOUR_FILES)
-def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, source, name):
-    (source / name).write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(step.StepError, match=f"{source / name} does not hold Fashion-MNIST's content") as refused:
-        ingest(Volume(tmp_path), "--source", source)
+def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, small_source):
+    damaged = small_source / data_sources.SMALLEST
+    damaged.write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(step.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
+        ingest(Volume(tmp_path), "--source", small_source)
     assert refused.value.exit_status == 2
     assert list((tmp_path / "datasets").iterdir()) == []
-
-
-@pytest.mark.parametrize("name", FOUR_FILES)
-def test_a_source_file_that_was_cut_short_is_named(source, name):
-    (source / name).write_bytes((source / name).read_bytes()[:-9])
-    with pytest.raises(step.StepError, match=f"{source / name} cannot be decompressed"):
-        data_ingestion.check_files(source)
 
 
 def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(volume_with_data, capsys):
     with pytest.raises(SystemExit) as ended:
         data_ingestion.parse_args(["--volume", str(volume_with_data.root), "--source", "/nowhere"])
     assert ended.value.code == 2
-    assert "'/nowhere' is no folder; give auto, download or a folder" in capsys.readouterr().err
+    assert "'/nowhere' is no folder; give auto, download, apt or a folder" in capsys.readouterr().err
 
 
-def test_a_missing_source_file_is_named(source):
-    (source / FOUR_FILES[0]).unlink()
-    with pytest.raises(step.StepError, match=f"{source / FOUR_FILES[0]} is missing; expected the four files"):
-        data_ingestion.check_files(source)
-
-
-def test_a_download_without_internet_names_both_remedies(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloader, "MAX_RETRIES", 0)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with pytest.raises(data_ingestion.NotObtained) as refused:
-        ingest(Volume(tmp_path), "--source", "download")
-    assert refused.value.exit_status == 1
-    assert str(refused.value).startswith("Fashion-MNIST could not be had (ProxyError: ")
-    assert "connect this machine to the internet, or install the Debian package dataset-fashion-mnist" in str(
-        refused.value
+def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow is loaded')\n")
+    environment = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "PYTHONPATH": str(tmp_path)}
+    ended = run_script("data_ingestion.py", "--volume", tmp_path / "volume", "--source", "download", **environment)
+    host = "fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(
+        f"data_ingestion.py: Fashion-MNIST could not be downloaded: {host} by the proxy of http_proxy:"
+        " Connection refused. Connect this machine to the internet, or install the Debian package"
     )
+    assert list((tmp_path / "volume" / "datasets").iterdir()) == []
+
+
+def test_tensorflow_datasets_would_download_from_the_same_address():
+    assert preparation.FashionMNIST.URL == data_sources.URL
 
 
 @pytest.mark.parametrize(
@@ -108,13 +86,42 @@ def test_a_download_without_internet_names_both_remedies(tmp_path, monkeypatch):
         tf.errors.ResourceExhaustedError(None, None, "/volume/file; No space left on device"),
     ],
 )
-def test_a_full_disk_is_no_failed_download(tmp_path, source, monkeypatch, cause):
+def test_a_full_disk_is_no_failed_preparation(tmp_path, small_source, monkeypatch, cause):
     def download_and_prepare(builder):
         raise RuntimeError("Error while extracting") from cause
 
-    monkeypatch.setattr(data_ingestion.FashionMnistFromFolder, "download_and_prepare", download_and_prepare)
+    monkeypatch.setattr(preparation.FashionMnistFromFolder, "download_and_prepare", download_and_prepare)
     with pytest.raises(OSError, match="No space left on device"):
-        ingest(Volume(tmp_path), "--source", source)
+        ingest(Volume(tmp_path), "--source", small_source)
+
+
+def test_a_failed_preparation_is_one_line_to_try_again(tmp_path, small_source):
+    with pytest.raises(preparation.NotPrepared) as failed:
+        ingest(Volume(tmp_path), "--source", small_source)  # four files that are no idx files
+    assert failed.value.exit_status == 1
+    assert str(failed.value).startswith("Fashion-MNIST could not be prepared (ValueError: ")
+
+
+def test_the_preparation_reports_how_many_images_are_done(tmp_path, source_folder):
+    done = []
+    preparation.prepare(source_folder, tmp_path, lambda images, of: done.append((images, of)))
+    assert done == [(images, 70_000) for images in range(1000, 71_000, 1000)]
+    assert preparation.check(tmp_path)["data_sha256"] == fashion_mnist.FACTS["data_sha256"]
+
+
+@pytest.mark.parametrize("split", ["train[59000:]", "test[:1500]"])
+def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data, split):
+    builder = tfds.builder_from_directory(volume_with_data.dataset)
+    expected = tfds.as_numpy(builder.as_dataset(split, batch_size=-1, shuffle_files=False))
+    images, labels = fashion_mnist.read_split(volume_with_data.dataset, split)
+    np.testing.assert_array_equal(images, expected["image"], strict=True)
+    np.testing.assert_array_equal(labels, expected["label"], strict=True)
+
+
+def test_an_ingestion_prints_three_lines(ingestions, source_folder):
+    (lines,) = (output.splitlines() for output in ingestions.outputs if "ingested" in output)
+    assert lines[:2] == [f"reading Fashion-MNIST from {source_folder}", "preparing 70,000 images (about ten seconds)"]
+    assert len(lines) == 3 and lines[2].startswith("ingested Fashion-MNIST, 60,000 + 10,000 images, data 1e8ce87441e8")
 
 
 def test_two_at_once_end_with_one_verified_data_set(ingestions):
