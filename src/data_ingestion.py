@@ -13,14 +13,15 @@ from pathlib import Path
 import arguments
 import data_sources
 import step
-from fashion_mnist import MANIFEST, verified_manifest
+from fashion_mnist import FACTS, MANIFEST, verified_manifest
+from progress_bar import counting, say, working
 from volume import folder_beside, rename_folder, write_json
 
 
 def main(args: argparse.Namespace) -> None:
     if args.volume.dataset.exists():
         manifest = verified_manifest(args.volume)
-        print(f"already there and verified: {describe(manifest)} in {args.volume.dataset}")
+        say(f"already there and verified: {describe(manifest)} in {args.volume.dataset}")
         return
     started = time.monotonic()
     with folder_beside(args.volume.dataset) as work:
@@ -29,20 +30,24 @@ def main(args: argparse.Namespace) -> None:
         first = rename_folder(work, args.volume.dataset)
     if not first:
         verified_manifest(args.volume)
-        print(f"another ingestion finished first; its data verifies: {args.volume.dataset}")
+        say(f"another ingestion finished first; its data verifies: {args.volume.dataset}")
         return
-    print(f"ingested {describe(manifest)} into {args.volume.dataset} in {time.monotonic() - started:.0f} s")
+    say(f"ingested {describe(manifest)} into {args.volume.dataset} in {time.monotonic() - started:.0f} s")
 
 
 def ingest(source: str, work: Path) -> dict:
     """Get the four files from `source` and prepare them in the empty folder `work`; returns the manifest."""
     with folder_beside(Path(tempfile.gettempdir()) / "fashion-mnist") as fetched:
-        files = data_sources.obtain(source, fetched)
-        print("preparing 70,000 images (about ten seconds)", flush=True)
-        import preparation  # loads TensorFlow: a source out of reach is reported before that
+        with counting("fetching Fashion-MNIST", None, "B") as bar:
+            files = data_sources.obtain(source, fetched, bar.reach)
+        images = sum(FACTS["images"].values())
+        say(f"preparing {images:,} images (about ten seconds)")
+        with counting("preparing", images, "images") as bar:
+            import preparation  # loads TensorFlow: a source out of reach is reported before that
 
-        preparation.prepare(files, work)
-    return preparation.check(work)
+            preparation.prepare(files, work, bar.reach)
+    with working("reading the images back"):
+        return preparation.check(work)
 
 
 def describe(manifest: dict) -> str:
@@ -51,19 +56,11 @@ def describe(manifest: dict) -> str:
     return f"Fashion-MNIST, {images['train']:,} + {images['test']:,} images, data {manifest['data_sha256'][:12]}"
 
 
-def source(text: str) -> str:
-    """An argparse type: a word of `data_sources.WORDS`, or a folder that is there."""
-    if text not in data_sources.WORDS and not Path(text).expanduser().is_dir():
-        words = ", ".join(data_sources.WORDS)
-        raise argparse.ArgumentTypeError(f"{text!r} is no folder; give {words} or a folder with the four .gz files")
-    return str(Path(text).expanduser())
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "--source",
-        type=source,
+        type=data_sources.source,
         default="auto",
         help="auto (the first that works of: the folder of Debian's package, a download, that package fetched by"
         " apt-get without root), download, apt, or a folder with the four .gz files",

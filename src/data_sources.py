@@ -4,10 +4,12 @@ Nothing waits long for what is out of reach, and nothing is used before its cont
 it also runs where no environment has been made yet.
 """
 
+import argparse
 import gzip
 import hashlib
 import http.client
 import queue
+import sys
 import tempfile
 import threading
 import time
@@ -57,6 +59,14 @@ class Source(NamedTuple):
 
     where: Callable[[], str]
     fetch: Callable[[Path, Progress | None], Path]
+
+
+def source(text: str) -> str:
+    """An argparse type: a word of `WORDS`, or a folder that is there."""
+    if text not in WORDS and not Path(text).expanduser().is_dir():
+        words = ", ".join(WORDS)
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder; give {words} or a folder with the four .gz files")
+    return str(Path(text).expanduser())
 
 
 def obtain(source: str, folder: Path, progress: Progress | None = None) -> Path:
@@ -120,7 +130,7 @@ def _first_that_works(source: str, attempt: Callable[[Source], T]) -> T:
             reasons.append(str(error))
         except step.StepError as error:
             reasons.append(str(error))
-            print(f"passed over: {error}", flush=True)
+            step.write_line(sys.stdout, f"passed over: {error}")
     raise NotObtained(
         f"Fashion-MNIST could not be downloaded: {'; '.join(reasons)}. Connect this machine to the internet, or install"
         f" the Debian package {debian_package.PACKAGE}, or give a folder with its four .gz files (make run"
@@ -145,7 +155,7 @@ def _folder(folder: Path) -> Source:
         return f"the folder {folder}"
 
     def use(*_) -> Path:
-        print(f"reading Fashion-MNIST from {folder}", flush=True)
+        step.write_line(sys.stdout, f"reading Fashion-MNIST from {folder}")
         check_files(folder)
         return folder
 
@@ -161,7 +171,8 @@ def _where_download() -> str:
 def _download(folder: Path, progress: Progress | None) -> Path:
     """Download the files from where TFDS does: its downloader sets no time limit and tries eleven times."""
     arrived = _download_file(SMALLEST, folder, PROBE_SECONDS, PROBE_SECONDS)
-    print(f"downloading Fashion-MNIST ({TOTAL_BYTES / 1e6:.0f} MB) from {urlsplit(URL).hostname}", flush=True)
+    size, host = f"{TOTAL_BYTES / 1e6:.0f} MB", urlsplit(URL).hostname
+    step.write_line(sys.stdout, f"downloading Fashion-MNIST ({size}) from {host}")
     for name in FILES:
         if name != SMALLEST:
             arrived = _download_file(name, folder, STALL_SECONDS, LONGEST_SECONDS, progress, arrived)
@@ -176,7 +187,7 @@ def _where_package() -> str:
 
 def _package(folder: Path, progress: Progress | None) -> Path:
     """Fetch and unpack Debian's package."""
-    print(f"fetching Fashion-MNIST as Debian's package {debian_package.PACKAGE} by apt-get", flush=True)
+    step.write_line(sys.stdout, f"fetching Fashion-MNIST as Debian's package {debian_package.PACKAGE} by apt-get")
     work = folder / "package"
     work.mkdir()
     files = debian_package.fetch(work, progress)

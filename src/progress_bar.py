@@ -71,6 +71,14 @@ class Activity:
         self._bar.set_postfix_str(figures, refresh=False)
         self._bar.update(units)
 
+    def reach(self, units: int, total: int | None = None) -> None:
+        """Note that `units` in all are done, of a total that may have become known only now."""
+        if total != self._total:
+            self._total = self._bar.total = total
+            self._bar.bar_format = BAR if total else NO_TOTAL
+        self._done = self._bar.n = units
+        self._bar.update(0)
+
     def end(self) -> None:
         self._ended.set()
         self._bar.close()

@@ -1,0 +1,159 @@
+"""Look at this machine as `make run`, `make test` and `make serve` will find it: one line each, with the remedy.
+
+    python3 src/doctor.py --volume ./trained_model
+
+It needs Python's standard library alone: it runs before there is an environment.
+"""
+
+import argparse
+import contextlib
+import errno
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import arguments
+import data_sources
+import step
+from volume import Volume
+
+GIB = 2**30
+WORKER_MEMORY = 1.2  # GiB, at most, as bench/pipeline.py measures it
+OTHER_MEMORY = 0.6  # GiB: the launcher, and what the page cache needs to be of use
+ENVIRONMENT_DISK = 2.5  # GiB
+VOLUME_DISK = 0.5  # GiB: data, checkpoints, versions and what is written beside
+ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv"
+# Beyond AVX, which TensorFlow needs, these make it faster.
+FASTER = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+
+
+class Unfit(Exception):
+    """What is wrong with the machine, and what to do; one line."""
+
+
+def main(args: argparse.Namespace) -> None:
+    checks: dict[str, Callable[[], str]] = {
+        "processor": processor,
+        "memory": lambda: memory(args.workers),
+        "disk": lambda: disk(args.volume),
+        "data": lambda: data(args.volume, args.source),
+        "ports": lambda: ports({"HTTP_PORT": args.http_port, "GRPC_PORT": args.grpc_port}),
+    }
+    failed = [name for name, check in checks.items() if not passes(name, check)]
+    if failed:
+        raise step.StepError(f"{', '.join(failed)}: see above")
+
+
+def passes(name: str, check: Callable[[], str]) -> bool:
+    """Print what `check` returns, or what it says is wrong."""
+    try:
+        step.write_line(sys.stdout, f"ok    {name:10} {check()}")
+    except (Unfit, step.StepError) as error:
+        step.write_line(sys.stdout, f"FAIL  {name:10} {error}")
+        return False
+    return True
+
+
+def processor() -> str:
+    """The number of cores, and the instruction sets that TensorFlow looks for."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return machine
+    has = instruction_sets()
+    if has and "avx" not in has:
+        raise Unfit(
+            f"{machine}, without AVX, which TensorFlow needs: take another machine, or pass the host's CPU through"
+        )
+    return f"{machine}, {' '.join(name for name in ('avx', *FASTER) if name in has) or 'instruction sets not told'}"
+
+
+def instruction_sets() -> set[str]:
+    """The processor's flags; none where the system does not tell them."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                return set(line.split(":", 1)[1].split())
+    return set()
+
+
+def memory(workers: int) -> str:
+    """Free memory, against what the workers take."""
+    need, free = workers * WORKER_MEMORY + OTHER_MEMORY, free_memory()
+    if free is None:
+        return f"not told by this system; {workers} workers take {need:.1f} GiB"
+    if free < need:
+        raise Unfit(f"{free:.1f} GiB free, {workers} workers take {need:.1f}: end other programs, or lower WORKERS")
+    return f"{free:.1f} GiB free, {workers} workers take {need:.1f}"
+
+
+def free_memory() -> float | None:
+    """In GiB: what the system can give without swapping, and no more than a container's limit; None if not told."""
+    if sys.platform == "darwin":
+        told = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False).stdout
+        return int(told) / GIB if told.strip().isdigit() else None
+    limits = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        (line,) = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")]
+        limits.append(int(line.split()[1]) / 2**20)
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()) / GIB)
+    return min(limits, default=None)
+
+
+def disk(volume: Volume) -> str:
+    """Free space for the environment, if it is still to be made, and for the volume."""
+    needs = {volume.root: VOLUME_DISK}
+    if not (ENVIRONMENT / "bin" / "python").exists():
+        needs[ENVIRONMENT] = ENVIRONMENT_DISK
+    told = []
+    for folder, need in needs.items():
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        free = shutil.disk_usage(there).free / GIB
+        if free < need:
+            raise Unfit(f"{free:.1f} GiB free in {there}, {folder.name} takes {need}: make room, or set DATA")
+        if not os.access(there, os.W_OK):
+            raise Unfit(f"{there} is not writable: name another folder by DATA, or clone into one of your own")
+        told.append(f"{free:.1f} GiB free for {folder.name}, which takes {need}")
+    return "; ".join(told)
+
+
+def data(volume: Volume, source: str) -> str:
+    """Where Fashion-MNIST would come from."""
+    if volume.dataset.exists():
+        return f"prepared already in {volume.dataset}"
+    return data_sources.where(source)
+
+
+def ports(wanted: dict[str, int]) -> str:
+    """Whether `make serve` could listen, by IPv4 and where there is IPv6 by that too."""
+    for variable, port in wanted.items():
+        for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "")):
+            try:
+                with socket.socket(family) as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, port))
+            except OSError as error:
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise Unfit(f"{port}: {error.strerror}: end what has it, or choose another by {variable}") from None
+    return f"{', '.join(map(str, wanted.values()))} are free"
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser.add_argument("--source", type=data_sources.source, default="auto", help="of the data: see data_ingestion.py")
+    parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes of a training")
+    parser.add_argument("--http-port", type=arguments.port, default=8080, help="of make serve")
+    parser.add_argument("--grpc-port", type=arguments.port, default=8081, help="of make serve")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    step.run(main, parse_args())
