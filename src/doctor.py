@@ -108,21 +108,33 @@ def free_memory() -> float | None:
 
 def disk(volume: Volume) -> str:
     """Free space for the environment, if it is still to be made, and for the volume."""
-    needs = {volume.root: VOLUME_DISK}
+    needs = {volume.root.absolute(): VOLUME_DISK}
     if not (ENVIRONMENT / "bin" / "python").exists():
         needs[ENVIRONMENT] = ENVIRONMENT_DISK
-    told = []
-    for folder, need in needs.items():
-        there = folder.absolute()
-        while not there.exists():
-            there = there.parent
-        free = shutil.disk_usage(there).free / GIB
-        if free < need:
-            raise Unfit(f"{free:.1f} GiB free in {there}, {folder.name} takes {need}: make room, or set DATA")
-        if not os.access(there, os.W_OK):
-            raise Unfit(f"{there} is not writable: name another folder by DATA, or clone into one of your own")
-        told.append(f"{free:.1f} GiB free for {folder.name}, which takes {need}")
-    return "; ".join(told)
+    on_disks: dict[int, list[Path]] = {}
+    for folder in needs:
+        on_disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    return "; ".join(_space(folders, sum(needs[folder] for folder in folders)) for folders in on_disks.values())
+
+
+def _space(folders: list[Path], need: float) -> str:
+    """Compare the free space of the disk that `folders` share with what they need, in GiB."""
+    names, there = " and ".join(folder.name for folder in folders), _existing(folders[0])
+    for folder in map(_existing, folders):
+        if not os.access(folder, os.W_OK):
+            raise Unfit(f"{folder} is not writable: name another folder by DATA, or clone into one of your own")
+    _, _, free = shutil.disk_usage(there)
+    if free / GIB < need:
+        takes = "take" if len(folders) > 1 else "takes"
+        raise Unfit(f"{free / GIB:.1f} GiB free in {there}, {names} {takes} {need:.1f}: make room, or set DATA")
+    return f"{free / GIB:.1f} GiB free for {names}: {need:.1f}"
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def data(volume: Volume, source: str) -> str:
