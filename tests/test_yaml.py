@@ -153,7 +153,7 @@ def test_one_image_everywhere():
     assert {container["image"] for container in all_containers()} == {image}
     assert {container["imagePullPolicy"] for container in all_containers()} == {"IfNotPresent"}
     assert f"docker build -f Dockerfile -t {image} ." in DOCKERFILE
-    assert f"IMAGE ?= {image}\n" in (ROOT / "Makefile").read_text()
+    assert f"IMAGE := {image}\n" in (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.parametrize("name", PODS)
