@@ -122,13 +122,12 @@ def change_stamp(clone: Clone, pattern: str, line: str) -> None:
 
 
 def test_the_newest_python_that_works_is_taken(clone):
-    wanted = f"Python: {RELEASE} {clone.bin}/python{VERSION}, which will make .venv"
-    clone.program("python", "echo 'pyenv: python: command not found' >&2; exit 127")
-    clone.pretending_python("python3", 'sys.version_info = (3, 14, 0, "final", 0)')
-    clone.pretending_python("python3.10", 'sys.version_info = (3, 13, 9, "final", 0)')
-    assert clone.python_line() == wanted
-    clone.pretending_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
-    assert clone.python_line() == f"Python: 3.13.9 {PYTHON}, which will make .venv"
+    clone.program("python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
+    (clone.bin / "python3.12").unlink(missing_ok=True)
+    for name, minor in {"python3.11": 11, "python3": 12, "python": 14, "python3.10": 13}.items():
+        (clone.bin / name).unlink(missing_ok=True)
+        clone.pretending_python(name, f'sys.version_info = (3, {minor}, 9, "final", 0)')
+    assert clone.python_line() == f"Python: 3.12.9 {PYTHON}, which will make .venv"
 
 
 def test_a_wrapper_that_does_not_run_hides_no_python_behind_it(clone):
@@ -345,7 +344,7 @@ def test_what_pip_cannot_install_ends_with_one_sentence_and_no_stamp(made):
 ELSEWHERE = {
     **{"user": "1", "target": "target", "prefix": "prefix", "root": "root", "python": str(PYTHON)},
     **{"require-virtualenv": "1", "dry-run": "1", "constraint": "nowhere.txt", "requirement": "nowhere.txt"},
-    **{"no-binary": ":all:", "only-binary": ":all:", "no-deps": "0", "require-hashes": "0"},
+    **{"no-binary": ":all:", "no-deps": "0", "require-hashes": "0"},
 }
 
 
