@@ -2,40 +2,44 @@
 #
 #   docker build -f Dockerfile -t kubeflow/multi-worker-strategy:v0.1 .
 #   docker build -f Dockerfile --build-arg REQUIREMENTS=requirements-gpu.txt -t kubeflow/multi-worker-strategy:v0.1-gpu .
-FROM python:3.11-slim-bookworm
+#
+# The packages are installed in a stage of their own. An optional folder `build-settings` is laid over its root; what it
+# holds, such as a company's certificate and the password of its package index, is in no layer of the image.
+FROM python:3.11-slim-bookworm AS packages
 
-# Fashion-MNIST itself, so that ingestion needs no internet.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends dataset-fashion-mnist \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log
-
-# A numeric user, which `runAsNonRoot` can check; its name is for shells and for getpass.
-RUN useradd --uid 1000 --user-group --home-dir /tmp --no-create-home --shell /bin/bash --no-log-init pipeline \
- && install --directory --owner=1000 --group=1000 /trained_model
-
-# Dependencies before source: a change of code leaves this layer alone. What is removed is never read at run time:
+# Dependencies before source: a change of code leaves this stage alone. What is removed is never read at run time:
 # headers, the symbols that only a debugger reads (a quarter of TensorFlow's library), libclang, the asynchronous half of
 # the Kubernetes client, TensorBoard's own server, Arrow's network protocols, LiteRT's GPU half, and the packages' tests.
 # Bytecode stays: a worker without it starts ten seconds later. The pinned setuptools comes first: `promise` exists only as
 # source, and pip would otherwise build it with whatever release of setuptools is the newest that day. On arm64 `psutil`
-# is source too, and needs a compiler, which goes again.
+# is source too, and needs a compiler. Fashion-MNIST itself comes along, so that ingestion needs no internet.
 ARG REQUIREMENTS=requirements.txt
-COPY ${REQUIREMENTS} /opt/requirements.txt
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends binutils \
+COPY ${REQUIREMENTS} build-settings* /
+# Folders made under a strict umask must be open to apt's own user.
+RUN chmod --recursive a+rX /etc /usr/local \
+ && apt-get update \
+ && apt-get install --yes --no-install-recommends binutils dataset-fashion-mnist \
       $(test "$(dpkg --print-architecture)" = amd64 || echo gcc libc6-dev) \
  && python3 -m venv --without-pip /opt/venv \
  && install="pip --python /opt/venv/bin/python3 install --no-cache-dir --no-deps --no-build-isolation --require-hashes" \
- && awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' /opt/requirements.txt | $install -r /dev/stdin \
- && $install -r /opt/requirements.txt \
+ && awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' /${REQUIREMENTS} | $install -r /dev/stdin \
+ && $install -r /${REQUIREMENTS} \
  && cd /opt/venv/lib/python3.11/site-packages \
  && rm -rf tensorflow/include tensorflow/xla_aot_runtime_src pyarrow/include pyarrow/libarrow_flight.so* \
       pyarrow/libarrow_s3.so* clang/native kubernetes/aio tensorboard_data_server/bin \
       ai_edge_litert/libLiteRtWebGpuAccelerator.so ai_edge_litert/tools ai_edge_litert/vendors \
  && find . -type d \( -name tests -o -name testdata \) -prune -exec rm -rf {} + \
- && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
- && apt-get purge --yes --auto-remove binutils gcc libc6-dev \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log
+ && strip --strip-unneeded tensorflow/libtensorflow_*.so.2
+
+FROM python:3.11-slim-bookworm
+
+# A numeric user, which `runAsNonRoot` can check; its name is for shells and for getpass.
+RUN useradd --uid 1000 --user-group --home-dir /tmp --no-create-home --shell /bin/bash --no-log-init pipeline \
+ && install --directory --owner=1000 --group=1000 /trained_model
+
+COPY --from=packages /usr/share/datasets /usr/share/datasets
+COPY --from=packages /usr/share/doc/dataset-fashion-mnist /usr/share/doc/dataset-fashion-mnist
+COPY --from=packages /opt/venv /opt/venv
 
 # Nothing is written outside the volume and /tmp, so the root file system can be read-only.
 ENV PATH=/opt/venv/bin:$PATH \

@@ -1,94 +1,95 @@
 # `make help` lists the targets. Variables: WORKERS, EPOCHS, BATCH_PER_WORKER, MODELS, DATA, SOURCE, FRESH, FLOOR,
-# TOLERANCE; PYTHON makes the environment; `make serve` listens on HTTP_PORT and GRPC_PORT.
+# TOLERANCE; `make serve` listens on HTTP_PORT and GRPC_PORT.
 # On a cluster: IMAGE, CLUSTER, CLUSTER_TOOL (kind or k3d), LOAD_IMAGE (takes an image from Docker to the nodes),
 # CLUSTER_TESTS.
-PYTHON ?= python3.11
-DATA ?= ./trained_model
-WORKERS ?= 2
-SOURCE ?= auto
-HTTP_PORT ?= 8080
-GRPC_PORT ?= 8081
-VENV := .venv
-RUN := $(VENV)/bin/python
+# They count on the command line alone: another program's DATA or MODELS in the environment changes nothing here.
+# PYTHON, which counts in both places, names what makes the environment; environment.sh reads it.
+DATA := ./trained_model
+WORKERS := 2
+EPOCHS :=
+BATCH_PER_WORKER :=
+MODELS :=
+SOURCE := auto
+FRESH := 0
+FLOOR :=
+TOLERANCE :=
+HTTP_PORT := 8080
+GRPC_PORT := 8081
+RUN := .venv/bin/python
 # One word of the shell, whatever blanks and quotes are in it.
 quoted = '$(subst ','\'',$(1))'
 
-IMAGE ?= kubeflow/multi-worker-strategy:v0.1
-CLUSTER ?= distml
-CLUSTER_TOOL ?= kind
+IMAGE := kubeflow/multi-worker-strategy:v0.1
+CLUSTER := distml
+CLUSTER_TOOL := kind
 KUBECTL := kubectl --namespace=kubeflow
-CLUSTER_TESTS ?= cluster
+CLUSTER_TESTS := cluster
 ifeq ($(CLUSTER_TOOL),k3d)
 CREATE_CLUSTER := k3d cluster create $(CLUSTER)
 DELETE_CLUSTER := k3d cluster delete $(CLUSTER)
-LOAD_IMAGE ?= k3d image import --cluster $(CLUSTER)
+LOAD_IMAGE := k3d image import --cluster $(CLUSTER)
 else
 CREATE_CLUSTER := kind create cluster --name $(CLUSTER)
 DELETE_CLUSTER := kind delete cluster --name $(CLUSTER)
-LOAD_IMAGE ?= kind load docker-image --name $(CLUSTER)
+LOAD_IMAGE := kind load docker-image --name $(CLUSTER)
 endif
+
+# Another project's PYTHONPATH, PYTHONSAFEPATH, PYTHONOPTIMIZE or PYTHONWARNINGS would break our programs, so none of
+# Python's variables reaches them but these. What they read and print is UTF-8 wherever they run.
+unexport PYTHONPATH $(filter-out PYTHON PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX, \
+  $(filter PYTHON%,$(.VARIABLES)))
+export PYTHONUTF8 := 1
 
 ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
-.PHONY: help run serve test lint format bench clean requirements cluster image install train serving workflow \
+.PHONY: help doctor run serve test lint format bench clean requirements cluster image install train serving workflow \
   clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(VENV)/run ## ingest, train three models on real workers, select, publish, report
+doctor: ## what this machine has and lacks for `make run`
+	@sh environment.sh doctor --volume $(call quoted,$(DATA)) --source $(call quoted,$(SOURCE)) \
+	  --workers $(call quoted,$(WORKERS)) --http-port $(call quoted,$(HTTP_PORT)) --grpc-port $(call quoted,$(GRPC_PORT))
+
+run: ## ingest, train three models on real workers, select, publish, report
+	@sh environment.sh run
 	@$(RUN) src/local_pipeline.py --volume $(call quoted,$(DATA)) --workers $(call quoted,$(WORKERS)) \
 	  --source $(call quoted,$(SOURCE)) $(if $(EPOCHS),--epochs $(call quoted,$(EPOCHS))) \
 	  $(if $(BATCH_PER_WORKER),--batch-per-worker $(call quoted,$(BATCH_PER_WORKER))) \
 	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(FLOOR),--accuracy-floor $(call quoted,$(FLOOR))) \
 	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh)
 
-serve: $(VENV)/run ## the newest published model on http://localhost:8080, gRPC on 8081
+serve: ## the newest published model on http://localhost:8080, gRPC on 8081
+	@sh environment.sh run
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
 	  --grpc-port $(call quoted,$(GRPC_PORT))
 
-test: $(VENV)/dev ## every test that needs no cluster
+test: ## every test that needs no cluster
+	@sh environment.sh dev
 	$(RUN) -m pytest -m "not cluster"
 
-lint: $(VENV)/dev ## ruff and mypy
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+lint: ## ruff and mypy
+	@sh environment.sh dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
-format: $(VENV)/dev ## let ruff rewrite the layout of the code
-	$(VENV)/bin/ruff check --fix .
-	$(VENV)/bin/ruff format .
+format: ## let ruff rewrite the layout of the code
+	@sh environment.sh dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
 
-bench: $(VENV)/bench ## measure ratios side by side; results in bench/results/
+bench: ## measure ratios side by side; results in bench/results/
+	@sh environment.sh bench
 	$(RUN) bench/pipeline.py
 	$(RUN) bench/training.py --volume $(call quoted,$(DATA))
 	$(RUN) bench/serving.py --volume $(call quoted,$(DATA))
 
 clean: ## remove the environments and what tests leave; the volume $(DATA) stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
-
-# One environment; each stamp says which requirements are in it.
-# The pinned setuptools comes first: `promise` exists only as source.
-INSTALL := $(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation
-
-$(VENV)/pip:
-	$(PYTHON) -m venv $(VENV)
-	awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' requirements-dev.txt | $(INSTALL) -r /dev/stdin
-	touch $@
-
-$(VENV)/run: requirements.txt | $(VENV)/pip
-	$(INSTALL) -r requirements.txt
-	touch $@
-
-$(VENV)/dev: requirements-dev.txt | $(VENV)/pip
-	$(INSTALL) -r requirements-dev.txt
-	touch $@ $(VENV)/run
-
-$(VENV)/bench: requirements-bench.txt | $(VENV)/dev
-	$(INSTALL) -r requirements-bench.txt
-	touch $@
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 
 requirements: ## pin requirements*.in again, for Linux (x86-64, arm64) and macOS (arm64)
 	for name in requirements requirements-dev requirements-bench; do \
@@ -138,7 +139,8 @@ clean-workflows: ## delete workflows, their jobs, the service, helper pods, and 
 	$(KUBECTL) delete pod access-model predict-service --ignore-not-found
 	$(KUBECTL) delete pvc strategy-volume --ignore-not-found
 
-test-cluster: $(VENV)/dev ## the tests that need a cluster (CLUSTER_TESTS='cluster and not thorough': the shorter ones)
+test-cluster: ## the tests that need a cluster (CLUSTER_TESTS='cluster and not thorough': the shorter ones)
+	@sh environment.sh dev
 	if kubectl get --raw=/readyz >/dev/null; then $(MAKE) image; fi
 	$(RUN) -m pytest -m $(call quoted,$(CLUSTER_TESTS)) -v
 

@@ -45,11 +45,13 @@ def test_every_make_command_names_a_target():
 
 def parsed_by_make_run(**variables: str) -> dict:
     """What the pipeline's script is told by `make run` with these variables."""
-    command = ["make", "-n", "-o", ".venv/run", "run", *(f"{name}={value}" for name, value in variables.items())]
+    command = ["make", "-n", "run", *(f"{name}={value}" for name, value in variables.items())]
     alone = {"PATH": os.environ["PATH"]}  # not the variables of the make that runs the tests
     printed = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=True).stdout
-    _, script, *arguments = shlex.split(printed.replace("\\\n", " "))
-    assert script == "src/local_pipeline.py"
+    environment, program = printed.split("\n", 1)
+    assert environment == "sh environment.sh run"
+    python, script, *arguments = shlex.split(program.replace("\\\n", " "))
+    assert (python, script) == (".venv/bin/python", "src/local_pipeline.py")
     return vars(local_pipeline.parse_args(arguments))
 
 
@@ -122,4 +124,5 @@ def test_every_variable_of_the_table_is_one_of_the_makefiles():
     shown = [float(defaults[name]) for name in ("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "FLOOR", "TOLERANCE")]
     assert shown == [taken.workers, taken.epochs, taken.batch_per_worker, taken.accuracy_floor, taken.tolerance]
     makefile = (ROOT / "Makefile").read_text()
-    assert all(f"$({name})" in makefile for name in variables)
+    assert all(f"$({name})" in makefile for name in variables if name != "PYTHON")
+    assert "${PYTHON-}" in (ROOT / "environment.sh").read_text()

@@ -153,7 +153,7 @@ def test_one_image_everywhere():
     assert {container["image"] for container in all_containers()} == {image}
     assert {container["imagePullPolicy"] for container in all_containers()} == {"IfNotPresent"}
     assert f"docker build -f Dockerfile -t {image} ." in DOCKERFILE
-    assert f"IMAGE ?= {image}\n" in (ROOT / "Makefile").read_text()
+    assert f"IMAGE := {image}\n" in (ROOT / "Makefile").read_text()
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -274,11 +274,24 @@ def test_the_components_patch_what_is_there():
 
 
 def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees():
-    assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim-bookworm"]
+    base = "python:3.11-slim-bookworm"
+    assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == [f"{base} AS packages", base]
     assert "--no-build-isolation --require-hashes" in DOCKERFILE
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert sent == {"requirements.txt", "requirements-gpu.txt", "src"}
-    assert all((ROOT / name).exists() for name in sent)
+    assert sent == {"requirements.txt", "requirements-gpu.txt", "src", "build-settings"}
+    assert all((ROOT / name).exists() for name in sent - {"build-settings"})
+
+
+def test_a_companys_build_settings_reach_the_stage_of_packages_alone():
+    packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
+    assert "COPY ${REQUIREMENTS} build-settings* /\n" in packages
+    copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]
+    assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == [
+        *(f"--from=packages {folder} {folder}" for folder in copied),
+        "src /opt/pipeline/src",
+    ]
+    assert not re.search(r"\b(apt-get|pip|ARG)\b", image)
+    assert "/build-settings/\n" in (ROOT / ".gitignore").read_text()
 
 
 def test_the_gpu_variant_differs_in_tensorflow_alone():

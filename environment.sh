@@ -1,0 +1,327 @@
+#!/bin/sh
+# Make the environment `.venv`, or keep it where it is sound. The Makefile runs this before all that needs Python.
+#
+#   sh environment.sh run            what `make run` and `make serve` need; `dev` and `bench` are the larger sets
+#   sh environment.sh doctor [...]   name the Python that is used, or the remedy; then run src/doctor.py [...] with it
+#
+# The variable PYTHON names the Python that makes it; without PYTHON the newest on the PATH that works is taken.
+# The stamp .venv/made-from is written last. Without it, or with another than expected, .venv is made anew.
+set -fu
+case $0 in */*) cd "${0%/*}" || exit ;; esac
+folder=$(pwd -P)
+stamp=.venv/made-from
+python='' # what makes the environment, once it has been chosen
+tab=$(printf '\t')
+newline='
+'
+EXPECTED='expected CPython 3.11, 3.12 or 3.13 with its modules venv and ensurepip'
+
+say() {
+    printf '%s\n' "$1"
+}
+
+fail() { # STATUS SENTENCE; 2 is a wrong input, 1 may go well next time
+    say "$2" >&2
+    exit "$1"
+}
+
+# --- The Python
+
+# Runs in any Python, 2.7 too. Prints its release, "usable" or what is wrong, its path, and the path without links.
+PROBE='
+import os, struct, sys, sysconfig
+
+def libc():
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):
+        return ""
+
+def verdict():
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return "which is too " + ("old" if sys.version_info < (3, 11) else "new")
+    if sys.implementation.name != "cpython":
+        return "of the implementation " + sys.implementation.name
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "of the free-threaded kind"
+    if struct.calcsize("P") != 8:
+        return "of 32 bits"
+    if sys.platform == "darwin" and os.uname()[4] != "arm64":
+        return "for Intel processors"
+    if sys.platform == "linux" and not libc().startswith("glibc "):
+        return "without glibc"
+    if sys.platform == "linux" and tuple(map(int, libc()[6:].split(".")[:2])) < (2, 28):
+        return "on %s, older than 2.28" % libc()
+    for name in ("venv", "ensurepip", "ssl", "zlib", "bz2", "lzma", "ctypes"):
+        try:
+            module = __import__(name)
+            if name == "ensurepip":
+                module.version()
+        except Exception:
+            return "without its module " + name
+    return "usable"
+
+path = getattr(sys, "_base_executable", None) or sys.executable
+path = path if os.path.isfile(path) else sys.executable
+release = "%d.%d.%d" % sys.version_info[:3]
+sys.stdout.write("\n" + "\t".join((release, verdict(), path, os.path.realpath(path))))
+'
+
+consider() { # PROGRAM: take it if it is newer than what was found so far; otherwise remember what is wrong with it
+    answer=$("$1" -E -s -c "$PROBE" </dev/null 2>/dev/null)
+    answer=${answer##*"$newline"}
+    case $answer in
+    *"$tab"*"$tab"*"$tab"*) ;;
+    *)
+        complaint=$("$1" -E -s -c '' </dev/null 2>&1 | sed -n 1p)
+        silent=${silent:-"$1 does not run as Python does${complaint:+ ($complaint)}"}
+        return
+        ;;
+    esac
+    release=${answer%%"$tab"*} answer=${answer#*"$tab"}
+    verdict=${answer%%"$tab"*} answer=${answer#*"$tab"}
+    version=${release%.*}
+    if [ "$verdict" != usable ]; then
+        case $verdict in *"module venv" | *ensurepip) incomplete=${incomplete:-$version} ;; esac
+        finding="$1 is Python $release $verdict"
+        case $unsuitable in
+        *"Python $release $verdict"*) ;; # by another name
+        *) unsuitable="$unsuitable${unsuitable:+; }$finding" ;;
+        esac
+    elif [ "${version#3.}" -gt "$minor" ]; then
+        minor=${version#3.} python=${answer%%"$tab"*} python_release=$release
+        made_by="python $version ${answer#*"$tab"}"
+    fi
+}
+
+consider_each() { # NAME: in every folder of the PATH, as a wrapper that does not run may stand before a Python that does
+    wanted=$1 separator=$IFS
+    IFS=:
+    set -- ${PATH-}
+    IFS=$separator
+    for place in "$@"; do
+        [ ! -f "$place/$wanted" ] || [ ! -x "$place/$wanted" ] || consider "$place/$wanted"
+    done
+}
+
+choose_python() { # sets python, or says in `problem` what was found, what is expected and what to do
+    python='' minor=10 silent='' unsuitable='' incomplete=''
+    name=${PYTHON-}
+    # shellcheck disable=SC2088
+    case $name in
+    '') for name in python3.13 python3.12 python3.11 python3 python; do
+        consider_each "$name"
+        [ "$minor" != 13 ] || break
+    done ;;
+    "~/"*) name=${HOME-}/${name#"~/"} ;;
+    esac
+    case ${PYTHON:+$name} in
+    '') ;;
+    */*) if [ -d "$name" ]; then
+        unsuitable="it is a folder"
+    elif [ -e "$name" ]; then
+        consider "$name"
+    else
+        unsuitable="there is no such file"
+    fi ;;
+    *) consider_each "$name" ;;
+    esac
+    [ -z "$python" ] || return 0
+    found=${unsuitable:-${silent:-there is no such program on the PATH}}
+    remedy='install one, such as by apt install python3.12-venv or brew install python@3.13'
+    [ -z "$incomplete" ] || remedy="apt install python$incomplete-venv, where apt is"
+    case $found in *"without its module "[!ve]*) remedy='build it again with the headers of that library' ;; esac
+    case $found in *glibc*) remedy='use a system with glibc 2.28 or later, such as Debian, or a container of it' ;; esac
+    if [ -n "${PYTHON-}" ]; then
+        problem="PYTHON is $PYTHON: $found; $EXPECTED; name another, leave PYTHON out, or $remedy"
+    else
+        problem="No Python on the PATH can be used: $found; $EXPECTED; $remedy, or name one by PYTHON=<path>"
+    fi
+    return 1
+}
+
+# --- The machine and the folder
+
+machine=$(uname -sm)
+
+check_machine() {
+    case $machine in
+    'Linux x86_64' | 'Linux aarch64' | 'Linux arm64' | 'Darwin arm64') return 0 ;;
+    Darwin*) remedy='run it in a container or on a machine with Linux' ;;
+    MINGW* | MSYS* | CYGWIN* | Windows*) remedy='use the Windows Subsystem for Linux' ;;
+    *) remedy='use such a machine' ;;
+    esac
+    if [ "$(sysctl -n sysctl.proc_translated 2>/dev/null)" = 1 ]; then
+        remedy='use a terminal and a make that do not run through Rosetta'
+    fi
+    problem="This machine is $machine, for which there are no packages of TensorFlow; expected Linux with glibc"
+    problem="$problem on x86-64 or arm64, or macOS on Apple silicon; $remedy"
+    return 1
+}
+
+check_compiler() { # psutil is source on Linux on arm64
+    case $machine in 'Linux a'*) ;; *) return 0 ;; esac
+    command -v gcc >/dev/null || command -v cc >/dev/null || {
+        problem='There is no C compiler, and psutil has to be compiled on Linux on arm64; expected gcc or cc on the PATH;'
+        problem="$problem apt install gcc libc6-dev python${made_by#python }"
+        problem="${problem% /*}-dev"
+        return 1
+    }
+}
+
+check_place() {
+    if [ -L .venv ]; then
+        problem="$folder/.venv is a link to elsewhere, and making the environment empties the folder; expected a folder"
+    elif [ -e .venv ] && [ ! -d .venv ]; then
+        problem="$folder/.venv is a file; expected a folder, or nothing"
+    elif [ ! -w . ] && [ ! -d .venv ] || { [ -d .venv ] && [ ! -w .venv ]; }; then
+        problem="$folder/.venv cannot be written by this user; expected a folder of one's own; give it back, or clone again"
+        return 1
+    else
+        return 0
+    fi
+    problem="$problem; move it away"
+    return 1
+}
+
+# --- The environment
+
+sets_of() { # SET: it and the smaller ones, which it contains
+    case $1 in run) echo run ;; dev) echo run dev ;; bench) echo run dev bench ;; esac
+}
+
+files_of() {
+    case $1 in run) echo requirements.txt ;; dev) echo requirements-dev.txt ;;
+    bench) echo requirements-dev.txt requirements-bench.txt ;; esac
+}
+
+line_of() { # SET: its line in the stamp
+    case $1 in run) say "run $(cksum <requirements.txt)" ;; *) say "$1 $(cksum <"requirements-$1.txt")" ;; esac
+}
+
+sound() { # made in this folder, on this kind of machine, by PYTHON if that is given, and its Python still runs
+    [ -f "$stamp" ] && [ ! -L .venv ] || return 1
+    { IFS= read -r its_folder && IFS= read -r its_machine && IFS= read -r its_python; } <"$stamp" || return 1
+    [ "$its_folder" = "folder $folder" ] && [ "$its_machine" = "machine $machine" ] || return 1
+    [ -z "${PYTHON-}" ] || [ "$its_python" = "$made_by" ] || return 1
+    runs=$(.venv/bin/python -E -s -c 'import sys
+print("python %d.%d" % sys.version_info[:2] if sys.prefix != sys.base_prefix else "no environment")' 2>/dev/null)
+    case $its_python in "$runs /"*) ;; *) return 1 ;; esac
+}
+
+compare() { # SET: sets state to current, to extend (a larger set goes on top), or to anew
+    state=anew
+    sound || return 0
+    lines=$newline$(sed 1,3d "$stamp")$newline
+    state=current
+    for name in $(sets_of "$1"); do
+        case $lines in
+        *"$newline$(line_of "$name")$newline"*) ;;
+        *"$newline$name "*) state=anew && return 0 ;;
+        *) state=extend ;;
+        esac
+    done
+}
+
+install() { # pip's arguments
+    # The caller's index, find-links, certificates, proxies and time-outs stay. What would change where pip installs, or
+    # what, is undone by a value of our own, as pip takes an empty variable for none and reads pip.conf instead.
+    PIP_DRY_RUN=0 PIP_CONSTRAINT=/dev/null PIP_REQUIREMENT=/dev/null \
+        .venv/bin/python -m pip --disable-pip-version-check --python= install \
+        --no-user --target= --prefix="$folder/.venv" --root=/ --only-binary=:none: --no-binary=:none: \
+        --require-hashes --no-deps --no-build-isolation "$@" ||
+        fail 1 "pip could not install what .venv needs, and said why above; put that right and run make again"
+}
+
+wait_for_others() { # on descriptor 9, which all that this script starts inherits: a killed make holds no lock
+    exec 9<.
+    "${python:-.venv/bin/python}" -E -s -c '
+import fcntl, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("another make is at work on .venv; waiting for it", flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)
+except OSError:
+    pass  # a file system without locks
+'
+}
+
+free_megabytes() { # nothing where the file system does not say
+    { df -Pk .venv 2>/dev/null || df -Pk .; } | awk 'NR == 2 && $2 > 0 && $4 ~ /^[0-9]+$/ { print int($4 / 1024) }'
+}
+
+create() {
+    said=$("$python" -m venv --clear .venv 2>&1) ||
+        fail 1 "$folder/.venv could not be made by $python, with $(free_megabytes) MB free: ${said##*"$newline"}"
+    free=$(free_megabytes)
+    [ "${free:-2400}" -ge 2400 ] ||
+        fail 1 "$folder has $free MB free; expected 2400 MB for .venv; make room, or clone to a larger disk"
+    # `promise` exists as source alone, which the pinned setuptools builds.
+    awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' requirements.txt | install --requirement /dev/stdin || exit
+}
+
+fill() { # SET, of which `state` says what is there
+    unset PIP_EDITABLE PIP_GROUP PIP_REQUIREMENTS_FROM_SCRIPT PIP_PLATFORM PIP_PYTHON_VERSION PIP_IMPLEMENTATION PIP_ABI
+    unset PIP_BUILD_CONSTRAINT PIP_GLOBAL_OPTION SETUPTOOLS_USE_DISTUTILS
+    # Names without blanks.
+    # shellcheck disable=SC2046
+    unset $(awk 'BEGIN { for (name in ENVIRON) if (name ~ /^PYTHON[A-Z0-9_]+$/) print name }')
+    rm -f "$stamp" || fail 1 "$folder/$stamp cannot be removed by this user; remove .venv and run make again"
+    if [ "$state" = extend ]; then
+        say "adding to .venv what '$1' needs"
+        made_by=$its_python
+    else
+        say "making .venv with Python $python_release ($python): 2.4 GB, of which pip downloads 0.5 GB; a minute or more"
+        create
+    fi
+    for file in $(files_of "$1"); do install --requirement "$file"; done
+    {
+        say "folder $folder" && say "machine $machine" && say "$made_by" &&
+            for name in $(sets_of "$1"); do line_of "$name"; done
+    } >"$stamp.part" && mv "$stamp.part" "$stamp" || fail 1 "$folder/$stamp could not be written; make room on the disk"
+}
+
+check_all() {
+    check_machine && check_place && { [ -n "$python" ] || choose_python; } && check_compiler
+}
+
+ensure() { # SET
+    [ -z "${PYTHON-}" ] || choose_python || fail 2 "$problem"
+    compare "$1"
+    [ "$state" != current ] || return 0
+    [ "$state" = extend ] || check_all || fail 2 "$problem"
+    wait_for_others
+    compare "$1"
+    [ "$state" != current ] || return 0
+    [ "$state" = extend ] || check_all || fail 2 "$problem"
+    fill "$1"
+}
+
+doctor() { # options of src/doctor.py
+    status=0
+    if [ -n "${PYTHON-}" ] && ! choose_python; then
+        say "Python: $problem"
+        exit 1
+    fi
+    compare run
+    if [ "$state" = current ]; then
+        say "Python: ${its_python#python }, in .venv"
+        python=.venv/bin/python
+    elif check_all; then
+        say "Python: $python_release $python, which will make .venv"
+    else
+        say "Python: $problem"
+        status=1
+    fi
+    [ -n "$python" ] || exit 1
+    "$python" src/doctor.py "$@" || status=1
+    exit $status
+}
+
+case ${1-} in
+run | dev | bench) ensure "$1" ;;
+doctor) shift && doctor "$@" ;;
+*) fail 2 "environment.sh: expected run, dev, bench or doctor, not '${1-}'" ;;
+esac
