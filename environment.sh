@@ -299,20 +299,24 @@ ensure() { # SET
     fill "$1"
 }
 
+report() { # ok|FAIL FINDING, as src/doctor.py prints its own
+    printf '%-5s %-10s %s\n' "$1" python "$2"
+}
+
 doctor() { # options of src/doctor.py
     status=0
     if [ -n "${PYTHON-}" ] && ! choose_python; then
-        say "Python: $problem"
+        report FAIL "$problem"
         exit 1
     fi
     compare run
     if [ "$state" = current ]; then
-        say "Python: ${its_python#python }, in .venv"
+        report ok "${its_python#python }, in .venv"
         python=.venv/bin/python
     elif check_all; then
-        say "Python: $python_release $python, which will make .venv"
+        report ok "$python_release $python, which will make .venv"
     else
-        say "Python: $problem"
+        report FAIL "$problem"
         status=1
     fi
     [ -n "$python" ] || exit 1

@@ -127,7 +127,7 @@ def test_the_newest_python_that_works_is_taken(clone):
     for name, minor in {"python3.11": 11, "python3": 12, "python": 14, "python3.10": 13}.items():
         (clone.bin / name).unlink(missing_ok=True)
         clone.pretending_python(name, f'sys.version_info = (3, {minor}, 9, "final", 0)')
-    assert clone.python_line() == f"Python: 3.12.9 {PYTHON}, which will make .venv"
+    assert clone.python_line() == f"ok    python     3.12.9 {PYTHON}, which will make .venv"
 
 
 def test_a_wrapper_that_does_not_run_hides_no_python_behind_it(clone):
@@ -135,7 +135,7 @@ def test_a_wrapper_that_does_not_run_hides_no_python_behind_it(clone):
     clone.program(f"python{VERSION}", "exit 127")
     for variables in ({}, {"PYTHON": f"python{VERSION}"}):
         line = clone.python_line(**variables)
-        assert line == f"Python: {RELEASE} {clone.bin}/tools/python{VERSION}, which will make .venv"
+        assert line == f"ok    python     {RELEASE} {clone.bin}/tools/python{VERSION}, which will make .venv"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_without_any_python_there_is_one_sentence(clone):
 def test_python_may_be_a_name_a_path_from_home_or_have_blanks(clone, named):
     (clone.bin / "a python").symlink_to(PYTHON)
     line = clone.python_line(PYTHON=named)
-    assert line.startswith(f"Python: {RELEASE} ")
+    assert line.startswith(f"ok    python     {RELEASE} ")
     assert line.endswith(", which will make .venv")
 
 
@@ -229,7 +229,7 @@ def test_a_machine_without_packages_of_tensorflow_gets_one_sentence(clone, machi
         f"expected Linux with glibc on x86-64 or arm64, or macOS on Apple silicon; {remedy}"
     )
     assert clone.sentence() == sentence
-    assert clone.python_line() == f"Python: {sentence}"
+    assert clone.python_line() == f"FAIL  python     {sentence}"
 
 
 def test_linux_on_arm64_needs_a_compiler(clone):
@@ -239,7 +239,7 @@ def test_linux_on_arm64_needs_a_compiler(clone):
         f"apt install gcc libc6-dev python{VERSION}-dev"
     )
     clone.program("gcc", "exit 1")
-    assert clone.python_line() == f"Python: {RELEASE} {clone.bin}/python{VERSION}, which will make .venv"
+    assert clone.python_line() == f"ok    python     {RELEASE} {clone.bin}/python{VERSION}, which will make .venv"
 
 
 def test_the_environment_is_made_kept_and_extended(clone):
@@ -269,19 +269,19 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_environment_made_otherwise_is_made_anew(made, change):
-    assert made.python_line() == f"Python: {VERSION} {PYTHON.resolve()}, in .venv"
+    assert made.python_line() == f"ok    python     {VERSION} {PYTHON.resolve()}, in .venv"
     CHANGES[change](made)
-    assert made.python_line() == f"Python: {RELEASE} {made.bin}/python{VERSION}, which will make .venv"
+    assert made.python_line() == f"ok    python     {RELEASE} {made.bin}/python{VERSION}, which will make .venv"
 
 
 def test_a_sound_environment_is_kept_unless_python_names_another(made):
     made.pretending_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
     (made.bin / "other name").symlink_to(PYTHON)
     change_stamp(made, r"\npython .*", f"\npython {VERSION} {PYTHON.resolve()}")
-    kept = f"Python: {VERSION} {PYTHON.resolve()}, in .venv"
+    kept = f"ok    python     {VERSION} {PYTHON.resolve()}, in .venv"
     assert made.python_line() == made.python_line(PYTHON="other name") == kept
     change_stamp(made, r"\npython .*", f"\npython {VERSION} /opt/other/python")
-    assert made.python_line() == f"Python: {VERSION} /opt/other/python, in .venv"
+    assert made.python_line() == f"ok    python     {VERSION} /opt/other/python, in .venv"
     assert made.python_line(PYTHON="other name").endswith(f"{made.bin}/other name, which will make .venv")
 
 
