@@ -70,6 +70,12 @@ def test_validation_counts_each_image_once(numbered, workers):
     assert counted.tolist() == [1.0] * IMAGES
 
 
+def test_no_iterator_has_a_tuner_whose_sleep_its_end_would_wait_for(numbered):
+    batches, _ = input_pipeline.evaluation_batches(numbered, Share(BATCH))
+    for dataset in (input_pipeline.training_batches(numbered, Share(BATCH), seed=1), batches):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_the_splits_are_fixed_and_apart(volume_with_data):
     train, validation, test = (input_pipeline.load(volume_with_data, name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (55_000, 5_000, 10_000)

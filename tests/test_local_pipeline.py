@@ -3,9 +3,12 @@
 import argparse
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import SOURCE
 
 import arguments
 import fashion_mnist
@@ -66,6 +69,21 @@ def test_a_candidate_that_is_damaged_is_trained_again(started, volume):
     (volume.candidate("mine", "plain") / "saved_model.pb").write_text("damage")
     run(volume)
     assert started == ["data_ingestion.py", "plain,dropout", "model_selection.py"]
+
+
+def test_it_starts_without_tensorflow():
+    code = "import local_pipeline, sys; print({'tensorflow', 'keras', 'tensorflow_datasets'} & {*sys.modules})"
+    started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
+    assert started.stdout == "set()\n"
+
+
+def test_a_step_that_a_library_killed_is_named_with_the_signal(monkeypatch, capsys):
+    killed = [sys.executable, "-c", "import os; os.abort()"]
+    monkeypatch.setattr(local_pipeline, "command", lambda script, *options: killed)
+    with pytest.raises(SystemExit) as ended:
+        local_pipeline.run_step(0, "data_ingestion.py")
+    assert ended.value.code == 134
+    assert capsys.readouterr().err.endswith(": data_ingestion.py was killed by SIGABRT; what it said last is above\n")
 
 
 def test_a_run_of_other_settings_is_refused_although_its_candidate_verifies(started, volume):
