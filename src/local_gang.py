@@ -5,13 +5,13 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import network
 import step
 from volume import Volume
 
@@ -117,10 +117,7 @@ def _environments(workers: int) -> list[dict[str, str]]:
     common.pop("TF_CONFIG", None)
     if workers == 1:
         return [common]
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
-    addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
-    for listener in sockets:
-        listener.close()
+    addresses = network.free_addresses(workers)
     tasks = [{"type": "worker", "index": index} for index in range(workers)]
     return [
         {**common, "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task, "environment": "cloud"})}
