@@ -49,7 +49,8 @@ def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume, content
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])
-def test_a_damaged_record_of_a_run_is_named_with_the_remedy(volume, content):
+def test_a_damaged_record_of_a_run_is_named_with_the_remedy(volume, content, monkeypatch):
+    monkeypatch.setattr(run_identity, "SECONDS_TO_WRITE", 0)
     run_identity.claim_run(volume, "mine", IDENTITY)
     path = volume.run("mine") / "run.json"
     path.write_text(content)
