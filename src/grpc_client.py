@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import http_client
+import network
 import step
 
 
@@ -38,6 +39,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
     Raises:
         StepError: nobody answers, or the server refuses, with its sentence.
     """
+    network.use_no_proxy()
     # KServe reads the command line when it is imported.
     sys.argv = sys.argv[:1]
     try:
@@ -52,7 +54,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
     images.set_data_from_numpy(np.array(files, dtype=object))
     request = InferRequest(http_client.MODEL, [images]).to_grpc()
     options = [("grpc.default_authority", args.service_hostname)] if args.service_hostname else []
-    place = f"{args.host}:{args.port}"
+    place = network.place(args.host, args.port)
     with grpc.insecure_channel(place, options) as channel:
         try:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=http_client.TIMEOUT)

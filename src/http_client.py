@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import arguments
+import network
 import step
 
 MODEL = "flower-sample"
@@ -31,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def no_prediction(args: argparse.Namespace) -> str:
-    return f"what {args.host}:{args.port} answers is no prediction of such images; {REMEDY}"
+    return f"what {network.place(args.host, args.port)} answers is no prediction of such images; {REMEDY}"
 
 
 def described(images: list[Path], answer: Any) -> str:
@@ -61,7 +62,7 @@ def ask(args: argparse.Namespace, body: bytes) -> Any:
     Raises:
         StepError: nobody answers, the server refuses, with its sentence, or its answer is no document.
     """
-    place = f"{args.host}:{args.port}"
+    place = network.place(args.host, args.port)
     headers = {"Content-Type": "application/json", "Host": args.service_hostname or place}
     connection = http.client.HTTPConnection(args.host, args.port, timeout=TIMEOUT)
     try:
@@ -95,11 +96,16 @@ def host_name(text: str) -> str:
     return text
 
 
+def host(text: str) -> str:
+    """An argparse type: a name or an address; an IPv6 address may stand in brackets."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
 def argument_parser(description: str, port: int) -> arguments.Parser:
     """What both clients take."""
     parser = arguments.Parser(description)
     parser.add_argument("images", nargs="+", type=Path, metavar="image", help="PNG or JPEG file")
-    parser.add_argument("--host", default="localhost", help="where the predictor, or the ingress, listens")
+    parser.add_argument("--host", type=host, default="localhost", help="where the predictor, or the ingress, listens")
     parser.add_argument("--port", type=arguments.port, default=port, help="its port")
     parser.add_argument(
         "--service-hostname", type=host_name, help="the host name of the InferenceService, behind an ingress"

@@ -1,20 +1,21 @@
 """Plays the training operator on one machine: starts a gang of workers, and restarts it as a whole when one dies."""
 
+import errno
 import fcntl
 import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import network
 import step
 from progress_bar import say
-from volume import Volume
+from volume import NOT_SUPPORTED, Volume, naming
 
 GRACE_SECONDS = 10
 # How long the workers may take to end after one has failed, and after one is done. The first wait is for the status of
@@ -40,18 +41,32 @@ class InUse(step.StepError):
 def alone_on(volume: Volume) -> Iterator[int]:
     """Hold the volume's lock; yields its descriptor. A process that inherits that holds it too, until it ends.
 
-    Workers that outlive their launcher train on, so the volume is not free before they have ended.
+    Workers that outlive their launcher train on, so the volume is not free before they have ended. On a volume that has
+    no locks the user is told so, once.
 
     Raises:
         InUse: another process holds it.
     """
     volume.root.mkdir(parents=True, exist_ok=True)
     with volume.lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
+        with naming(volume.lock):
+            _lock(volume, file.fileno())
         yield file.fileno()
+
+
+def _lock(volume: Volume, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
+        if error.errno not in (errno.ENOLCK, *NOT_SUPPORTED):
+            raise
+        step.write_line(
+            sys.stderr,
+            f"warning: {volume} has no file locks ({error.strerror}); nothing keeps a second run off it, so start one"
+            " at a time",
+        )
 
 
 def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:
@@ -118,10 +133,7 @@ def _environments(workers: int) -> list[dict[str, str]]:
     common.pop("TF_CONFIG", None)
     if workers == 1:
         return [common]
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
-    addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
-    for listener in sockets:
-        listener.close()
+    addresses = network.free_addresses(workers)
     tasks = [{"type": "worker", "index": index} for index in range(workers)]
     return [
         {**common, "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task, "environment": "cloud"})}

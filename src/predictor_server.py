@@ -3,9 +3,9 @@
 import argparse
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from kserve import ModelServer, model_server
 
 import event_log
+import network
 import openapi_page
 import step
 from bounded_http import BoundedHttp
@@ -45,6 +46,9 @@ class PredictorServer(ModelServer):
         # The servers exist by now, and do not listen yet.
         self._rest_server.config.app = FrontDoor(model_server.app, self._predictor)
         self._rest_server.config.http = BoundedHttp
+        # KServe's REST listens on IPv4 alone; its gRPC listens on both families.
+        uvicorn_server = self._rest_server._server
+        uvicorn_server.serve = partial(uvicorn_server.serve, sockets=[network.listen(self.http_port)])
         await super()._serve()
 
     def stop(self, sig: int) -> None:
@@ -86,12 +90,12 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
 
 def check_port(option: str, port: int) -> None:
     """KServe would end with a stack over a port that is taken, gRPC would share it with whoever has it."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise step.StepError(f"cannot listen on port {port}: {error.strerror}; choose another {option}") from None
+    try:
+        network.listen(port).close()
+    except OSError as error:
+        raise step.StepError(
+            f"cannot listen on port {port}: {network.reason(error)}; choose another {option}"
+        ) from None
 
 
 def drain_on_sigterm(predictor: Predictor, seconds: float) -> None:

@@ -26,6 +26,10 @@ IMAGES = sum(FACTS["images"].values())
 IMAGES_PER_CALL = 1000
 # What says that this machine's disk, not the source, ended an ingestion.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+DISK_ERRORS_OF_TENSORFLOW = {
+    tf.errors.ResourceExhaustedError: errno.ENOSPC,
+    tf.errors.PermissionDeniedError: errno.EACCES,
+}
 # SHA-256 of each prepared split: all images, then all labels as bytes, in the order in which they are read.
 SPLIT_SHA256 = {
     "train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f",
@@ -115,8 +119,9 @@ def disk_error(error: BaseException | None) -> OSError | None:
     while error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return error
-        if isinstance(error, tf.errors.ResourceExhaustedError | tf.errors.PermissionDeniedError):
-            return OSError(error.message)
+        for kind, number in DISK_ERRORS_OF_TENSORFLOW.items():
+            if isinstance(error, kind):
+                return OSError(number, error.message)
         error = error.__cause__ or error.__context__
     return None
 

@@ -1,14 +1,13 @@
 """Published versions: numeric, rising, each whole; what TensorFlow Serving and KServe read."""
 
 import json
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import model_manifest
 import step
-from volume import Volume, folder_beside, remove_abandoned, remove_folder, rename_folder, write_json
+from volume import Volume, copy_folder, folder_beside, remove_abandoned, remove_folder, rename_folder, write_json
 
 # Holds the highest number ever given, in the folder of the versions. Servers look at numeric names only.
 HIGHEST = ".highest"
@@ -67,7 +66,7 @@ def publish(
     while True:
         number = next_number(volume)
         with folder_beside(volume.version(number)) as work:
-            shutil.copytree(candidate, work, dirs_exist_ok=True)
+            copy_folder(candidate, work)
             manifest = model_manifest.verified(work)
             added = complete(work)
             published = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,17 +2,20 @@
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
+import time
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import step
 from training_settings import Settings
-from volume import Volume, json_beside, sha256_of_file
+from volume import Volume, flush_to_disk, json_beside, let_others_read, naming, sha256_of_file
 
 # The modules whose change makes another model.
 CODE = (
@@ -26,6 +29,8 @@ CODE = (
     "training.py",
     "training_settings.py",
 )
+# How long another worker may take to write a record that it has begun, on a slow volume.
+SECONDS_TO_WRITE = 5
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -77,7 +82,12 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
     """
     path = volume.run(run) / "run.json"
     with json_beside(path, identity) as mine, contextlib.suppress(FileExistsError):
-        os.link(mine, path)
+        try:
+            os.link(mine, path)
+        except FileExistsError:
+            raise
+        except OSError:  # many volumes have no hard links, and say so in many ways
+            _write_first(path, mine.read_bytes())
     recorded = _read(path)
     other = [key for key in identity if recorded.get(key) != identity[key]]
     if other:
@@ -87,11 +97,37 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
         )
 
 
+def _write_first(path: Path, content: bytes) -> None:
+    """Write a file that no other process has begun; those that read it meanwhile see a part of it.
+
+    Raises:
+        FileExistsError: another process was faster.
+    """
+    with naming(path), path.open("xb") as file:
+        try:
+            file.write(content)
+            flush_to_disk(file)
+        except BaseException as error:
+            # An object store may see only now that another process was faster, and calls the file stale.
+            if isinstance(error, OSError) and error.errno == errno.ESTALE:
+                raise FileExistsError from error
+            path.unlink()
+            raise
+    let_others_read(path, 0o644)
+
+
 def _read(path: Path) -> dict:
-    try:
-        identity = json.loads(path.read_text())
-    except ValueError:
-        identity = None
+    """The record, once it is whole: another process may be writing it."""
+    deadline = time.monotonic() + SECONDS_TO_WRITE
+    while (identity := _parsed(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
     if not isinstance(identity, dict):
         raise step.StepError(f"{path} is damaged; choose another --run, or remove {path.parent} to start it over")
     return identity
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None

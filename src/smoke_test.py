@@ -7,11 +7,13 @@ It asks the service itself: what KServe says of a model can be stale after an up
 
 import argparse
 import base64
+import http.client
 import io
 import json
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
@@ -25,6 +27,8 @@ from progress_bar import say, working
 CLASSES = 10
 # Each of several replicas must have the version; each question may reach another one.
 ANSWERS_IN_A_ROW = 5
+# The service is in the cluster; a proxy of the environment is for what lies outside.
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NotServed(step.StepError):
@@ -127,15 +131,31 @@ def check_prediction(url: str, model: str) -> None:
 def fetch(url: str, body: bytes | None = None) -> bytes:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with DIRECTLY.open(request, timeout=20) as response:
             return response.read()
     except urllib.error.HTTPError as error:
         raise OSError(f"status {error.code}: {error.read(200).decode(errors='replace')}") from None
+    except http.client.HTTPException as error:
+        raise OSError(f"no HTTP ({error!r})") from None
+
+
+def service_url(text: str) -> str:
+    """An argparse type: where a service is, such as `http://localhost:8080` or `http://[::1]:8080`."""
+    try:
+        parts = urllib.parse.urlsplit(text)
+        named = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+    except ValueError:
+        named = False
+    if not named:
+        raise argparse.ArgumentTypeError(f"{text!r} is no URL of a service; expected http://host or http://[::1]:8080")
+    return text.rstrip("/")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--url", default="http://flower-sample-predictor", help="of the service, without a path")
+    parser.add_argument(
+        "--url", type=service_url, default="http://flower-sample-predictor", help="of the service, without a path"
+    )
     parser.add_argument("--model", default="flower-sample", help="the model's name, if the service tells none")
     parser.add_argument("--version", type=arguments.positive, required=True, help="the published version's number")
     parser.add_argument("--timeout", type=arguments.positive, default=600, help="seconds until it must be served")

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,14 @@ TERMINATED = 128 + signal.SIGTERM
 CLEAR_LINE = "\r\x1b[K"
 # What a container writes here becomes its message in the cluster.
 TERMINATION_LOG = Path("/dev/termination-log")
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# For errors that name a file: what to do, and whether another attempt may go well (1) or not (2).
+REMEDIES = {
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("; let this user write there, or name another", 1)),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), ("; a file is where a folder is expected", 2)),
+    errno.EISDIR: ("; a folder is where a file is expected", 2),
+    errno.ENAMETOOLONG: ("; give it a shorter name", 2),
+}
 # Each is told the line and the status of an end that is no success.
 endings: list[Callable[[str, int], None]] = []
 
@@ -31,7 +40,7 @@ class Refused(StepError):
 
 
 def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
-    """Run a step; a StepError, an unusable volume or SIGTERM ends it with one line and a non-zero status.
+    """Run a step; a StepError, an error of the system or SIGTERM ends it with one line and a non-zero status.
 
     When the reader of its output has gone, as in `make run | head`, it ends without a word, as any writer to a pipe.
     """
@@ -48,8 +57,7 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not written yet fails no more
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        place = error.filename or "the volume"
-        fail(f"cannot use {place}: {error.strerror or error}; check that the volume is writable and has space")
+        fail(*said_by_the_system(error))
     except Exception as error:
         tell_endings(f"{type(error).__name__}: {error}".splitlines()[0], 1)
         raise
@@ -62,6 +70,18 @@ def write_line(stream: TextIO, text: str) -> None:
     """
     stream.write(f"{CLEAR_LINE if stream.isatty() else ''}{text}\n")
     stream.flush()
+
+
+def said_by_the_system(error: OSError) -> tuple[str, int]:
+    """The line for an error of the system, which may have nothing to do with the volume, and the exit status."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+    if error.errno in NO_SPACE:
+        reason += "; make space on that disk"
+    if not names:
+        return f"the system refused an operation: {reason}", 1
+    remedy, status = REMEDIES.get(error.errno or 0, ("", 1))
+    return f"cannot use {' -> '.join(names)}: {reason}{remedy}", status
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

@@ -1,16 +1,24 @@
 """The shared volume: where each thing lies, and how it is written so that nobody sees a half of it."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+# What a file system answers to a call that it does not have, or not for this user: Azure Files, exFAT, NTFS under WSL,
+# object stores and others under FUSE.
+NOT_SUPPORTED = (
+    *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTTY),
+    *(errno.ENOTSUP, errno.EOPNOTSUPP),
+)
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,18 @@ def folder_beside(target: Path) -> Iterator[Path]:
     """A new folder beside `target` to fill; it is removed when the block ends, unless it was renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    work.chmod(0o755)
+    work = _beside(target)
+    work.mkdir(0o755)
+    let_others_read(work, 0o755)
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    """A name beside `target` that nobody else uses."""
+    return target.with_name(f".{target.name}-{secrets.token_hex(8)}")
 
 
 def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
@@ -103,7 +117,9 @@ def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
     """
     for left in target.parent.glob(f".{target.name}-*"):
         with contextlib.suppress(OSError):  # whoever works there renames it, or removes it too
-            if time.time() - left.stat().st_mtime <= older_than:
+            changed = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
+            # An object store may give folders no time: another process may be filling this one.
+            if older_than and (changed <= 0 or time.time() - changed <= older_than):
                 continue
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
@@ -141,8 +157,48 @@ def sync_folder(folder: Path) -> None:
     """Flush every file below `folder` to the disk, so that a rename never outlives its content."""
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            with naming(path), path.open("rb") as file:
+                flush_to_disk(file)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name `path` in the block's errors of the system that name no file, as those of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def flush_to_disk(file: IO) -> None:
+    """Flush a file to the disk, where the volume can; elsewhere hashes tell after a power cut what is damaged."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+
+
+def let_others_read(path: Path, mode: int) -> None:
+    """Give a new file or folder its permissions, whatever the umask; on some volumes only the mount sets any."""
+    try:
+        path.chmod(mode)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy all files below `source` into the folder `target`: their content alone, as every volume can."""
+    for path in sorted(source.rglob("*")):
+        copy = target / path.relative_to(source)
+        if path.is_dir():
+            copy.mkdir()
+        else:
+            shutil.copyfile(path, copy)
 
 
 @contextlib.contextmanager
@@ -150,15 +206,13 @@ def json_beside(target: Path, content: Any) -> Iterator[Path]:
     """A new file beside `target` that holds `content`; it is removed when the block ends, unless it was renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    work = Path(name)
+    work = _beside(target)
     try:
-        with os.fdopen(handle, "w") as file:
+        with naming(target), work.open("x") as file:
             json.dump(content, file, indent=2)
             file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())  # a name must not outlive its content
-        work.chmod(0o644)
+            flush_to_disk(file)  # a name must not outlive its content
+        let_others_read(work, 0o644)
         yield work
     finally:
         work.unlink(missing_ok=True)

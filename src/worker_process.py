@@ -15,6 +15,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+import network
 import step
 import tf_config
 from progress_bar import say, working
@@ -78,6 +79,9 @@ def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMi
     RING on CPU: the automatic choice is slower there. NCCL when this worker has GPUs.
     """
     gang = tf_config.read()
+    if gang is None:
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow would fail to read an empty one
+    network.use_no_proxy()  # training downloads nothing, so no connection of this process needs one
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:  # one replica per worker: several workers on one machine take one GPU each
         tf.config.set_visible_devices(gpus[(gang.index if gang else 0) % len(gpus)], "GPU")

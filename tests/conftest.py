@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-# Before anything imports TensorFlow, which otherwise fills the output of a test that fails.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The tests' own connections on this machine use no proxy; a download of the data uses the caller's.
+for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+    if name != "no_grpc_proxy" or name in os.environ:
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
 
 # A shell that starts the tests in the background has SIGINT ignored in all of them, and Ctrl-C is tested too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,8 +26,40 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SOURCE = Path(__file__).parents[1] / "src"
 CLASS_NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
+# The environment of a machine on which every connection is to take a proxy; this one is dead.
+PROXIES = (
+    "http_proxy",
+    "https_proxy",
+    "grpc_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "GRPC_PROXY",
+    "ALL_PROXY",
+)
+DEAD_PROXY = {
+    **dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
+    "GRPC_ADDRESS_HTTP_PROXY": "127.0.0.1:9",
+    "GRPC_ADDRESS_HTTP_PROXY_ENABLED_ADDRESSES": "127.0.0.0/8,::1/128",
+    **dict.fromkeys(["no_proxy", "NO_PROXY", "no_grpc_proxy"], ""),
+}
+
+import tensorflow_options  # isort: skip  # noqa: E402, F401  # before anything imports Keras, as in each script
+
 import data_sources  # noqa: E402
 from volume import Volume  # noqa: E402
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6's loopback."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -112,12 +147,16 @@ def with_data(folder: Path, shared: Volume) -> Volume:
 
 @pytest.fixture(scope="session")
 def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
-    """A volume with a run `first` of three epochs on two workers: candidates of two models. Shared; do not change."""
+    """A volume with a run `first` of three epochs on two workers: candidates of two models. Shared; do not change.
+
+    It was made where every connection is to take a dead proxy.
+    """
     volume = with_data(tmp_path_factory.mktemp("trained"), volume_with_data)
     training = run_script(
         "local_pipeline.py",
         *("--volume", volume, "--run", "first", "--epochs", 3, "--train-images", 6400),
         *("--models", "plain batchnorm", "--accuracy-floor", 0.5),
+        **DEAD_PROXY,
     )
     assert training.returncode == 0, training.stderr
     (volume.root / "output.txt").write_text(training.stdout)

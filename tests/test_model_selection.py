@@ -137,7 +137,7 @@ def test_a_damaged_published_version_is_named(volume):
 def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volume, winner):
     left = volume.candidates("first") / f".{winner}-killed"
     left.mkdir()
-    os.utime(left, (0, 0))
+    os.utime(left, (1, 1))
     with pytest.raises(step.StepError, match="train a model first"):
         select(volume, "--models", "dropout")
     assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]

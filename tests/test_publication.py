@@ -50,13 +50,13 @@ def test_what_is_no_folder_of_a_plain_number_is_no_version(volume, candidate):
 
 
 def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(volume, candidate, monkeypatch):
-    copy = shutil.copytree
+    copy = publication.copy_folder
 
-    def copy_badly(source, target, **options):
-        copy(source, target, **options)
+    def copy_badly(source, target):
+        copy(source, target)
         (target / "saved_model.pb").write_bytes(b"mobel")
 
-    monkeypatch.setattr(publication.shutil, "copytree", copy_badly)
+    monkeypatch.setattr(publication, "copy_folder", copy_badly)
     with pytest.raises(step.StepError, match=r"saved_model\.pb is damaged"):
         publication.publish(volume, candidate, {}, keep=5)
     assert list(volume.versions.iterdir()) == []
@@ -94,7 +94,7 @@ def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume, ca
     number = volume.versions / f".{publication.HIGHEST}-killed"
     number.touch()
     for path in (left, number):
-        os.utime(path, (0, 0))
+        os.utime(path, (1, 1))
     publication.publish(volume, candidate, {}, keep=5)
     assert {path.name for path in volume.versions.glob(".*")} == {publication.HIGHEST, fresh.name}
 

@@ -46,6 +46,6 @@ def test_every_claim_removes_what_a_killed_one_left(tmp_path):
     run_identity.claim_run(volume, "mine", {})
     left = volume.run("mine") / ".run.json-killed"
     left.touch()
-    os.utime(left, (0, 0))
+    os.utime(left, (1, 1))
     run_identity.claim_run(volume, "mine", {})
     assert [path.name for path in volume.run("mine").iterdir()] == ["run.json"]

@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import SOURCE, run_script
+from conftest import DEAD_PROXY, SOURCE, needs_ipv6, run_script
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
@@ -378,6 +378,14 @@ def test_both_clients_print_the_class_of_each_file(server, tmp_path, saved):
         assert [f"{max(row):.1%}" in line for row, line in zip(saved(IMAGES[:2]), lines[4:], strict=True)] == [True] * 2
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", *(pytest.param(host, marks=needs_ipv6) for host in ("::1", "[::1]"))])
+def test_both_clients_reach_it_by_both_families_and_past_any_proxy(server, host):
+    for script, port in (("http_client.py", server.http_port), ("grpc_client.py", server.grpc_port)):
+        ended = run_script(script, "--host", host, "--port", port, ROOT / "inference-input.png", **DEAD_PROXY)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.startswith("flower-sample, version 1\n")
+
+
 def test_the_clients_say_what_the_server_said(server, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
@@ -412,6 +420,16 @@ def test_a_port_that_is_taken_is_named_before_anything_is_loaded(server, publish
         ended = run_script("serve.py", "--volume", published_volume, "--http-port", free_port(), option, port)
         assert ended.returncode == 2
         assert ended.stderr.startswith(f"serve.py: cannot listen on port {port}: Address already in use; choose")
+
+
+@needs_ipv6
+@pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
+def test_a_port_that_is_taken_on_ipv6_alone_is_named(published_volume, option):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        ended = run_script("serve.py", "--volume", published_volume, "--http-port", free_port(), option, port)
+    line = f"serve.py: cannot listen on port {port}: Address already in use; choose another {option}\n"
+    assert (ended.returncode, ended.stderr) == (2, line)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])

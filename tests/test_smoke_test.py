@@ -1,14 +1,16 @@
 """The smoke step's script against a server on loopback that answers as the two runtimes do."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import run_script
+from conftest import DEAD_PROXY, needs_ipv6, run_script
 
 import model_manifest
+import network
 import smoke_test
 from volume import Volume
 
@@ -25,10 +27,12 @@ UNIFORM = [0.1] * 10
 class Service(ThreadingHTTPServer):
     """What an inference service would say; `digests` are what its metrics name, one after the other."""
 
+    host = "127.0.0.1"
+
     def __init__(self, status: dict, digests: list[str], prediction: object):
-        super().__init__(("127.0.0.1", 0), Answer)
+        super().__init__((self.host, 0), Answer)
         self.status, self.digests, self.prediction = status, digests, prediction
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://{network.place(self.host, self.server_address[1])}"
         self.asked: list[bytes] = []
         self.paths: list[str] = []
 
@@ -84,8 +88,9 @@ def new(tmp_path) -> str:
     return digest
 
 
-def smoke(url: str, volume, version: int = 3, timeout: int = 1):
-    return run_script("smoke_test.py", "--url", url, "--volume", volume, "--version", version, "--timeout", timeout)
+def smoke(url: str, volume, version: int = 3, timeout: int = 1, **environment: str):
+    options = ("--url", url, "--volume", volume, "--version", version, "--timeout", timeout)
+    return run_script("smoke_test.py", *options, **environment)
 
 
 def test_it_waits_until_the_published_digest_answers_each_time(serve, new, tmp_path):
@@ -130,3 +135,35 @@ def test_it_fails_with_one_line_when_nobody_answers(new, tmp_path):
     asked = smoke("http://127.0.0.1:9", tmp_path)
     assert asked.returncode == 1
     assert asked.stderr.startswith("smoke_test.py: http://127.0.0.1:9 does not serve version 3")
+
+
+def test_it_asks_the_service_itself_past_any_proxy(serve, new, tmp_path):
+    service = serve(OURS, [new], {"probabilities": UNIFORM})
+    assert smoke(service.url, tmp_path, **DEAD_PROXY).returncode == 0
+
+
+@needs_ipv6
+def test_it_asks_a_service_on_ipv6(serve, new, tmp_path, monkeypatch):
+    monkeypatch.setattr(Service, "address_family", socket.AF_INET6)
+    monkeypatch.setattr(Service, "host", "::1")
+    service = serve(OURS, [new], {"probabilities": UNIFORM})
+    assert smoke(service.url, tmp_path).returncode == 0
+    assert service.url.startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://::1:8080", "http://[::1:8080", "http://a:port", "http://", "ftp://a", "a:8080"]
+)
+def test_a_url_that_names_no_service_is_one_line(capsys, url):
+    with pytest.raises(SystemExit) as ended:
+        smoke_test.parse_args(["--version", "1", "--url", url])
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (2, 1)
+    assert f"{url!r} is no URL of a service; expected http://host or http://[::1]:8080" in said
+
+
+def test_what_speaks_no_http_gives_no_usable_answer():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=lambda: listener.accept()[0].sendall(b"no\0 http\r\n")).start()
+        with pytest.raises(OSError, match=r"no HTTP \(BadStatusLine"):
+            smoke_test.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}")

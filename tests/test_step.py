@@ -1,5 +1,7 @@
 """How a script ends, whatever it does."""
 
+import errno
+import socket
 import subprocess
 import sys
 
@@ -7,6 +9,7 @@ import pytest
 from conftest import SOURCE
 
 import arguments
+import step
 
 
 def script(body: str) -> subprocess.Popen:
@@ -37,7 +40,7 @@ def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body):
     [
         ("step.StepError('wrong; do that')", 2, "wrong; do that"),
         ("step.Refused('not good enough')", 3, "not good enough"),
-        ("OSError(28, 'No space left on device')", 1, "cannot use the volume: No space left on device; check that"),
+        ("OSError(28, 'No space left on device', '/v')", 1, "cannot use /v: No space left on device; make space"),
     ],
 )
 def test_a_failure_is_one_line_and_a_status(raised, status, line):
@@ -45,6 +48,45 @@ def test_a_failure_is_one_line_and_a_status(raised, status, line):
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error.count("\n")) == (status, "", 1)
     assert error.startswith(f"-c: {line}")
+
+
+WRITE = "; let this user write there, or name another"
+NO_FOLDER = "; a file is where a folder is expected"
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "status"),
+    [
+        (OSError(errno.ENOSPC, "Full", "/v/a"), "cannot use /v/a: Full; make space on that disk", 1),
+        (OSError(errno.EDQUOT, "Quota"), "the system refused an operation: Quota; make space on that disk", 1),
+        (OSError(errno.EROFS, "Read-only", "/v/a"), f"cannot use /v/a: Read-only{WRITE}", 1),
+        (OSError(errno.EACCES, "Denied", b"/v/a"), f"cannot use /v/a: Denied{WRITE}", 1),
+        (OSError(errno.EACCES, "Denied"), "the system refused an operation: Denied", 1),
+        (OSError(errno.EIO, "I/O error", "/v/a", None, "/v/b"), "cannot use /v/a -> /v/b: I/O error", 1),
+        (OSError(errno.ESTALE, "Stale", "/v/a"), "cannot use /v/a: Stale", 1),
+        (OSError(errno.EMFILE, "Too many", "/v/a"), "cannot use /v/a: Too many", 1),
+        (OSError(errno.ENOTDIR, "No folder", "/v/a"), f"cannot use /v/a: No folder{NO_FOLDER}", 2),
+        (OSError(errno.EISDIR, "Folder", "/v/a"), "cannot use /v/a: Folder; a folder is where a file is expected", 2),
+        (OSError(errno.ENAMETOOLONG, "Long", "/v/a"), "cannot use /v/a: Long; give it a shorter name", 2),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Refused"), "the system refused an operation: Refused", 1),
+        (socket.gaierror(-2, "Unknown name"), "the system refused an operation: Unknown name", 1),
+        (OSError("two\nlines"), "the system refused an operation: two", 1),
+        (TimeoutError(), "the system refused an operation: TimeoutError", 1),
+    ],
+)
+def test_an_error_of_the_system_says_what_failed_and_where(error, line, status):
+    assert step.said_by_the_system(error) == (line, status)
+
+
+@pytest.mark.parametrize("volume", ["file", "file/below"])
+def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
+    (tmp_path / "file").touch()
+    imports = "import arguments, local_gang"
+    step = script(f"{imports}; local_gang.alone_on(arguments.volume({str(tmp_path / volume)!r})).__enter__()")
+    output, error = step.communicate(timeout=20)
+    assert (step.returncode, output, error.count("\n")) == (2, "", 1)
+    assert error.startswith(f"-c: cannot use {tmp_path / volume}: ")
+    assert error.endswith("; a file is where a folder is expected\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""Connections between our own processes: addresses of both IP families, listening on them, and no proxy between."""
+
+import errno
+import ipaddress
+import os
+import re
+import socket
+
+HOST_NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+# A system answers so when it has no IPv6, or when IPv6 is disabled.
+WITHOUT_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+
+
+def place(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of `host:port` or `[IPv6 address]:port`; the host without brackets.
+
+    Raises:
+        ValueError: the address has another form.
+    """
+    host, _, port = address.rpartition(":")
+    if not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65_535):
+        raise ValueError(f"{address!r} is not host:port, with a port from 1 to 65535")
+    if HOST_NAME.fullmatch(host):
+        return host, int(port)
+    if not (host.startswith("[") and host.endswith("]")):
+        remedy = "; an IPv6 address stands in brackets, as in [::1]:2222" if ":" in host else ""
+        raise ValueError(f"{address!r} is not host:port{remedy}")
+    try:
+        return str(ipaddress.IPv6Address(host[1:-1])), int(port)
+    except ValueError:
+        raise ValueError(f"{address!r} has no IPv6 address in its brackets") from None
+
+
+def listen(port: int) -> socket.socket:
+    """Listen on every address of this machine, of both families where it has both.
+
+    Raises:
+        OSError: the port is taken, or not allowed.
+    """
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+        except OSError as error:
+            if error.errno not in WITHOUT_IPV6:
+                raise
+    return socket.create_server(("", port), backlog=128)
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses on this machine's loopback whose ports are free at this moment, on IPv6's where there is no IPv4."""
+    listeners = [listen(0) for _ in range(count)]
+    addresses = [place(loopback(), listener.getsockname()[1]) for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return addresses
+
+
+def loopback() -> str:
+    """The address by which the processes of this machine reach each other."""
+    try:
+        socket.create_server(("127.0.0.1", 0)).close()
+    except OSError:
+        return "::1"
+    return "127.0.0.1"
+
+
+def use_no_proxy() -> None:
+    """Let the connections that this process makes from now on go to their hosts directly.
+
+    gRPC, in TensorFlow and in the client, reads the variables when it connects. A proxy reaches neither loopback nor
+    names inside a cluster.
+    """
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("GRPC_ADDRESS_HTTP_PROXY"):
+            del os.environ[name]
+
+
+def reason(error: OSError) -> str:
+    """The system's words; those of `create_server` name the address too."""
+    return os.strerror(error.errno) if error.errno else str(error)
