@@ -7,11 +7,9 @@ It needs Python's standard library alone: it runs before there is an environment
 
 import argparse
 import contextlib
-import errno
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import arguments
 import data_sources
+import network
 import step
 from volume import Volume
 
@@ -145,16 +144,12 @@ def data(volume: Volume, source: str) -> str:
 
 
 def ports(wanted: dict[str, int]) -> str:
-    """Whether `make serve` could listen, by IPv4 and where there is IPv6 by that too."""
+    """Whether `make serve` could listen."""
     for variable, port in wanted.items():
-        for family, address in ((socket.AF_INET, ""), (socket.AF_INET6, "")):
-            try:
-                with socket.socket(family) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((address, port))
-            except OSError as error:
-                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
-                    raise Unfit(f"{port}: {error.strerror}: end what has it, or choose another by {variable}") from None
+        try:
+            network.listen(port).close()
+        except OSError as error:
+            raise Unfit(f"{port}: {network.reason(error)}: end what has it, or choose another by {variable}") from None
     return f"{', '.join(map(str, wanted.values()))} are free"
 
 
