@@ -107,8 +107,8 @@ def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(t
 
 @pytest.fixture
 def handlers():
-    """Puts back what the test process does with the two signals."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    """Give the test process the system's own handlers, as nohup would change them, and put its own back."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
