@@ -10,6 +10,7 @@ set -fu
 case $0 in */*) cd "${0%/*}" || exit ;; esac
 folder=$(pwd -P)
 stamp=.venv/made-from
+installed=.venv/installed
 python='' # what makes the environment, once it has been chosen
 tab=$(printf '\t')
 newline='
@@ -207,6 +208,19 @@ sound() { # made in this folder, on this kind of machine, by PYTHON if that is g
     runs=$(.venv/bin/python -E -s -c 'import sys
 print("python %d.%d" % sys.version_info[:2] if sys.prefix != sys.base_prefix else "no environment")' 2>/dev/null)
     case $its_python in "$runs /"*) ;; *) return 1 ;; esac
+    all_there
+}
+
+packages_of() { # LINE of the stamp: the folder with what pip installed
+    version=${1#python } && echo ".venv/lib/python${version%% *}/site-packages"
+}
+
+all_there() { # nothing that pip installed has been removed since
+    packages=$(packages_of "$its_python")
+    [ -f "$installed" ] || return 1
+    while IFS= read -r name; do
+        [ -e "$packages/$name" ] || return 1
+    done <"$installed"
 }
 
 compare() { # SET: sets state to current, to extend (a larger set goes on top), or to anew
@@ -277,6 +291,8 @@ fill() { # SET, of which `state` says what is there
         create
     fi
     for file in $(files_of "$1"); do install --requirement "$file"; done
+    .venv/bin/python -E -s -c 'import os, sys
+print(*(name for name in os.listdir(sys.argv[1]) if name != "__pycache__"), sep="\n")' "$(packages_of "$made_by")" >"$installed"
     {
         say "folder $folder" && say "machine $machine" && say "$made_by" &&
             for name in $(sets_of "$1"); do line_of "$name"; done
@@ -307,10 +323,9 @@ doctor() { # options of src/doctor.py
     status=0
     if [ -n "${PYTHON-}" ] && ! choose_python; then
         report FAIL "$problem"
-        exit 1
-    fi
-    compare run
-    if [ "$state" = current ]; then
+        status=1 PYTHON=''
+        choose_python || exit 1 # for the rest of what is looked at
+    elif compare run && [ "$state" = current ]; then
         report ok "${its_python#python }, in .venv"
         python=.venv/bin/python
     elif check_all; then

@@ -42,7 +42,15 @@ def volume(text: str) -> Volume:
     """An argparse type: the folder of a volume; `~` is the user's home, as make passes it on unchanged."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the volume's folder has no name; give one, such as ./trained_model")
-    return Volume(Path(text).expanduser())
+    return Volume(path(text))
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path; `~` and `~user` are home folders."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r} begins with a home folder that is not known") from None
 
 
 def integer(text: str, lowest: int = 0, highest: float = math.inf) -> int:

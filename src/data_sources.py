@@ -8,6 +8,7 @@ import argparse
 import gzip
 import hashlib
 import http.client
+import os
 import queue
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+import arguments
 import debian_package
 import step
 from debian_package import Progress, Unavailable
@@ -63,10 +65,15 @@ class Source(NamedTuple):
 
 def source(text: str) -> str:
     """An argparse type: a word of `WORDS`, or a folder that is there."""
-    if text not in WORDS and not Path(text).expanduser().is_dir():
+    if text in WORDS:
+        return text
+    folder = arguments.path(text)
+    if not text or not os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises where a parent cannot be read
         words = ", ".join(WORDS)
-        raise argparse.ArgumentTypeError(f"{text!r} is no folder; give {words} or a folder with the four .gz files")
-    return str(Path(text).expanduser())
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no folder that can be read; give {words} or a folder with the four .gz files"
+        )
+    return str(folder)
 
 
 def obtain(source: str, folder: Path, progress: Progress | None = None) -> Path:

@@ -7,6 +7,7 @@ It needs Python's standard library alone: it runs before there is an environment
 
 import argparse
 import contextlib
+import errno
 import os
 import platform
 import shutil
@@ -53,9 +54,13 @@ def passes(name: str, check: Callable[[], str]) -> bool:
     try:
         step.write_line(sys.stdout, f"ok    {name:10} {check()}")
     except (Unfit, step.StepError) as error:
-        step.write_line(sys.stdout, f"FAIL  {name:10} {error}")
-        return False
-    return True
+        finding = str(error)
+    except OSError as error:
+        finding, _ = step.said_by_the_system(error)
+    else:
+        return True
+    step.write_line(sys.stdout, f"FAIL  {name:10} {finding}")
+    return False
 
 
 def processor() -> str:
@@ -108,7 +113,7 @@ def free_memory() -> float | None:
 def disk(volume: Volume) -> str:
     """Free space for the environment, if it is still to be made, and for the volume."""
     needs = {volume.root.absolute(): VOLUME_DISK}
-    if not (ENVIRONMENT / "bin" / "python").exists():
+    if not (ENVIRONMENT / "made-from").exists():  # what environment.sh writes last
         needs[ENVIRONMENT] = ENVIRONMENT_DISK
     on_disks: dict[int, list[Path]] = {}
     for folder in needs:
@@ -120,6 +125,8 @@ def _space(folders: list[Path], need: float) -> str:
     """Compare the free space of the disk that `folders` share with what they need, in GiB."""
     names, there = " and ".join(folder.name for folder in folders), _existing(folders[0])
     for folder in map(_existing, folders):
+        if not folder.is_dir():
+            raise Unfit(f"{folder} is no folder: name another by DATA")
         if not os.access(folder, os.W_OK):
             raise Unfit(f"{folder} is not writable: name another folder by DATA, or clone into one of your own")
     _, _, free = shutil.disk_usage(there)
@@ -145,11 +152,14 @@ def data(volume: Volume, source: str) -> str:
 
 def ports(wanted: dict[str, int]) -> str:
     """Whether `make serve` could listen."""
+    if len(set(wanted.values())) < len(wanted):
+        raise Unfit(f"{' and '.join(wanted)} are the same: choose another by one of them")
     for variable, port in wanted.items():
         try:
             network.listen(port).close()
         except OSError as error:
-            raise Unfit(f"{port}: {network.reason(error)}: end what has it, or choose another by {variable}") from None
+            remedy = "end what has it, or " if error.errno == errno.EADDRINUSE else ""
+            raise Unfit(f"{port}: {network.reason(error)}: {remedy}choose another by {variable}") from None
     return f"{', '.join(map(str, wanted.values()))} are free"
 
 

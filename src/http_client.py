@@ -69,7 +69,9 @@ def ask(args: argparse.Namespace, body: bytes) -> Any:
         connection.request("POST", f"/v1/models/{MODEL}:predict", body, headers)
         response = connection.getresponse()
         content = response.read()
-    except (OSError, http.client.HTTPException) as error:
+    except http.client.HTTPException:
+        raise step.StepError(f"{place} answers, but not by HTTP; {REMEDY}") from None
+    except OSError as error:
         raise step.StepError(f"no answer from {place} ({error}); {REMEDY}") from None
     finally:
         connection.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import arguments
 import candidates
+import data_sources
 import fashion_mnist
 import run_identity
 import step
@@ -31,6 +32,7 @@ def main(args: argparse.Namespace) -> None:
     end_on_signals()
     with alone_on(args.volume) as lock:
         if args.fresh:
+            data_sources.where(args.source)  # before anything is removed: there is data to start over with
             args.volume.clear()
             say(f"starting over: what the pipeline kept in {args.volume} is removed")
         run_all(args, lock)
@@ -91,7 +93,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes per model")
     training_settings.add_options(parser)
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
-    parser.add_argument("--source", default="auto", help="of the data: see data_ingestion.py")
+    parser.add_argument("--source", type=data_sources.source, default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")
     arguments.add_limits(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 import arguments
 import candidates
+import disk_errors
 import failure_record
 import fashion_mnist
 import input_pipeline
@@ -65,6 +66,8 @@ def main(args: argparse.Namespace) -> None:
     try:
         train_and_export(job, models, {"run": run, **identity, "class_names": data["class_names"]}, args.start_timeout)
     except tf.errors.OpError as error:
+        if disk_error := disk_errors.cause(error):
+            worker_process.end(f"worker: {step.said_by_the_system(disk_error)[0]}", 1)
         reason = (error.message or type(error).__name__).splitlines()[0][:300]
         worker_process.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
 

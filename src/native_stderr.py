@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 # Written last when all went well.
 LOADED = b"\0loaded\n"
+# Explains no failure: "I0000 00:00:1795674379.72 6085 port.cc:153] oneDNN custom operations are on. …".
+ANNOUNCEMENT = re.compile(rb"I\d{4} |INFO: |WARNING: All log messages before absl::InitializeLog")
 
 
 @contextlib.contextmanager
@@ -41,7 +44,9 @@ def keep(source: int, target: int) -> None:
     while not text.endswith(LOADED) and (block := os.read(source, 2**16)):
         text += block
     if not text.endswith(LOADED):
-        os.write(target, text if text.endswith(b"\n") or not text else text + b"\n")
+        for line in text.splitlines():
+            if not ANNOUNCEMENT.match(line):
+                os.write(target, line + b"\n")
 
 
 if __name__ == "__main__":

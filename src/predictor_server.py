@@ -63,6 +63,8 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
         StepError: there is none, or a port is taken.
     """
     event_log.configure()
+    if args.http_port == args.grpc_port:
+        raise step.StepError(f"REST and gRPC cannot share port {args.http_port}; choose another --grpc-port")
     for option, port in (("--http-port", args.http_port), ("--grpc-port", args.grpc_port)):
         check_port(option, port)
     watch = VersionWatch(folder, args.engine_threads)

@@ -3,7 +3,6 @@
 Import it only when there is something to prepare: it loads TensorFlow, which takes seconds.
 """
 
-import errno
 import hashlib
 import itertools
 import shutil
@@ -18,18 +17,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.image_classification import FashionMNIST
 
+import disk_errors
 import step
 from fashion_mnist import FACTS, class_names, read_split
 from volume import sha256_of_files
 
 IMAGES = sum(FACTS["images"].values())
 IMAGES_PER_CALL = 1000
-# What says that this machine's disk, not the source, ended an ingestion.
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-DISK_ERRORS_OF_TENSORFLOW = {
-    tf.errors.ResourceExhaustedError: errno.ENOSPC,
-    tf.errors.PermissionDeniedError: errno.EACCES,
-}
 # SHA-256 of each prepared split: all images, then all labels as bytes, in the order in which they are read.
 SPLIT_SHA256 = {
     "train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f",
@@ -105,25 +99,13 @@ def prepare(source: Path, folder: Path, progress: Callable[[int, int], None] | N
         builder.download_and_prepare()
     except Exception as error:
         # TFDS passes on, wrapped or not, whatever TensorFlow raises.
-        raise disk_error(error) or NotPrepared(
+        raise disk_errors.cause(error) or NotPrepared(
             f"Fashion-MNIST could not be prepared ({type(error).__name__}: {first_line(error)});"
             " run data ingestion again"
         ) from error
     for file in Path(builder.data_dir).iterdir():
         file.rename(folder / file.name)
     shutil.rmtree(folder / ".tfds")
-
-
-def disk_error(error: BaseException | None) -> OSError | None:
-    """The error of this machine's disk that led to `error`, if one did; TensorFlow has exceptions of its own for it."""
-    while error:
-        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-            return error
-        for kind, number in DISK_ERRORS_OF_TENSORFLOW.items():
-            if isinstance(error, kind):
-                return OSError(number, error.message)
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def first_line(error: Exception) -> str:

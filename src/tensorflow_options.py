@@ -32,4 +32,7 @@ try:
     with native_stderr.held_back():
         import tensorflow  # noqa: F401
 except ImportError as error:
-    step.fail(f"TensorFlow cannot be loaded: {str(error).strip().splitlines()[0]}; remove .venv, and run make again")
+    reason = str(error).strip().splitlines()[0]
+    short = "failed to map" in reason or "allocate memory" in reason
+    remedy = "give it more memory (ulimit -v)" if short else "remove .venv, and run make again"
+    step.fail(f"TensorFlow cannot be loaded: {reason}; {remedy}")

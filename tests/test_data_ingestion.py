@@ -59,7 +59,7 @@ def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(volume_
     with pytest.raises(SystemExit) as ended:
         data_ingestion.parse_args(["--volume", str(volume_with_data.root), "--source", "/nowhere"])
     assert ended.value.code == 2
-    assert "'/nowhere' is no folder; give auto, download, apt or a folder" in capsys.readouterr().err
+    assert "'/nowhere' is no folder that can be read; give auto, download, apt or a folder" in capsys.readouterr().err
 
 
 def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):

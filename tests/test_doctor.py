@@ -57,6 +57,26 @@ def test_the_space_of_a_volume_and_the_environment_on_one_disk_is_added(monkeypa
     assert str(told.value) == f"2.9 GiB free in {tmp_path}, volume and .venv take 3.0: make room, or set DATA"
 
 
+@pytest.mark.parametrize("volume", ["file", "file/below"])
+def test_a_volume_that_cannot_be_a_folder_is_told(tmp_path, volume):
+    (tmp_path / "file").touch()
+    with pytest.raises(doctor.Unfit, match="file is no folder: name another by DATA"):
+        doctor.disk(Volume(tmp_path / volume))
+
+
+def test_one_port_for_both_protocols_is_told():
+    with pytest.raises(doctor.Unfit, match="HTTP_PORT and GRPC_PORT are the same: choose another by one of them"):
+        doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": 18471})
+
+
+def test_an_error_of_the_system_is_a_failed_check_among_others(capsys):
+    def refused() -> str:
+        raise PermissionError(13, "Permission denied", "/root/x")
+
+    assert not doctor.passes("disk", refused)
+    assert capsys.readouterr().out.startswith("FAIL  disk       cannot use /root/x: Permission denied; ")
+
+
 def test_data_on_the_volume_is_not_looked_for(monkeypatch, tmp_path):
     monkeypatch.setattr(data_sources, "where", lambda source: pytest.fail("looked for"))
     volume = Volume(tmp_path)

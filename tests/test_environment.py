@@ -263,6 +263,7 @@ CHANGES = {
     "Python upgraded": lambda clone: change_stamp(clone, r"python 3\.\d+", "python 3.10"),
     "Python gone": lambda clone: (clone.folder / ".venv/bin/python").unlink(),
     "no environment": lambda clone: (clone.folder / ".venv/pyvenv.cfg").unlink(),
+    "a package removed": lambda clone: next(clone.folder.glob(".venv/lib/*/site-packages/tiny_run.py")).unlink(),
     "other requirements": lambda clone: (clone.folder / "requirements.txt").write_text("# changed\n"),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from conftest import SOURCE
 
 import arguments
+import data_sources
 import fashion_mnist
 import local_pipeline
 import model_manifest
@@ -123,13 +124,29 @@ def test_a_fresh_start_follows_no_link(tmp_path, volume):
     assert list(shared.dataset.iterdir()) and not volume.versions.is_symlink()
 
 
-def test_a_fresh_start_comes_before_the_first_step(started, volume):
+def test_a_fresh_start_comes_before_the_first_step(started, volume, monkeypatch):
+    monkeypatch.setattr(data_sources, "where", lambda source: source)
     with pytest.raises(step.StepError, match="no data set in"):
         run(volume, "--fresh")
     assert started == ["data_ingestion.py"]
+
+
+@pytest.mark.parametrize("content", ["missing", "damaged"])
+def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(started, volume, tmp_path, content):
+    source = tmp_path / "source"
+    source.mkdir()
+    if content == "damaged":
+        for name in data_sources.FILES:
+            (source / name).write_bytes(b"damaged")
+    before = sorted(volume.root.rglob("*"))
+    with pytest.raises(step.StepError, match=content if content == "missing" else "cannot be decompressed"):
+        run(volume, "--fresh", "--source", str(source))
+    assert (sorted(set(volume.root.rglob("*")) - {volume.lock}), started) == (before, [])
 
 
 def test_a_volume_has_a_name_and_a_tilde_is_the_users_home():
     with pytest.raises(argparse.ArgumentTypeError, match="the volume's folder has no name"):
         arguments.volume("")
     assert arguments.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")
+    with pytest.raises(argparse.ArgumentTypeError, match="begins with a home folder that is not known"):
+        arguments.volume("~nobody-of-this-name/volume")

@@ -55,11 +55,13 @@ def parsed_by_make_run(**variables: str) -> dict:
     return vars(local_pipeline.parse_args(arguments))
 
 
-def test_make_run_passes_its_variables_on_as_they_are():
+def test_make_run_passes_its_variables_on_as_they_are(tmp_path):
+    source = tmp_path / "my folder"
+    source.mkdir()
     numbers = {"WORKERS": "3", "EPOCHS": "2", "BATCH_PER_WORKER": "32", "FRESH": "1", "FLOOR": "0.9", "TOLERANCE": "1"}
-    assert parsed_by_make_run(DATA="it's a volume", MODELS="plain batchnorm", SOURCE="my folder", **numbers) == {
+    assert parsed_by_make_run(DATA="it's a volume", MODELS="plain batchnorm", SOURCE=str(source), **numbers) == {
         **vars(local_pipeline.parse_args([])),
-        **{"volume": Volume(Path("it's a volume")), "models": ["plain", "batchnorm"], "source": "my folder"},
+        **{"volume": Volume(Path("it's a volume")), "models": ["plain", "batchnorm"], "source": str(source)},
         **{"workers": 3, "epochs": 2, "batch_per_worker": 32, "fresh": True, "accuracy_floor": 0.9, "tolerance": 1.0},
     }
 

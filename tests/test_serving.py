@@ -432,6 +432,13 @@ def test_a_port_that_is_taken_on_ipv6_alone_is_named(published_volume, option):
     assert (ended.returncode, ended.stderr) == (2, line)
 
 
+def test_one_port_for_both_protocols_is_refused(tmp_path):
+    port = free_port()
+    ended = run_script("serve.py", "--volume", tmp_path, "--http-port", port, "--grpc-port", port)
+    line = f"serve.py: REST and gRPC cannot share port {port}; choose another --grpc-port\n"
+    assert (ended.returncode, ended.stderr) == (2, line)
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_a_port_that_is_none_is_one_line(port, tmp_path):
     ended = run_script("serve.py", "--volume", tmp_path, "--http-port", port)
