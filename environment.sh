@@ -267,7 +267,8 @@ free_megabytes() { # nothing where the file system does not say
 }
 
 create() {
-    said=$("$python" -m venv --clear .venv 2>&1) ||
+    # Its path without links: an interpreter that was moved after it was built finds its library from there alone.
+    said=$("/${made_by#*/}" -m venv --clear .venv 2>&1) ||
         fail 1 "$folder/.venv could not be made by $python, with $(free_megabytes) MB free: ${said##*"$newline"}"
     free=$(free_megabytes)
     [ "${free:-2400}" -ge 2400 ] ||

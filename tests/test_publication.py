@@ -101,7 +101,7 @@ def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume, ca
 
 def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path, monkeypatch):
     gone = tmp_path / ".1-renamed"
-    monkeypatch.setattr(Path, "glob", lambda *_: [gone])
+    monkeypatch.setattr(Path, "glob", lambda *_, **__: [gone])
     volume_module.remove_abandoned(tmp_path / "1")
 
 
