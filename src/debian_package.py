@@ -129,6 +129,7 @@ def _run(
         total: bytes to expect, None when unknown.
     """
     environment = {**os.environ, "LC_ALL": "C"}  # the messages in one language
+    before = _bytes_below(folder)
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         try:
             process = subprocess.Popen(
@@ -143,7 +144,7 @@ def _run(
         except OSError as error:
             raise Unavailable(f"{command[0]} cannot be started: {error.strerror}") from None
         try:
-            given_up = _wait(process, folder, STALL_SECONDS if patience is None else patience, progress, total)
+            given_up = _wait(process, folder, before, STALL_SECONDS if patience is None else patience, progress, total)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -160,11 +161,11 @@ def _run(
 
 
 def _wait(
-    process: subprocess.Popen, folder: Path, patience: float, progress: Progress | None, total: int | None
+    process: subprocess.Popen, folder: Path, before: int, patience: float, progress: Progress | None, total: int | None
 ) -> str | None:
-    """Return None once the process has ended, or why it is waited for no longer."""
+    """Return None once the process has ended, or why it is waited for no longer; `before`: bytes before it began."""
     started = moved = time.monotonic()
-    before = last = _bytes_below(folder)
+    last = before
     while True:
         try:
             process.wait(0.1)
