@@ -10,8 +10,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-import input_pipeline
-from volume import Volume
+from distml.data import input_pipeline
+from distml.step.volume import Volume
 
 
 def main(volume: str, folder: str) -> None:

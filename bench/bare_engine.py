@@ -12,8 +12,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from lite_engine import LiteEngine
-from served_version import LITE_MODEL
+from distml.model.lite_engine import LiteEngine
+from distml.serving.release.served_version import LITE_MODEL
 
 SECONDS = 2
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-import tensorflow_options  # isort: skip  # noqa: F401
+from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 
 import tensorflow as tf
 
-import input_pipeline
-import tf_config
-import worker_process
-from input_pipeline import Share
-from training import Training
-from training_settings import Settings
-from volume import Volume
+from distml.data import input_pipeline
+from distml.data.input_pipeline import Share
+from distml.step.volume import Volume
+from distml.training import tf_config
+from distml.training import worker as worker_process
+from distml.training.replicated_model import Training
+from distml.training.settings import Settings
 
 
 def main(volume: str, model: str, batch: str, steps: str) -> None:

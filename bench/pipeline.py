@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from volume import Volume
+from distml.step.volume import Volume
 
 HERE = Path(__file__).resolve().parent
 SCRIPT = HERE.parent / "src" / "local_pipeline.py"

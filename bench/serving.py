@@ -26,8 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-import publication
-from volume import Volume
+from distml.publishing import versions as publication
+from distml.step.volume import Volume
 
 HERE = Path(__file__).resolve().parent
 SERVE = HERE.parent / "src" / "serve.py"

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from volume import Volume
+from distml.step.volume import Volume
 
 
 def network() -> tf.keras.Model:

@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import arguments
-import data_sources
-import step
-from fashion_mnist import FACTS, MANIFEST, verified_manifest
-from progress_bar import counting, say, working
-from volume import folder_beside, rename_folder, write_json
+from distml.data import sources as data_sources
+from distml.data.fashion_mnist import FACTS, MANIFEST, verified_manifest
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.progress_bar import counting, say, working
+from distml.step.volume import folder_beside, rename_folder, write_json
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def ingest(source: str, work: Path) -> dict:
         images = sum(FACTS["images"].values())
         say(f"preparing {images:,} images (about ten seconds)")
         with counting("preparing", images, "images") as bar:
-            import preparation  # loads TensorFlow: a source out of reach is reported before that
+            from distml.data import preparation  # loads TensorFlow: a source out of reach is reported before that
 
             preparation.prepare(files, work, bar.reach)
     with working("reading the images back"):

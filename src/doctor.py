@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import arguments
-import data_sources
-import network
-import step
-from volume import Volume
+from distml.data import sources as data_sources
+from distml.step import command_line as arguments
+from distml.step import network
+from distml.step import outcome as step
+from distml.step.volume import Volume
 
 GIB = 2**30
 WORKER_MEMORY = 1.2  # GiB, at most, as bench/pipeline.py measures it

@@ -15,10 +15,10 @@ from typing import Any
 
 from kubernetes import client, config
 
-import arguments
-import failure_record
-import step
-from progress_bar import say, working
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.progress_bar import say, working
+from distml.training import failure_record
 
 GROUP, VERSION, PLURAL = "kubeflow.org", "v1", "tfjobs"
 JOB_LABEL = "training.kubeflow.org/job-name"

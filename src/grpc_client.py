@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import http_client
-import network
-import step
+from distml.step import network
+from distml.step import outcome as step
 
 
 def main(args: argparse.Namespace) -> None:

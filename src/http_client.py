@@ -13,9 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import arguments
-import network
-import step
+from distml.step import command_line as arguments
+from distml.step import network
+from distml.step import outcome as step
 
 MODEL = "flower-sample"
 TIMEOUT = 30

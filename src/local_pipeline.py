@@ -12,16 +12,16 @@ import sys
 import time
 from pathlib import Path
 
-import arguments
-import candidates
-import data_sources
-import fashion_mnist
-import run_identity
-import step
-import training_settings
-from local_gang import alone_on, run_gang
-from model_variants import MODELS, models
-from progress_bar import say
+from distml.data import fashion_mnist
+from distml.data import sources as data_sources
+from distml.model.variants import MODELS, models
+from distml.publishing import candidates
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.progress_bar import say
+from distml.training import run_identity
+from distml.training import settings as training_settings
+from distml.training.local_launcher import alone_on, run_gang
 
 SOURCE = Path(__file__).resolve().parent
 # How often all workers may be started again, for each model that is to be trained.

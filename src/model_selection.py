@@ -11,25 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tensorflow_options  # isort: skip  # noqa: F401
+from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 
 import numpy as np
 
-import arguments
-import fashion_mnist
-import input_pipeline
-import model_manifest
-import model_variants
-import publication
-import report
-import run_identity
-import saved_model
-import serving_assets
-import step
-from input_pipeline import Split
-from progress_bar import counting, say, working
-from served_version import LITE_MODEL
-from volume import Volume, folder_beside, remove_abandoned, replace_folder
+from distml.data import fashion_mnist, input_pipeline
+from distml.data.input_pipeline import Split
+from distml.model import manifest as model_manifest
+from distml.model import saved_model
+from distml.model import variants as model_variants
+from distml.publishing import conversion as serving_assets
+from distml.publishing import report
+from distml.publishing import versions as publication
+from distml.serving.release.served_version import LITE_MODEL
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.progress_bar import counting, say, working
+from distml.step.volume import Volume, folder_beside, remove_abandoned, replace_folder
+from distml.training import run_identity
 
 # Images per call of the model.
 AT_ONCE = 500

@@ -15,34 +15,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import tensorflow_options  # isort: skip  # noqa: F401
+from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 
 import keras
 import tensorflow as tf
 
-import arguments
-import candidates
-import disk_errors
-import failure_record
-import fashion_mnist
-import input_pipeline
-import model_manifest
-import model_variants
-import progress_bar
-import run_identity
-import saved_model
-import step
-import tf_config
-import training_settings
-import worker_process
-from input_pipeline import Share, Split
-from model_variants import MODELS
-from progress import Progress
-from progress_bar import say
-from training import Training
-from training_settings import Settings
-from volume import Volume, folder_beside, replace_folder
-from worker_process import Watchdog, values_of_all
+from distml.data import fashion_mnist, input_pipeline
+from distml.data.input_pipeline import Share, Split
+from distml.model import manifest as model_manifest
+from distml.model import saved_model
+from distml.model import variants as model_variants
+from distml.model.variants import MODELS
+from distml.publishing import candidates
+from distml.step import command_line as arguments
+from distml.step import disk_errors, progress_bar
+from distml.step import outcome as step
+from distml.step.progress_bar import say
+from distml.step.volume import Volume, folder_beside, replace_folder
+from distml.training import failure_record, run_identity, tf_config
+from distml.training import settings as training_settings
+from distml.training import worker as worker_process
+from distml.training.checkpoints import Progress
+from distml.training.replicated_model import Training
+from distml.training.settings import Settings
+from distml.training.worker import Watchdog, values_of_all
 
 # Between two calls Python sees the progress: enough steps to hide the call's cost, few enough to notice a stall.
 STEPS_PER_CALL = 50

@@ -10,20 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tensorflow_options  # isort: skip  # noqa: F401
+from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-import arguments
-import fashion_mnist
-import image_decoding
-import input_pipeline
-import publication
-import saved_model
-import step
-from progress_bar import say
+from distml.data import fashion_mnist, input_pipeline
+from distml.model import image_decoding, saved_model
+from distml.publishing import versions as publication
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.progress_bar import say
 
 MOST_SAMPLES = 100
 TITLE_LENGTH = 22

@@ -9,14 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
-import arguments
-import step
+from distml.step import command_line as arguments
+from distml.step import outcome as step
 
 
 def main(args: argparse.Namespace) -> None:
     # KServe reads the command line when it is imported, and would take some of our options for its own.
     sys.argv = sys.argv[:1]
-    import predictor_server
+    from distml.serving import server as predictor_server
 
     predictor_server.serve(args.model_dir or args.volume.versions, args)
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-import arguments
-import model_manifest
-import step
-from progress_bar import say, working
+from distml.model import manifest as model_manifest
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.progress_bar import say, working
 
 CLASSES = 10
 # Each of several replicas must have the version; each question may reach another one.

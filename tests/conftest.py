@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,43 +22,13 @@ for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
 # A shell that starts the tests in the background has SIGINT ignored in all of them, and Ctrl-C is tested too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SOURCE = Path(__file__).parents[1] / "src"
-CLASS_NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+# Before anything imports Keras, as in each script.
+from distml.step import load_tensorflow  # isort: skip  # noqa: E402, F401
 
-# The environment of a machine on which every connection is to take a proxy; this one is dead.
-PROXIES = (
-    "http_proxy",
-    "https_proxy",
-    "grpc_proxy",
-    "all_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "GRPC_PROXY",
-    "ALL_PROXY",
-)
-DEAD_PROXY = {
-    **dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
-    "GRPC_ADDRESS_HTTP_PROXY": "127.0.0.1:9",
-    "GRPC_ADDRESS_HTTP_PROXY_ENABLED_ADDRESSES": "127.0.0.0/8,::1/128",
-    **dict.fromkeys(["no_proxy", "NO_PROXY", "no_grpc_proxy"], ""),
-}
-
-import tensorflow_options  # isort: skip  # noqa: E402, F401  # before anything imports Keras, as in each script
-
-import data_sources  # noqa: E402
-from volume import Volume  # noqa: E402
-
-
-def has_ipv6() -> bool:
-    """Whether this machine has IPv6's loopback."""
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+from distml.data import sources as data_sources  # noqa: E402
+from distml.step.volume import Volume  # noqa: E402
+from support.network import DEAD_PROXY  # noqa: E402
+from support.project import CLASS_NAMES, SOURCE, run_script  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,17 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.timeout(0))
-
-
-def run_script(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    """Run a step script as a user would."""
-    return subprocess.run(
-        [sys.executable, str(SOURCE / script), *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 class Ingestions(NamedTuple):
@@ -166,11 +124,11 @@ def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
 @pytest.fixture(scope="session")
 def published_volume(tmp_path_factory, volume_with_data) -> Volume:
     """A volume with one published version of an untrained model with answers far from even. Shared; do not change."""
-    import model_manifest
-    import publication
-    import saved_model
-    import serving_assets
-    from model_variants import MODELS
+    from distml.model import manifest as model_manifest
+    from distml.model import saved_model
+    from distml.model.variants import MODELS
+    from distml.publishing import conversion as serving_assets
+    from distml.publishing import versions as publication
 
     volume = with_data(tmp_path_factory.mktemp("published"), volume_with_data)
     network = MODELS["batchnorm"]()

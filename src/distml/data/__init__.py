@@ -1,0 +1,1 @@
+"""Fashion-MNIST, from its source to batches on each worker."""

@@ -1,0 +1,141 @@
+"""Fashion-MNIST's four files become the data set on the volume: written by tensorflow-datasets, then read back.
+
+Import it only when there is something to prepare: it loads TensorFlow, which takes seconds.
+"""
+
+import hashlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from distml.step import load_tensorflow  # isort: skip  # noqa: F401
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from tensorflow_datasets.image_classification import FashionMNIST
+
+from distml.data.fashion_mnist import FACTS, class_names, read_split
+from distml.step import disk_errors
+from distml.step import outcome as step
+from distml.step.volume import sha256_of_files
+
+IMAGES = sum(FACTS["images"].values())
+IMAGES_PER_CALL = 1000
+# SHA-256 of each prepared split: all images, then all labels as bytes, in the order in which they are read.
+SPLIT_SHA256 = {
+    "train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f",
+    "test": "320e58dbd12dca380eb95a82e15fb9642addff88548acf7c272d2be4fa17dcb9",
+}
+
+
+class NotPrepared(step.StepError):
+    """TFDS failed on good files: another attempt may work."""
+
+    exit_status = 1
+
+
+class FashionMnistFromFolder(FashionMNIST, skip_registration=True):  # type: ignore[call-arg]  # untyped base
+    """TFDS's own builder, reading the four .gz files from a folder instead of the internet."""
+
+    name = "fashion_mnist"
+
+    def __init__(self, folder: Path, progress: Callable[[int, int], None] | None = None, **kwargs):
+        self._folder = folder
+        self._progress = progress
+        self._done = 0
+        super().__init__(**kwargs)
+
+    def _split_generators(self, dl_manager):
+        local = _LocalFiles(self._folder, dl_manager)
+        return super()._split_generators(local)
+
+    def _generate_examples(self, *args, **kwargs) -> Iterator[tuple[int, dict[str, Any]]]:
+        """TFDS's examples with the same PNGs, encoded many in a call: one call per image takes twice as long in all."""
+        examples = super()._generate_examples(*args, **kwargs)
+        while chunk := list(itertools.islice(examples, IMAGES_PER_CALL)):
+            images = tf.io.encode_png(np.stack([example["image"] for _, example in chunk])).numpy()
+            for (key, example), png in zip(chunk, images, strict=True):
+                yield key, {**example, "image": png}
+            self._done += len(chunk)
+            if self._progress:
+                self._progress(self._done, IMAGES)
+
+    def _log_download_bytes(self) -> None:
+        """Leave out TFDS's line on stdout about a download of unknown size."""
+
+    def _log_download_done(self) -> None:
+        """Leave out TFDS's line on stdout about a folder that is renamed next."""
+
+
+class _LocalFiles:
+    """Stands in for TFDS's download manager: the same file names, taken from a folder."""
+
+    def __init__(self, folder: Path, dl_manager: tfds.download.DownloadManager):
+        self._folder = folder
+        self._dl_manager = dl_manager
+
+    def download_and_extract(self, urls: dict[str, str]) -> dict[str, Path]:
+        return self._dl_manager.extract({key: self._folder / Path(url).name for key, url in urls.items()})
+
+
+def prepare(source: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write both splits into `folder` as TFDS's own files.
+
+    Args:
+        source: holds the four .gz files, already checked.
+        folder: is empty.
+        progress: called with the number of images done and of all.
+
+    Raises:
+        NotPrepared: TFDS could not prepare the files.
+        OSError: the disk is full, or not writable.
+    """
+    tfds.disable_progress_bar()
+    builder = FashionMnistFromFolder(source, progress, data_dir=folder / ".tfds")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # TFDS passes on, wrapped or not, whatever TensorFlow raises.
+        raise disk_errors.cause(error) or NotPrepared(
+            f"Fashion-MNIST could not be prepared ({type(error).__name__}: {first_line(error)});"
+            " run data ingestion again"
+        ) from error
+    for file in Path(builder.data_dir).iterdir():
+        file.rename(folder / file.name)
+    shutil.rmtree(folder / ".tfds")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, as one line of at most 200 characters."""
+    return (str(error).strip() or "no detail").splitlines()[0][:200]
+
+
+def check(folder: Path) -> dict:
+    """Read the prepared data back and compare it with what Fashion-MNIST is.
+
+    Returns:
+        The manifest: `data_sha256`, the number of images per split, class names, and the hash of each file.
+    """
+    names, splits = class_names(folder), {}
+    for name, expected in FACTS["images"].items():
+        images, labels = read_split(folder, name)
+        if images.shape != (expected, 28, 28, 1) or images.dtype != np.uint8:
+            raise step.StepError(
+                f"split {name} holds {images.dtype}{list(images.shape)}, expected uint8[{expected}, 28, 28, 1];"
+                " remove it and ingest again"
+            )
+        counts = np.bincount(labels, minlength=len(names))
+        if set(counts) != {expected // len(names)}:
+            raise step.StepError(f"split {name} has {counts.tolist()} images per class, expected equal counts")
+        splits[name] = hashlib.sha256(images.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
+        if splits[name] != SPLIT_SHA256[name]:
+            raise step.StepError(f"split {name} differs from the published Fashion-MNIST; remove it and ingest again")
+    return {
+        "data_sha256": hashlib.sha256("".join(splits.values()).encode()).hexdigest(),
+        "images": FACTS["images"],
+        "class_names": names,
+        "files": sha256_of_files(folder),
+    }

@@ -1,0 +1,72 @@
+"""The manifest beside each SavedModel: what the model is, and the hash of every file, so that damage is found."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from distml.step import outcome as step
+from distml.step.volume import sha256_of_files, write_json
+
+MANIFEST = "manifest.json"
+
+
+def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write `facts` with the hash of each file in `folder`; returns the whole manifest.
+
+    `digest` is one hash over the facts and all file hashes: it names the model and what is said of it.
+    """
+    manifest = {**facts, "files": _hashes(folder)}
+    manifest["digest"] = _digest(manifest)
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The manifest of `folder` as it stands there, compared with nothing.
+
+    Raises:
+        StepError: there is none, or it has not the shape of one.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise step.StepError(
+            f"{folder} holds no finished model ({MANIFEST} is missing); train or publish again"
+        ) from None
+    except ValueError:
+        manifest = None
+    if not (isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) and "digest" in manifest):
+        raise step.StepError(f"{path} is damaged; remove {folder} and train or publish again")
+    return manifest
+
+
+def verified(folder: Path) -> dict[str, Any]:
+    """The manifest of `folder`, after comparing each file, and its own facts, with it.
+
+    Raises:
+        StepError: there is no manifest, a file is missing, damaged or not listed, or a fact was changed.
+    """
+    manifest = read(folder)
+    expected, found = manifest["files"], _hashes(folder)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            state = "is missing" if name not in found else "is damaged" if name in expected else "does not belong there"
+            raise step.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
+    if manifest["digest"] != _digest(manifest):
+        raise step.StepError(
+            f"{folder / MANIFEST} is damaged (what it says does not fit its digest); remove {folder} and train or"
+            " publish again"
+        )
+    return manifest
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {name: sha256 for name, sha256 in sha256_of_files(folder).items() if name != MANIFEST}
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """The SHA-256 of everything else in the manifest, as JSON with sorted keys."""
+    rest = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""From the candidates of a run to a published version and a report."""

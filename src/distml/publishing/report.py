@@ -1,0 +1,167 @@
+"""The report of a run and the model card of its winner: one page that needs nothing else, and its numbers as JSON."""
+
+import base64
+import io
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from distml.model import image_decoding
+from distml.step.volume import write_json
+
+MISTAKES = 20
+# Okabe and Ito's colours, which colour-blind readers tell apart, and markers for a print without colour.
+LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
+
+
+def write(
+    folder: Path,
+    *,
+    manifests: dict[str, dict],
+    winner: str,
+    version: int,
+    class_names: list[str],
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    test_accuracy: float,
+) -> dict:
+    """Write `report.json` and `index.html` into `folder`.
+
+    Args:
+        folder: exists; the caller renames it into place.
+        manifests: the candidates' manifests, by model.
+        winner: the published model; the only one that was asked about the test images.
+        version: its number among the published versions.
+        class_names: by label.
+        images: the test images, uint8 [n, 28, 28, 1], 0 is black.
+        labels: int64 [n].
+        probabilities: the winner's, float32 [n, classes].
+        test_accuracy: the winner's, 0 to 1.
+
+    Returns:
+        The content of `report.json`.
+    """
+    manifest = manifests[winner]
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
+    content = {
+        "winner": winner,
+        "version": version,
+        "validation_accuracy": manifest["metrics"]["validation_accuracy"],
+        "test_accuracy": test_accuracy,
+        "models": {name: measured(manifests[name]) for name in manifests},
+        **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "software", "settings", "digest")},
+        "confusion_matrix": confusion.tolist(),
+        "classes": scores_by_class(confusion, class_names),
+    }
+    write_json(folder / "report.json", content)
+    page = template().render(
+        report=content,
+        ranking=sorted(manifests, key=lambda name: manifests[name]["metrics"]["validation_accuracy"], reverse=True),
+        class_names=class_names,
+        created=manifest["created"],
+        curves=learning_curves(manifests, winner),
+        mistakes=most_confident_mistakes(images, labels, probabilities, class_names),
+        test_images=len(labels),
+    )
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    return content
+
+
+def measured(manifest: dict) -> dict:
+    """What is known of every candidate, winner or not."""
+    metrics = manifest["metrics"]
+    return {
+        "parameters": manifest["parameters"],
+        "seconds": metrics["seconds"],
+        "images_per_second": metrics["images_per_second"],
+        "validation_accuracy": metrics["validation_accuracy"],
+    }
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Numbers of images, int64 [classes, classes]: rows are the true classes, columns the predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def scores_by_class(confusion: np.ndarray, class_names: list[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 (0 to 1) by class; 0 where there is nothing to divide by."""
+    right = confusion.diagonal()
+    predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
+    scores = {
+        "precision": right / np.maximum(predicted, 1),
+        "recall": right / np.maximum(present, 1),
+        "f1": 2 * right / np.maximum(predicted + present, 1),
+    }
+    return {
+        name: {score: float(values[label]) for score, values in scores.items()}
+        for label, name in enumerate(class_names)
+    }
+
+
+def most_confident_mistakes(
+    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
+) -> list[dict]:
+    """The `MISTAKES` wrong answers with the highest probability, highest first."""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    return [
+        {
+            "index": int(index),
+            "image": data_uri(image_decoding.png(images[index]), "image/png"),
+            "true": class_names[labels[index]],
+            "predicted": class_names[predicted[index]],
+            "probability": float(confidence[index]),
+        }
+        for index in wrong
+    ]
+
+
+def learning_curves(manifests: dict[str, dict], winner: str) -> list[dict[str, str]]:
+    """One figure per measure, over the epochs: its address for an `img`, and the text that replaces it."""
+    figures = []
+    for key, title in (("loss", "Training loss"), ("validation_accuracy", "Validation accuracy")):
+        curves = {name: [epoch[key] for epoch in manifests[name]["metrics"]["history"]] for name in manifests}
+        ends = "; ".join(f"{name}: {values[-1]:.4f}" for name, values in curves.items())
+        figures.append({"image": curve(title, curves, winner), "text": f"{title} by epoch. After the last: {ends}."})
+    return figures
+
+
+def curve(title: str, curves: dict[str, list[float]], winner: str) -> str:
+    """An SVG of one line per model, as a data URI."""
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, values) in enumerate(curves.items()):
+        colour, marker = LINES[number % len(LINES)]
+        width, label = (2.4, f"{name} (winner)") if name == winner else (1.4, name)
+        axes.plot(range(1, len(values) + 1), values, color=colour, marker=marker, lw=width, ms=5, label=label)
+    axes.set_title(title, loc="left", fontsize=12)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(color="#dddddd", lw=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg")
+    return data_uri(svg.getvalue(), "image/svg+xml")
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """`content` as an address, so that the page needs no file beside it."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def template() -> jinja2.Template:
+    """The page; every value is escaped, and a name that `write` does not pass is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,88 @@
+"""Published versions: numeric, rising, each whole; what TensorFlow Serving and KServe read."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from distml.model import manifest as model_manifest
+from distml.step import outcome as step
+from distml.step.volume import (
+    Volume,
+    copy_folder,
+    folder_beside,
+    remove_abandoned,
+    remove_folder,
+    rename_folder,
+    write_json,
+)
+
+# Holds the highest number ever given, in the folder of the versions. Servers look at numeric names only.
+HIGHEST = ".highest"
+
+
+def numbers(versions: Path) -> list[int]:
+    """The version numbers in the folder `versions`, rising; other names, such as 007, and files are left out."""
+    if not versions.is_dir():
+        return []
+    names = [folder.name for folder in versions.iterdir() if folder.is_dir()]
+    return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
+
+
+def current(volume: Volume) -> Path | None:
+    """The folder of the newest version; None before anything is published."""
+    published = numbers(volume.versions)
+    return volume.version(published[-1]) if published else None
+
+
+def next_number(volume: Volume) -> int:
+    """Above every number that was ever given, also when the newest version was removed to roll back.
+
+    A server that has seen a number takes what stands under it for what it was; an operator too.
+
+    Raises:
+        StepError: the record of the highest number is damaged.
+    """
+    path = volume.versions / HIGHEST
+    try:
+        highest = int(json.loads(path.read_text()))
+    except FileNotFoundError:
+        highest = 0
+    except (ValueError, TypeError):
+        raise step.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
+    return max(highest, *numbers(volume.versions), 0) + 1
+
+
+def publish(
+    volume: Volume, candidate: Path, facts: dict, keep: int, complete: Callable[[Path], dict] = lambda work: {}
+) -> int:
+    """Copy a candidate beside the versions, verify the copy, then rename it to the next number.
+
+    Args:
+        volume: the volume.
+        candidate: folder of the candidate.
+        facts: what the version's manifest says beyond the candidate's.
+        keep: how many versions stay, for roll-back; at least 1.
+        complete: adds to the version's files before they are hashed, and returns facts for the manifest.
+
+    Returns:
+        The version's number.
+
+    Raises:
+        StepError: the copy is not what the candidate's manifest says.
+    """
+    while True:
+        number = next_number(volume)
+        with folder_beside(volume.version(number)) as work:
+            copy_folder(candidate, work)
+            manifest = model_manifest.verified(work)
+            added = complete(work)
+            published = datetime.now(UTC).isoformat(timespec="seconds")
+            model_manifest.write(work, {**manifest, **facts, **added, "version": number, "published": published})
+            write_json(volume.versions / HIGHEST, number)  # before the rename: a number may be lost, not given twice
+            if rename_folder(work, volume.version(number)):
+                break
+    for old in numbers(volume.versions)[:-keep]:
+        remove_folder(volume.version(old))
+    remove_abandoned(volume.versions / "[0-9]*")  # of any number: this one's name is never used again
+    return number

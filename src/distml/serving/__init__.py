@@ -1,0 +1,1 @@
+"""The predictor: what answers requests with a published version."""

@@ -1,0 +1,93 @@
+"""What the predictor tells Prometheus at /metrics, beside what KServe, Python and the process tell."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from distml.publishing import image_intensity
+
+REQUESTS = Counter("predictor_requests", "Requests by protocol and by what became of them", ["protocol", "outcome"])
+IN_FLIGHT = Gauge("predictor_requests_in_flight", "Requests being answered")
+SECONDS = Histogram(
+    "predictor_request_seconds",
+    "From the first byte of a request's body to its answer",
+    ["protocol"],
+    buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4),
+)
+BATCH_IMAGES = Histogram("predictor_batch_images", "Images classified together", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+MODEL = Gauge("predictor_model_info", "The version that answers", ["version", "digest", "model"])
+REFUSED = Counter("predictor_versions_refused", "Published versions that were damaged or answered wrongly")
+
+
+class Request:
+    """Count and time one request; `outcome` is what became of it."""
+
+    def __init__(self, protocol: str):
+        self.protocol = protocol
+        self.outcome = "ok"
+
+    def __enter__(self) -> "Request":
+        IN_FLIGHT.inc()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        IN_FLIGHT.dec()
+        outcome = "failed" if kind and self.outcome == "ok" else self.outcome
+        REQUESTS.labels(self.protocol, outcome).inc()
+        SECONDS.labels(self.protocol).observe(time.perf_counter() - self._started)
+
+
+class Intensities(Collector):
+    """The mean intensity, 0 to 255, of the images that came in, beside that of the images that were trained on.
+
+    Both in the same buckets, so that a drift between the two shows.
+    """
+
+    def __init__(self) -> None:
+        self._incoming = np.zeros(len(image_intensity.EDGES) + 1, np.int64)
+        self._sum = 0.0
+        self.training: dict[str, Any] = {"counts": np.zeros_like(self._incoming), "sum": 0.0}
+
+    def observe(self, images: np.ndarray) -> None:
+        """Count a batch, uint8 [n, 28, 28, 1]; from one thread."""
+        counts, total = image_intensity.histogram(images)
+        self._incoming += counts
+        self._sum += total
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        yield _histogram("predictor_image_intensity", "of incoming images", self._incoming, self._sum)
+        yield _histogram(
+            "predictor_training_image_intensity",
+            "of the training images",
+            self.training["counts"],
+            self.training["sum"],
+        )
+
+
+def _histogram(name: str, of_what: str, counts: Any, total: float) -> HistogramMetricFamily:
+    edges = [*map(str, image_intensity.EDGES), "+Inf"]
+    buckets = list(zip(edges, np.cumsum(counts, dtype=float), strict=True))
+    return HistogramMetricFamily(name, f"Mean intensity (0 to 255) {of_what}", buckets, total)
+
+
+INTENSITIES = Intensities()
+REGISTRY.register(INTENSITIES)
+
+
+def observe_batch(images: np.ndarray) -> None:
+    BATCH_IMAGES.observe(len(images))
+    INTENSITIES.observe(images)
+
+
+def show_model(number: int, manifest: dict[str, Any]) -> None:
+    """Say which version answers, and what it was trained on."""
+    labels, intensity = (str(number), manifest["digest"], manifest["model"]), manifest["training_intensity"]
+    MODEL.clear()
+    MODEL.labels(*labels).set(1)
+    INTENSITIES.training = intensity

@@ -1,0 +1,70 @@
+"""A published version as the predictor uses it: verified, loaded, and seen to answer its golden request."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distml.model import manifest as model_manifest
+from distml.model.lite_engine import LiteEngine
+from distml.protocol.inference_request import images_of_v1
+from distml.publishing import image_intensity
+from distml.step import outcome as step
+
+LITE_MODEL = "assets.extra/model.tflite"
+GOLDEN = "assets.extra/golden.json"
+# Between the probabilities of the SavedModel and those of its converted form.
+AGREEMENT = 1e-3
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """Ready to be asked, by one thread at a time."""
+
+    number: int
+    manifest: dict[str, Any]
+    classify: LiteEngine
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.manifest["class_names"]
+
+
+def _is_histogram(intensity: dict[str, Any]) -> bool:
+    """Whether it can be shown beside that of incoming images."""
+    edges, counts, total = intensity["edges"], intensity["counts"], intensity["sum"]
+    numbers = [*counts, total]
+    return (
+        edges == image_intensity.EDGES.tolist()
+        and len(counts) == len(edges) + 1
+        and all(type(number) in (int, float) for number in numbers)
+    )
+
+
+def load(folder: Path, threads: int) -> ServedVersion:
+    """Load the version in `folder`.
+
+    Raises:
+        StepError: it is damaged, cannot be loaded, or its golden answer is another one.
+    """
+    manifest = model_manifest.verified(folder)
+    if LITE_MODEL not in manifest["files"] or GOLDEN not in manifest["files"]:
+        raise step.StepError(f"{folder} holds no {LITE_MODEL}; publish again")
+    try:
+        if not {"class_names", "model", "digest", "training_intensity"} <= manifest.keys():
+            raise ValueError("its manifest says too little")
+        if not _is_histogram(manifest["training_intensity"]):
+            raise ValueError("its histogram of the training images has other edges, or lacks counts")
+        version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads))
+        golden = json.loads((folder / GOLDEN).read_text())
+        answer = version.classify(images_of_v1(json.dumps(golden["request"]).encode()))
+        if answer.shape[1] != len(version.class_names):
+            raise ValueError(f"it has {answer.shape[1]} outputs and {len(version.class_names)} class names")
+        difference = float(np.abs(answer - golden["probabilities"]).max())
+    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise step.StepError(f"{folder} cannot answer its golden request ({error}); publish again") from error
+    if not difference <= AGREEMENT:
+        raise step.StepError(f"{folder} answers its golden request otherwise than at publication; publish again")
+    return version

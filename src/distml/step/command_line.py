@@ -1,0 +1,98 @@
+"""Command lines: the parser that every script uses, and the types of its arguments."""
+
+import argparse
+import math
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from distml.step import outcome as step
+from distml.step.volume import Volume
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows defaults in its help, and says what is wrong in one line, without the usage before it."""
+
+    def __init__(self, description: str | None):
+        super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        step.fail(f"{message}; see --help", 2)
+
+
+def step_parser(description: str | None) -> Parser:
+    """A parser that already knows `--volume`."""
+    parser = Parser(description)
+    parser.add_argument(
+        "--volume",
+        type=volume,
+        default=os.environ.get("VOLUME", "/trained_model"),
+        help="folder that all steps share (also: the environment variable VOLUME)",
+    )
+    return parser
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """What a winner must reach to be published: for the selection, and for whatever starts it."""
+    parser.add_argument("--accuracy-floor", type=fraction, default=0.85, help="least validation accuracy")
+    parser.add_argument("--tolerance", type=fraction, default=0.01, help="below the published version's accuracy")
+
+
+def volume(text: str) -> Volume:
+    """An argparse type: the folder of a volume; `~` is the user's home, as make passes it on unchanged."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the volume's folder has no name; give one, such as ./trained_model")
+    return Volume(path(text))
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path; `~` and `~user` are home folders."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"{text!r} begins with a home folder that is not known") from None
+
+
+def integer(text: str, lowest: int = 0, highest: float = math.inf) -> int:
+    """An argparse type: an integer from `lowest` to `highest`."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or not lowest <= number <= highest:
+        limit = f"of {lowest} or more" if highest == math.inf else f"from {lowest} to {highest}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer {limit}")
+    return number
+
+
+def positive(text: str) -> int:
+    """An argparse type: an integer of at least 1."""
+    return integer(text, 1)
+
+
+def port(text: str) -> int:
+    """An argparse type: a TCP port."""
+    return integer(text, 1, 65_535)
+
+
+def positive_number(text: str) -> float:
+    """An argparse type: a number above 0."""
+    number = _float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    number = _float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,112 @@
+"""What a person sees of a step at work: whole lines; a progress bar on a terminal; elsewhere a sign of life.
+
+tqdm draws the bars. Off a terminal, such as under `kubectl logs --follow`, a process that has said nothing for a while
+says what it is doing.
+"""
+
+import contextlib
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from distml.step import outcome as step
+
+SECONDS_OF_SILENCE = 25
+SECONDS_BETWEEN_LOOKS = 1
+BAR = "{desc} {percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} {unit}, {remaining} left{postfix}"
+NO_TOTAL = "{desc} {elapsed}{postfix}"
+
+
+class _Speaker:
+    """This process as its reader knows it: its name, whether it draws, when it last said something."""
+
+    name = ""
+    draws = True
+    last_line = time.monotonic()
+
+
+def speak_as(name: str, draw: bool) -> None:
+    """Begin signs of life with `name`, such as "worker 1"; only one of several processes may `draw` on a terminal."""
+    _Speaker.name, _Speaker.draws = f"{name}: ", draw
+
+
+def say(text: str) -> None:
+    """Print a whole line, above the bar where there is one."""
+    with tqdm.external_write_mode(file=sys.stdout):
+        step.write_line(sys.stdout, text)
+    _Speaker.last_line = time.monotonic()
+
+
+class Activity:
+    """Something that takes a while, of `total` units where that is known."""
+
+    def __init__(self, what: str, total: int | None, unit: str):
+        self._what, self._total, self._unit = what, total, unit
+        self._done, self._figures = 0, ""
+        shown = _Speaker.draws and sys.stdout.isatty() and sys.stderr.isatty()
+        size = shutil.get_terminal_size()  # 80 by 24 where a terminal tells none
+        self._bar = tqdm(
+            desc=what,
+            total=total,
+            unit=unit,
+            file=sys.stderr,
+            disable=not shown,
+            leave=False,
+            bar_format=BAR if total else NO_TOTAL,
+            unit_scale=unit == "B",
+            unit_divisor=1024,
+            ncols=size.columns - 1,
+            nrows=size.lines,
+        )
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="sign of life", daemon=True).start()
+
+    def advance(self, units: int, figures: str = "") -> None:
+        """Count `units` more; `figures` are shown behind, such as "5,012 images/s"."""
+        self._done, self._figures = self._done + units, figures
+        self._bar.set_postfix_str(figures, refresh=False)
+        self._bar.update(units)
+
+    def reach(self, units: int, total: int | None = None) -> None:
+        """Note that `units` in all are done, of a total that may have become known only now."""
+        if total != self._total:
+            self._total = self._bar.total = total
+            self._bar.bar_format = BAR if total else NO_TOTAL
+        self._done = self._bar.n = units
+        self._bar.update(0)
+
+    def end(self) -> None:
+        self._ended.set()
+        self._bar.close()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SECONDS_BETWEEN_LOOKS):
+            if not self._bar.disable:
+                self._bar.refresh()
+            elif not sys.stdout.isatty() and time.monotonic() - _Speaker.last_line > SECONDS_OF_SILENCE:
+                say(f"{_Speaker.name}{self}")
+
+    def __str__(self) -> str:
+        count = f", {self._done:,} of {self._total:,} {self._unit}" if self._total else ""
+        return f"{self._what}{count}{self._figures and f', {self._figures}'} …"
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that the block is at work on `what`."""
+    with counting(what, None, ""):
+        yield
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int | None, unit: str) -> Iterator[Activity]:
+    """Show how far the block is, which calls `advance`, of `total` (where that is known) of a `unit`."""
+    activity = Activity(what, total, unit)
+    try:
+        yield activity
+    finally:
+        activity.end()

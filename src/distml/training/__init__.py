@@ -1,0 +1,1 @@
+"""Collective training: the worker group, its steps, and its checkpoints."""

@@ -1,0 +1,94 @@
+"""How far a training is: a checkpoint after each epoch, its history inside, TensorBoard's logs beside."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from distml.step import outcome as step
+from distml.step.progress_bar import say
+from distml.training import worker as worker_process
+from distml.training.replicated_model import Training
+
+COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
+KEEP = 2
+
+
+class Progress:
+    """Checkpoints and history of one training.
+
+    Every worker reads, the chief writes: the variables are mirrored, so its copy is everybody's. The number of
+    epochs and their history lie in the checkpoint itself, so that a crash cannot part them from the weights.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, training: Training, checkpoints: Path, logs: Path):
+        self._strategy = strategy
+        self._chief = worker_process.is_chief(strategy)
+        self._model = training.network.name
+        nothing = tf.zeros([0, len(COLUMNS)], tf.float64)
+        self._history = tf.Variable(nothing, shape=[None, len(COLUMNS)], trainable=False)
+        checkpoint = tf.train.Checkpoint(
+            network=training.network,
+            optimizer=training.optimizer,
+            random=training.random_state,
+            history=self._history,
+        )
+        self._manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=KEEP)
+        self._logs = logs
+        self._epochs = 0
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One entry per finished epoch, with the keys `COLUMNS`; images_per_second without validation."""
+        return [dict(zip(COLUMNS, row, strict=True)) for row in self._history.numpy().tolist()]
+
+    def restore(self, epochs: int) -> int:
+        """Load the last checkpoint on every worker; returns the number of epochs that it had finished."""
+        path = self._manager.latest_checkpoint
+        try:
+            if path:
+                self._manager.checkpoint.restore(path).assert_existing_objects_matched()
+        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            raise step.StepError(
+                f"checkpoint {path} cannot be read ({type(error).__name__}); remove {Path(path).parent} to start over"
+            ) from error
+        done = int(tf.shape(self._history)[0])
+        everywhere = worker_process.values_of_all(self._strategy, done)
+        if len(set(everywhere)) > 1:
+            raise step.StepError(
+                f"the workers found checkpoints of different epochs ({everywhere}); they must all mount the same volume"
+            )
+        self._epochs = epochs
+        if done and self._chief:
+            say(f"{self._model}: going on after epoch {done}/{epochs} from its checkpoint")
+        return done
+
+    def record(self, **values: float) -> None:
+        """Note one more finished epoch (`values` has the keys `COLUMNS`): print, log and save it."""
+        row = tf.constant([[values[column] for column in COLUMNS]], tf.float64)
+        self._history.assign(tf.concat([self._history, row], axis=0))
+        if not self._chief:
+            return
+        epoch = int(tf.shape(self._history)[0])
+        self._manager.save(checkpoint_number=epoch)
+        with tf.summary.create_file_writer(str(self._logs)).as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=epoch)
+        say(
+            f"{self._model}: epoch {epoch}/{self._epochs}  loss {values['loss']:.4f}"
+            f"  validation accuracy {values['validation_accuracy']:.4f}  learning rate {values['learning_rate']:.5f}"
+            f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
+        )
+
+    def facts(self) -> dict:
+        """What a manifest says of the training."""
+        history = self.history
+        seconds = sum(epoch["seconds"] for epoch in history)
+        images = sum(epoch["seconds"] * epoch["images_per_second"] for epoch in history)
+        return {
+            "metrics": {
+                "validation_accuracy": history[-1]["validation_accuracy"],
+                "seconds": seconds,
+                "images_per_second": images / seconds,
+                "history": history,
+            }
+        }

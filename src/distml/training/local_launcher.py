@@ -1,0 +1,180 @@
+"""Plays the training operator on one machine: starts a gang of workers, and restarts it as a whole when one dies."""
+
+import errno
+import fcntl
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from distml.step import network
+from distml.step import outcome as step
+from distml.step.progress_bar import say
+from distml.step.volume import NOT_SUPPORTED, Volume, naming
+
+GRACE_SECONDS = 10
+# How long the workers may take to end after one has failed, and after one is done. The first wait is for the status of
+# the worker that began it: those that lost it may be faster.
+SECONDS_AFTER_A_FAILURE = 2
+SECONDS_AFTER_A_SUCCESS = 6 * GRACE_SECONDS
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class GivenUp(step.StepError):
+    """The workers failed too often: their input was right, and another attempt may work."""
+
+    exit_status = 1
+
+
+class InUse(step.StepError):
+    """Somebody else runs the pipeline on this volume now."""
+
+    exit_status = 1
+
+
+@contextmanager
+def alone_on(volume: Volume) -> Iterator[int]:
+    """Hold the volume's lock; yields its descriptor. A process that inherits that holds it too, until it ends.
+
+    Workers that outlive their launcher train on, so the volume is not free before they have ended. On a volume that has
+    no locks the user is told so, once.
+
+    Raises:
+        InUse: another process holds it.
+    """
+    volume.root.mkdir(parents=True, exist_ok=True)
+    with volume.lock.open("w") as file:
+        with naming(volume.lock):
+            _lock(volume, file.fileno())
+        yield file.fileno()
+
+
+def _lock(volume: Volume, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
+        if error.errno not in (errno.ENOLCK, *NOT_SUPPORTED):
+            raise
+        step.write_line(
+            sys.stderr,
+            f"warning: {volume} has no file locks ({error.strerror}); nothing keeps a second run off it, so start one"
+            " at a time",
+        )
+
+
+def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:
+    """Run `command` in `workers` processes, each with the TF_CONFIG that a TFJob would give it.
+
+    Args:
+        command: program and arguments, the same for every worker.
+        workers: processes; a single one gets no TF_CONFIG, as from the operator.
+        restarts: how often the whole gang may be started again.
+        keep_open: file descriptors that the workers inherit.
+
+    Raises:
+        StepError: a worker refused its input (status 2).
+        GivenUp: failures outlasted the restarts.
+    """
+    for left in range(restarts, -1, -1):
+        statuses = _run_once(command, workers, keep_open)
+        failed = {index: status for index, status in enumerate(statuses) if status}
+        if not failed:
+            return
+        if step.StepError.exit_status in failed.values():
+            raise step.StepError("the workers refused to start; their message is above")
+        first = ", ".join(f"worker {index} {_describe(status)}" for index, status in failed.items())
+        if left:
+            say(f"{first}; starting all {workers} workers again from the last checkpoint")
+    raise GivenUp(f"{first}; given up after {restarts} restarts")
+
+
+def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) -> list[int]:
+    """Start one gang and wait; as soon as one worker fails, stop the others. Returns the exit statuses."""
+    gang: list[subprocess.Popen] = []
+    try:
+        for environment in _environments(workers):
+            gang.append(subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=keep_open))
+            _pin(gang[-1].pid, len(gang) - 1, workers)
+        _wait(gang)
+        statuses = [worker.poll() for worker in gang]
+        if None in statuses and not any(statuses):
+            late = ", ".join(f"worker {index}" for index, status in enumerate(statuses) if status is None)
+            say(f"{late} still runs {SECONDS_AFTER_A_SUCCESS} s after another was done; ending it")
+            _stop(gang)
+            statuses = [worker.poll() for worker in gang]
+        return [status or 0 for status in statuses]
+    finally:
+        with _signals_ignored():  # a second Ctrl-C would leave workers behind
+            _stop(gang)
+
+
+def _wait(gang: Sequence[subprocess.Popen]) -> None:
+    """Return when all have ended, or when the others had their time to end after one had."""
+    deadline = math.inf
+    while None in (statuses := [worker.poll() for worker in gang]) and time.monotonic() < deadline:
+        if any(statuses):
+            deadline = min(deadline, time.monotonic() + SECONDS_AFTER_A_FAILURE)
+        elif 0 in statuses:
+            deadline = min(deadline, time.monotonic() + SECONDS_AFTER_A_SUCCESS)
+        time.sleep(0.1)
+
+
+def _environments(workers: int) -> list[dict[str, str]]:
+    """One environment per worker; their ports are free at this moment."""
+    share = max(1, len(_cores()) // workers)
+    common = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(share), "TF_NUM_INTEROP_THREADS": str(share)}
+    common.pop("TF_CONFIG", None)
+    if workers == 1:
+        return [common]
+    addresses = network.free_addresses(workers)
+    tasks = [{"type": "worker", "index": index} for index in range(workers)]
+    return [
+        {**common, "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task, "environment": "cloud"})}
+        for task in tasks
+    ]
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count() or 1))
+
+
+def _pin(pid: int, index: int, workers: int) -> None:
+    """Give each worker cores of its own, where there are enough: the kernel does not always spread them."""
+    cores = _cores()
+    share = len(cores) // workers
+    if share and sys.platform == "linux":
+        os.sched_setaffinity(pid, cores[index * share : (index + 1) * share])
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(gang: Sequence[subprocess.Popen]) -> None:
+    for worker in gang:
+        if worker.poll() is None:
+            worker.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for worker in gang:
+        try:
+            worker.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def _describe(status: int) -> str:
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

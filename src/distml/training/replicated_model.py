@@ -1,0 +1,100 @@
+"""One model in training: its variables on all workers, and the step that they take together."""
+
+import keras
+import tensorflow as tf
+
+from distml.model.variants import MODELS
+from distml.training.settings import Settings
+
+
+class MeanGradientAdam(keras.optimizers.Adam):
+    """Adam for gradients that are means over all replicas already; Keras would all-reduce them a second time."""
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+
+class Training:
+    """One model in training on all workers: its variables, and the two computations that they share."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, model: str, settings: Settings, steps_per_epoch: int):
+        self.strategy = strategy
+        keras.backend.clear_session()  # names of layers, which are saved, do not depend on what was trained before
+        with strategy.scope():
+            keras.utils.set_random_seed(settings.seed)
+            self.network = MODELS[model]()
+            self.schedule = keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=settings.learning_rate / 10,
+                warmup_target=settings.learning_rate,
+                warmup_steps=steps_per_epoch // 2,
+                decay_steps=settings.epochs * steps_per_epoch - steps_per_epoch // 2,
+            )
+            self.optimizer = MeanGradientAdam(self.schedule)
+            self.optimizer.build(self.network.trainable_variables)
+
+    @property
+    def random_state(self) -> list[tf.Variable]:
+        """What random layers draw from; Keras leaves it out of a network's checkpoint."""
+        return [variable.value for variable in self.network.non_trainable_variables if not is_statistic(variable)]
+
+    @tf.function
+    def train(self, batches, steps: tf.Tensor) -> tf.Tensor:
+        """Take `steps` training steps; returns the sum of the mean losses of their global batches."""
+        total = tf.zeros(())
+        for _ in tf.range(steps):
+            total += self._step(*next(batches))
+        return total
+
+    # A graph of its own. In the loop's, which is a cycle, TensorFlow may come to MaxPoolGrad before MaxPool when it
+    # looks for what oneDNN can do, and then leaves it to a much slower kernel, in one process of several.
+    @tf.function(experimental_attributes={"_noinline": True})
+    def _step(self, images, labels) -> tf.Tensor:
+        loss = self.strategy.run(self._train_replica, args=(images, labels))
+        return self.strategy.experimental_local_results(loss)[0]
+
+    def _train_replica(self, images, labels) -> tf.Tensor:
+        network, replica = self.network, tf.distribute.get_replica_context()
+        # Keras' random state is (seed, counter). With the same seed all replicas would drop the same units.
+        seed_shift = tf.stack([tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
+        with tf.GradientTape() as tape:
+            # Stateless, because BatchNorm would update its moving statistics on each replica for itself.
+            logits, state = network.stateless_call(
+                network.trainable_variables,
+                [v if is_statistic(v) else v + seed_shift for v in network.non_trainable_variables],
+                images,
+                training=True,
+            )
+            # The function, not the class: that divides by the number of replicas, for a sum instead of a mean.
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+        gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
+        statistics = [value for value in state if is_statistic(value)]
+        # One all-reduce for everything: each costs a round trip to every peer, whatever its size.
+        mean_loss, *means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, *gradients, *statistics])
+        self.optimizer.apply(means[: len(gradients)], network.trainable_variables)
+        means = iter(means[len(gradients) :])
+        state = [next(means) if is_statistic(value) else value - seed_shift for value in state]
+        replica.merge_call(self._store, args=(state,))
+        return mean_loss
+
+    def _store(self, strategy, state) -> None:
+        """Assign what is not trained, the same values on every replica."""
+        for variable, value in zip(self.network.non_trainable_variables, state, strict=True):
+            strategy.extended.update(variable.value, lambda stored, new: stored.assign(new), args=(value,))
+
+    @tf.function
+    def evaluate(self, batches, steps: tf.Tensor) -> tf.Tensor:
+        """The number of rightly classified images in `steps` batches, over all workers."""
+        right = tf.zeros(())
+        for _ in tf.range(steps):
+            here = self.strategy.run(self._evaluate_replica, args=next(batches))
+            right += self.strategy.reduce(tf.distribute.ReduceOp.SUM, here, axis=None)
+        return right
+
+    def _evaluate_replica(self, images, labels, weights) -> tf.Tensor:
+        predicted = tf.argmax(self.network(images, training=False), axis=1)
+        return tf.reduce_sum(tf.cast(predicted == labels, tf.float32) * weights)
+
+
+def is_statistic(value) -> bool:
+    """Whether a value that is not trained is BatchNorm's, a float; random layers draw from integers."""
+    return tf.as_dtype(value.dtype).is_floating

@@ -1,0 +1,133 @@
+"""What decides the weights that a run ends with: data, settings, code and software. Same identity, same run."""
+
+import argparse
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from distml.step import outcome as step
+from distml.step.volume import Volume, flush_to_disk, json_beside, let_others_read, naming, sha256_of_file
+from distml.training.settings import Settings
+
+# The modules whose change makes another model.
+CODE = (
+    "distml/data/fashion_mnist.py",
+    "distml/data/input_pipeline.py",
+    "distml/model/image_decoding.py",
+    "distml/model/saved_model.py",
+    "distml/model/variants.py",
+    "distml/step/load_tensorflow.py",
+    "distml/training/replicated_model.py",
+    "distml/training/settings.py",
+    "multi_worker_distributed_training.py",
+)
+# How long another worker may take to write a record that it has begun, on a slow volume.
+SECONDS_TO_WRITE = 5
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def code_sha256() -> str:
+    """One hash over the modules in `CODE`."""
+    folder = Path(__file__).resolve().parents[2]
+    return hashlib.sha256("".join(sha256_of_file(folder / name) for name in CODE).encode()).hexdigest()
+
+
+def identity_of(data_sha256: str, settings: Settings) -> dict:
+    """The four parts of a run's identity, as they are stored."""
+    return {
+        "data_sha256": data_sha256,
+        "code_sha256": code_sha256(),
+        "software": software(),
+        "settings": asdict(settings),
+    }
+
+
+def software() -> dict[str, str]:
+    """The versions of what trains, as they are installed: loading TensorFlow takes seconds."""
+    return {"tensorflow": _tensorflow_version(), "keras": metadata.version("keras")}
+
+
+def _tensorflow_version() -> str:
+    try:
+        return metadata.version("tensorflow-cpu")
+    except metadata.PackageNotFoundError:
+        return metadata.version("tensorflow")
+
+
+def default_run(identity: dict) -> str:
+    """The name of a run that nobody named: a hash of its identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_name(text: str) -> str:
+    """An argparse type: a run's name is one plain folder name, such as a workflow's."""
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no plain folder name; use letters, digits, dots, - and _")
+    return text
+
+
+def claim_run(volume: Volume, run: str, identity: dict) -> None:
+    """Record what `run` stands for, or check that it stands for the same: several jobs and restarts share it.
+
+    Raises:
+        StepError: the run holds results of other data, settings, code or software.
+    """
+    path = volume.run(run) / "run.json"
+    with json_beside(path, identity) as mine, contextlib.suppress(FileExistsError):
+        try:
+            os.link(mine, path)
+        except FileExistsError:
+            raise
+        except OSError:  # many volumes have no hard links, and say so in many ways
+            _write_first(path, mine.read_bytes())
+    recorded = _read(path)
+    other = [key for key in identity if recorded.get(key) != identity[key]]
+    if other:
+        raise step.StepError(
+            f"run {run} was made with other {', '.join(other)} (see {path}); choose another --run, or remove"
+            f" {path.parent} to start it over"
+        )
+
+
+def _write_first(path: Path, content: bytes) -> None:
+    """Write a file that no other process has begun; those that read it meanwhile see a part of it.
+
+    Raises:
+        FileExistsError: another process was faster.
+    """
+    with naming(path), path.open("xb") as file:
+        try:
+            file.write(content)
+            flush_to_disk(file)
+        except BaseException as error:
+            # An object store may see only now that another process was faster, and calls the file stale.
+            if isinstance(error, OSError) and error.errno == errno.ESTALE:
+                raise FileExistsError from error
+            path.unlink()
+            raise
+    let_others_read(path, 0o644)
+
+
+def _read(path: Path) -> dict:
+    """The record, once it is whole: another process may be writing it."""
+    deadline = time.monotonic() + SECONDS_TO_WRITE
+    while (identity := _parsed(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not isinstance(identity, dict):
+        raise step.StepError(f"{path} is damaged; choose another --run, or remove {path.parent} to start it over")
+    return identity
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None

@@ -1,0 +1,128 @@
+"""The gang as a TFJob describes it to each worker in the environment variable TF_CONFIG, and the wait for its peers."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from distml.step import network
+from distml.step import outcome as step
+from distml.step.progress_bar import say, working
+
+RETRY_SECONDS = 0.2
+JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+
+
+class PortTaken(step.StepError):
+    """Somebody else has this worker's port: no wrong input, as the next gang on one machine gets other ports."""
+
+    exit_status = 1
+
+
+@dataclass(frozen=True)
+class TFConfig:
+    """`addresses`: "host:port" of every worker, the Chief (if there is one) first; `index`: this worker's place."""
+
+    addresses: tuple[str, ...]
+    index: int
+
+
+def read() -> TFConfig | None:
+    """The gang that TF_CONFIG names; None where it is empty, as for a TFJob of one worker.
+
+    Raises:
+        StepError: TF_CONFIG is not what a TFJob sets, names replicas that do not train, or an address in it is none.
+    """
+    text = os.environ.get("TF_CONFIG", "").strip()
+    try:
+        config = json.loads(text or "{}")
+        return _gang(config) if config != {} else None
+    except (ValueError, RecursionError) as error:
+        raise step.StepError(
+            f"TF_CONFIG is not the JSON that a TFJob sets ({error}); expected"
+            ' {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
+        ) from error
+
+
+def _gang(config: Any) -> TFConfig:
+    cluster, task = _part(config, "cluster", dict), _part(config, "task", dict)
+    kind, index = _part(task, "type", str), _part(task, "index", int)
+    _check_types([kind, *cluster])
+    for name in (kind, *cluster):
+        if not _part(cluster, name, list):
+            raise ValueError(f"there is no {name} in the cluster")
+    if not 0 <= index < len(cluster[kind]):
+        raise ValueError(f"there is no {kind} {index} in the cluster")
+    chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
+    if len(chiefs) > 1:
+        raise ValueError(f"there are {len(chiefs)} chiefs; TensorFlow takes one")
+    addresses = (*chiefs, *workers)
+    if len({_host_and_port(address) for address in addresses}) < len(addresses):
+        raise ValueError("two replicas have the same address")
+    return TFConfig(addresses, index + (0 if kind == "chief" else len(chiefs)))
+
+
+def _part(parent: Any, key: str, kind: type) -> Any:
+    """The value of `key`, which must be of this very type: JSON's true is no index."""
+    if not isinstance(parent, dict):
+        raise ValueError(f"an object with {key!r} is expected, not {json.dumps(parent)[:60]}")
+    if key not in parent:
+        raise ValueError(f"{key!r} is missing")
+    if type(parent[key]) is not kind:
+        raise ValueError(f"{key!r} is {json.dumps(parent[key])[:60]}, not {JSON_NAMES[kind]}")
+    return parent[key]
+
+
+def _check_types(kinds: list[str]) -> None:
+    """Refuse other replicas than chief and worker: MultiWorkerMirroredStrategy knows no other that trains."""
+    for kind in kinds:
+        if kind not in ("chief", "worker"):
+            remedy = "call it Chief in the TFJob" if kind == "master" else "remove it from the TFJob"
+            raise step.StepError(
+                f"TF_CONFIG names a replica of type {kind[:60]!r}; training takes Worker, and at most one Chief:"
+                f" {remedy}"
+            )
+
+
+def _host_and_port(address: Any) -> tuple[str, int]:
+    if not isinstance(address, str):
+        raise ValueError(f"{json.dumps(address)[:60]} is not host:port")
+    host, port = network.host_and_port(address)
+    return host.lower(), port
+
+
+def wait_for_peers(gang: TFConfig) -> None:
+    """Return when every worker of the gang has been seen listening; this one listens meanwhile.
+
+    TensorFlow waits too, for an hour and with the interpreter locked, so that neither a deadline nor SIGTERM would be
+    noticed; after this wait it has all peers at once. A connection that a peer of a former gang accepts does no harm:
+    TensorFlow then fails, and all workers start again.
+
+    Raises:
+        PortTaken: this worker cannot listen.
+    """
+    _, port = network.host_and_port(gang.addresses[gang.index])
+    try:
+        listener = network.listen(port)
+    except OSError as error:
+        raise PortTaken(
+            f"cannot listen on this worker's port {port} ({network.reason(error)}); is it running twice?"
+        ) from error
+    with listener:
+        for index, address in enumerate(gang.addresses):
+            if index != gang.index:
+                say(f"worker {gang.index}: waiting for worker {index} at {address}")
+                with working(f"waiting for worker {index}"):
+                    while not _listens(address):
+                        time.sleep(RETRY_SECONDS)
+
+
+def _listens(address: str) -> bool:
+    """Whether something accepts connections there; a name that does not resolve (yet) counts as no."""
+    try:
+        socket.create_connection(network.host_and_port(address), timeout=2).close()
+    except OSError:
+        return False
+    return True

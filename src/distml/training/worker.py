@@ -1,0 +1,132 @@
+"""One worker of a gang: how it joins the others, and how it ends when they, or the operator, want it to.
+
+Only the whole gang can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
+"""
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tensorflow as tf
+
+from distml.step import network
+from distml.step import outcome as step
+from distml.step.progress_bar import say, working
+from distml.training import tf_config
+
+
+def end(message: str, status: int) -> None:
+    """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
+    step.write_line(sys.stderr, message)
+    sys.stdout.flush()
+    step.tell_endings(message, status)
+    os._exit(status)
+
+
+def end_on_sigterm() -> None:
+    """End with status 143 on SIGTERM, also as process 1 and while the main thread is inside TensorFlow.
+
+    Python runs signal handlers between two bytecodes of the main thread, too late for a worker that waits for a
+    peer. The interpreter writes the signal's number into a pipe at once; a thread reads it there.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def wait() -> None:
+        while os.read(read, 1)[0] != signal.SIGTERM:
+            pass
+        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", step.TERMINATED)
+
+    threading.Thread(target=wait, name="sigterm", daemon=True).start()
+
+
+class Watchdog:
+    """Ends the process when something does not happen in time."""
+
+    def __init__(self) -> None:
+        self._waits: list[tuple[float, str]] = []
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    @contextmanager
+    def bound(self, seconds: float, what: str) -> Iterator[None]:
+        """The block must end within `seconds`; otherwise the process ends with status 1 and names `what`."""
+        wait = (time.monotonic() + seconds, f"{what} took longer than {seconds:.0f} s; the job has to be restarted")
+        self._waits.append(wait)
+        try:
+            yield
+        finally:
+            self._waits.remove(wait)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(0.5)
+            for deadline, message in tuple(self._waits):
+                if time.monotonic() > deadline:
+                    end(f"worker: {message}", 1)
+
+
+def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Create the strategy, which waits for every worker that TF_CONFIG names; without TF_CONFIG there is one.
+
+    RING on CPU: the automatic choice is slower there. NCCL when this worker has GPUs.
+    """
+    gang = tf_config.read()
+    if gang is None:
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow would fail to read an empty one
+    network.use_no_proxy()  # training downloads nothing, so no connection of this process needs one
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:  # one replica per worker: several workers on one machine take one GPU each
+        tf.config.set_visible_devices(gpus[(gang.index if gang else 0) % len(gpus)], "GPU")
+    collectives = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=collectives.NCCL if gpus else collectives.RING
+    )
+    if gang:
+        with watchdog.bound(seconds, f"waiting for all {len(gang.addresses)} workers to start"):
+            tf_config.wait_for_peers(gang)
+        workers = len(gang.addresses)
+        say(f"worker {gang.index}: all {workers} workers are there; connecting within {seconds:.0f} s")
+    # A peer may die just now, and TensorFlow connects with the interpreter locked: no Python thread could notice.
+    # Only faulthandler's own thread can end the process then; its dump of the stack helps nobody.
+    with Path(os.devnull).open("w") as nowhere, working("connecting the workers"):
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+        faulthandler.cancel_dump_traceback_later()
+    # TensorFlow has put a handler of its own in the place of Python's; it takes note of SIGTERM, and trains on.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    return strategy
+
+
+def worker_index(strategy: tf.distribute.Strategy) -> int:
+    """This worker's place among all, from 0; the Chief comes first, and without one worker 0 is the chief."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return 0
+    chiefs = len(resolver.cluster_spec().as_dict().get("chief", []))
+    return resolver.task_id if resolver.task_type == "chief" else chiefs + resolver.task_id
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this worker writes."""
+    return worker_index(strategy) == 0
+
+
+def values_of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
+    """Exchange one int64 per worker; returns those of all replicas. Also a barrier."""
+    return _gather(strategy, tf.constant([value], tf.int64)).numpy().tolist()
+
+
+@tf.function
+def _gather(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
+    def from_all(value: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
+
+    return strategy.experimental_local_results(strategy.run(from_all, args=(value,)))[0]

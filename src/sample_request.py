@@ -1,0 +1,35 @@
+"""Print a V1 request with one image of the test split, as a PNG file; inference-input.json was made so.
+
+python src/sample_request.py --volume ./trained_model > inference-input.json
+"""
+
+import argparse
+
+from distml.step import load_tensorflow  # isort: skip  # noqa: F401
+
+import http_client
+from distml.data import fashion_mnist, input_pipeline
+from distml.model import image_decoding
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+
+
+def main(args: argparse.Namespace) -> None:
+    fashion_mnist.verified_manifest(args.volume)
+    image = input_pipeline.load(args.volume, "test").images[args.index]
+    print(http_client.request_body([image_decoding.png(image)]).decode())
+
+
+def index(text: str) -> int:
+    """An argparse type: of one of the 10,000 test images."""
+    return arguments.integer(text, 0, 9_999)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser.add_argument("--index", type=index, default=0, help="of the image in the test split")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    step.run(main, parse_args())

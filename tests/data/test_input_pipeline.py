@@ -1,0 +1,91 @@
+"""Batches and their sharding, on image numbers instead of images where that shows more."""
+
+import numpy as np
+import pytest
+
+from distml.data import input_pipeline
+from distml.data.input_pipeline import Share, Split
+from distml.step.volume import Volume
+
+IMAGES, BATCH = 1000, 16
+
+
+@pytest.fixture
+def numbered() -> Split:
+    """Each label is the number of its image."""
+    return Split(np.zeros((IMAGES, 28, 28, 1), np.uint8), np.arange(IMAGES))
+
+
+def epoch_of(split: Split, share: Share, epoch: int, seed: int = 1) -> list[np.ndarray]:
+    steps = input_pipeline.steps_per_epoch(len(split), share.global_batch)
+    batches = input_pipeline.training_batches(split, share, seed, first_epoch=epoch).take(steps)
+    return [labels.numpy() for _, labels in batches]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_workers_never_see_an_image_twice_in_an_epoch_and_leave_out_less_than_one_global_batch(numbered, workers):
+    seen = np.concatenate(
+        [np.concatenate(epoch_of(numbered, Share(BATCH, workers, index), epoch=0)) for index in range(workers)]
+    )
+    assert len(np.unique(seen)) == len(seen)
+    assert IMAGES - len(seen) == IMAGES % (BATCH * workers)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_each_global_batch_is_the_one_that_a_single_worker_would_take(numbered, workers):
+    shares = [epoch_of(numbered, Share(BATCH, workers, index), epoch=3) for index in range(workers)]
+    together = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
+    alone = epoch_of(numbered, Share(BATCH * workers), epoch=3)
+    assert [batch.tolist() for batch in together] == [batch.tolist() for batch in alone]
+
+
+def test_another_epoch_has_another_order_and_leaves_out_other_images(numbered):
+    first, second = (np.concatenate(epoch_of(numbered, Share(BATCH), epoch)) for epoch in (0, 1))
+    assert first.tolist() != second.tolist()
+    assert set(range(IMAGES)) - set(first) != set(range(IMAGES)) - set(second)
+
+
+def test_the_seed_alone_decides_the_order(numbered):
+    once, again, other = (np.concatenate(epoch_of(numbered, Share(BATCH), 0, seed)).tolist() for seed in (1, 1, 2))
+    assert once == again != other
+
+
+def test_a_resumed_training_sees_the_epoch_that_it_would_have_seen(numbered):
+    steps = input_pipeline.steps_per_epoch(IMAGES, BATCH)
+    whole = [
+        labels.numpy().tolist()
+        for _, labels in input_pipeline.training_batches(numbered, Share(BATCH), 1).take(2 * steps)
+    ]
+    resumed = [batch.tolist() for batch in epoch_of(numbered, Share(BATCH), epoch=1)]
+    assert whole[steps:] == resumed
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_validation_counts_each_image_once(numbered, workers):
+    counted = np.zeros(IMAGES)
+    for index in range(workers):
+        batches, steps = input_pipeline.evaluation_batches(numbered, Share(BATCH, workers, index))
+        for _, labels, weights in batches.take(steps):
+            np.add.at(counted, labels.numpy(), weights.numpy())
+    assert counted.tolist() == [1.0] * IMAGES
+
+
+def test_no_iterator_has_a_tuner_whose_sleep_its_end_would_wait_for(numbered):
+    batches, _ = input_pipeline.evaluation_batches(numbered, Share(BATCH))
+    for dataset in (input_pipeline.training_batches(numbered, Share(BATCH), seed=1), batches):
+        assert dataset.options().autotune.enabled is False
+
+
+def test_the_splits_are_fixed_and_apart(volume_with_data):
+    train, validation, test = (input_pipeline.load(volume_with_data, name) for name in ("train", "validation", "test"))
+    assert (len(train), len(validation), len(test)) == (55_000, 5_000, 10_000)
+    assert train.images.dtype == np.uint8 and train.images.shape == (55_000, 28, 28, 1)
+    few = input_pipeline.load_first(volume_with_data, 64)
+    assert np.array_equal(few.images, train.images[:64]) and np.array_equal(few.labels, train.labels[:64])
+    whole = input_pipeline.read_split(volume_with_data.dataset, "train")[1]
+    assert np.array_equal(whole, np.concatenate([train.labels, validation.labels]))
+
+
+def test_the_first_images_never_reach_into_those_for_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr(input_pipeline, "read_split", lambda folder, split: (split, None))
+    assert input_pipeline.load_first(Volume(tmp_path), 60_000).images == "train[:55000]"

@@ -1,0 +1,144 @@
+"""One decoding, two executions: Pillow with numpy, and TensorFlow inside the SavedModel, give the same pixels."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from distml.model import image_decoding, saved_model
+from support.images import KINDS, image_file, png_file
+
+in_graph = tf.function(saved_model.decode, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+@pytest.mark.parametrize(("mode", "kind"), KINDS)
+@pytest.mark.parametrize(("width", "height"), [(28, 28), (1, 1), (200, 133), (17, 300), (1500, 400)])
+def test_both_executions_give_the_same_pixels(mode, kind, width, height):
+    data = image_file(mode, kind, width, height)
+    assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
+
+
+def test_an_image_of_the_data_sets_kind_is_left_as_it_is():
+    pixels = np.random.default_rng(1).integers(0, 256, (28, 28), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    assert np.array_equal(image_decoding.decode(file.getvalue())[..., 0], pixels)
+
+
+def test_what_is_transparent_counts_as_white():
+    file = io.BytesIO()
+    Image.new("RGBA", (50, 40), (0, 0, 0, 0)).save(file, "PNG")
+    assert image_decoding.decode(file.getvalue()).min() == 255
+
+
+def packed_png(depth: int, colour: int, transparent: bytes | None) -> bytes:
+    """A random PNG file of 11x5 samples with `depth` bits; colour 0 is grey, 3 has a palette."""
+    random = np.random.default_rng(depth)
+    rows = b"".join(b"\0" + random.bytes((11 * depth + 7) // 8) for _ in range(5))
+    chunks = [(b"PLTE", random.bytes(3 * 2**depth))] if colour == 3 else []
+    chunks += [(b"tRNS", transparent)] if transparent else []
+    return png_file((11, 5), depth, colour, 0, *chunks, (b"IDAT", zlib.compress(rows)))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+@pytest.mark.parametrize(("colour", "transparent"), [(0, None), (0, b"\0\1"), (3, None), (3, bytes([0, 128]))])
+def test_both_executions_agree_on_samples_of_few_bits_and_what_is_transparent(depth, colour, transparent):
+    data = packed_png(depth, colour, transparent)
+    assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
+
+
+def test_both_executions_agree_on_16_bit_grey_with_a_transparent_value():
+    pixels = np.random.default_rng(3).integers(0, 3, (20, 20)).astype(np.uint16) * 20_000
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", transparency=20_000)
+    assert b"tRNS" in file.getvalue()
+    assert np.array_equal(image_decoding.decode(file.getvalue()), in_graph(file.getvalue()).numpy())
+
+
+def colour_png(depth: int, transparent: int) -> bytes:
+    """A PNG file of 20x20 RGB samples from 0 to 2, in which one colour is transparent."""
+    pixels = np.random.default_rng(4).integers(0, 3, (20, 20, 3)).astype(">u2" if depth == 16 else "u1")
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    colour = struct.pack(">HHH", *[transparent] * 3)
+    return png_file((20, 20), depth, 2, 0, (b"tRNS", colour), (b"IDAT", zlib.compress(rows)))
+
+
+def test_both_executions_agree_on_a_transparent_colour():
+    data = colour_png(8, 1)
+    assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
+
+
+def test_16_bit_colour_with_a_transparent_one_is_refused_rather_than_read_otherwise():
+    with pytest.raises(image_decoding.Refused, match="16 bits per channel and a transparent colour is not read"):
+        image_decoding.decode(colour_png(16, 1))
+
+
+def interlaced_png() -> bytes:
+    """A random PNG file of 37x41 RGB samples, in the seven passes of Adam7."""
+    pixels = np.random.default_rng(5).integers(0, 256, (41, 37, 3), np.uint8)
+    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = [row for top, left, down, right in passes for row in pixels[top::down, left::right]]
+    return png_file((37, 41), 8, 2, 1, (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))))
+
+
+def jpeg_file(mode: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(image_file("RGB", "PNG", 60, 40))).convert(mode).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def upside_down() -> bytes:
+    orientation = Image.Exif()
+    orientation[0x0112] = 3
+    return jpeg_file("RGB", exif=orientation)
+
+
+# Adobe's marker in a CMYK file of Pillow's: 16 bytes behind the first two; the last one is 2 where colours are YCCK.
+CMYK = jpeg_file("CMYK")
+RARE = {
+    "interlaced PNG": interlaced_png(),
+    "progressive": jpeg_file("RGB", progressive=True),
+    "turned by EXIF": upside_down(),
+    "YCCK": CMYK[:17] + b"\2" + CMYK[18:],
+    "CMYK without Adobe's marker": CMYK[:2] + CMYK[18:],
+}
+
+
+@pytest.mark.parametrize("kind", RARE)
+def test_both_executions_agree_on_rare_kinds(kind):
+    assert CMYK[2:4] == b"\xff\xee"
+    assert np.array_equal(image_decoding.decode(RARE[kind]), in_graph(RARE[kind]).numpy())
+
+
+def test_what_takes_long_to_read_is_refused():
+    progressive = RARE["progressive"]
+    last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    with pytest.raises(image_decoding.Refused, match="more than 64 scans"):
+        image_decoding.decode(progressive[:-2] + last_scan * 64 + progressive[-2:])
+    profile = (b"iCCP", b"a\0\0" + zlib.compress(bytes(100)))
+    with pytest.raises(image_decoding.Refused, match="more than one colour profile"):
+        image_decoding.decode(png_file((1, 1), 8, 0, 0, profile, profile, (b"IDAT", zlib.compress(b"\0\0"))))
+
+
+def test_a_png_file_holds_little_text():
+    text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(2**20 - 1)))
+    pixels = (b"IDAT", zlib.compress(b"\0\0"))
+    assert image_decoding.decode(png_file((1, 1), 8, 0, 0, text, pixels)).shape == (28, 28, 1)
+    with pytest.raises(ValueError, match="Too much memory used in text chunks"):
+        image_decoding.decode(png_file((1, 1), 8, 0, 0, *[text] * 3, pixels))
+
+
+def test_the_caller_is_told_the_size_before_pixels_are_decoded():
+    sizes = []
+
+    def refuse(width: int, height: int) -> None:
+        sizes.append((width, height))
+        raise ValueError("too large")
+
+    with pytest.raises(ValueError, match="too large"):
+        image_decoding.decode(image_file("L", "PNG", 70, 50), refuse)
+    assert sizes == [(70, 50)]

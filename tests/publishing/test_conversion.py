@@ -1,0 +1,51 @@
+"""The converted model is checked against the SavedModel before anything is published."""
+
+import json
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from distml.model import manifest as model_manifest
+from distml.model import saved_model
+from distml.model.lite_engine import LiteEngine
+from distml.model.variants import MODELS
+from distml.publishing import conversion as serving_assets
+from distml.publishing import versions as publication
+from distml.serving.release import served_version
+from distml.serving.release.served_version import LITE_MODEL
+from distml.step import outcome as step
+from distml.step.volume import Volume
+
+
+def test_a_converted_model_that_disagrees_is_not_published(published_volume, tmp_path, monkeypatch):
+    candidate = published_volume.candidate("test", "batchnorm")
+    saved_model.export(MODELS["plain"](), ["a", "b"], tmp_path / "other")
+    of_another = serving_assets.converted(tf.saved_model.load(tmp_path / "other"))
+    model, _ = saved_model.load(candidate)
+    monkeypatch.setattr(serving_assets, "converted", lambda model: of_another)
+    volume = Volume(tmp_path / "volume")
+    with pytest.raises(step.StepError, match="the converted model's probabilities differ from the SavedModel's by"):
+        publication.publish(volume, candidate, {}, 5, partial(serving_assets.add, model=model, volume=published_volume))
+    assert list(volume.versions.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"edges": [1.0, 2.0]}, {"counts": [1, 2, 3]}, {"sum": None}])
+def test_a_version_whose_histogram_cannot_be_shown_is_refused(published_volume, tmp_path, change):
+    folder = shutil.copytree(published_volume.version(1), tmp_path / "1")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["training_intensity"] |= change
+    model_manifest.write(folder, {key: value for key, value in manifest.items() if key not in ("digest", "files")})
+    with pytest.raises(step.StepError, match="its histogram of the training images has other edges"):
+        served_version.load(folder, 1)
+
+
+def test_the_converted_model_takes_any_number_of_images_in_turn(published_volume):
+    engine = LiteEngine(published_volume.version(1) / LITE_MODEL)
+    images = np.random.default_rng(2).integers(0, 256, (70, 28, 28, 1), np.uint8)
+    whole = engine(images)
+    assert whole.shape == (70, 10)
+    for size in (1, 3, 16, 17, 64, 2):
+        np.testing.assert_allclose(engine(images[:size]), whole[:size], atol=1e-5)

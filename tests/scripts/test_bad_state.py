@@ -1,0 +1,180 @@
+"""What is damaged on the volume, or wrong in the environment, is one sentence that says what to do."""
+
+import argparse
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+import http_client
+import local_pipeline
+import model_selection
+import multi_worker_distributed_training as training
+import predict_service
+import sample_request as inference_input
+from distml.data import fashion_mnist
+from distml.model import manifest as model_manifest
+from distml.publishing import candidates
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from distml.training import run_identity, tf_config
+
+DATA = {**fashion_mnist.FACTS, "files": {}}
+IDENTITY = {"data_sha256": "data", "code_sha256": "code", "settings": {}}
+
+
+@pytest.fixture
+def volume(tmp_path) -> Volume:
+    volume = Volume(tmp_path)
+    volume.dataset.mkdir(parents=True)
+    (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps(DATA))
+    return volume
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "{}", '{"files": {}}'),
+        json.dumps({**DATA, "files": []}),
+        *(json.dumps({**DATA, fact: "another"}) for fact in fashion_mnist.FACTS),
+    ],
+)
+def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume, content):
+    path = volume.dataset / fashion_mnist.MANIFEST
+    path.write_text(content)
+    with pytest.raises(step.StepError) as refused:
+        fashion_mnist.verified_manifest(volume)
+    assert str(refused.value) == f"{path} is damaged; remove {volume.dataset} and run data ingestion"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_record_of_a_run_is_named_with_the_remedy(volume, content, monkeypatch):
+    monkeypatch.setattr(run_identity, "SECONDS_TO_WRITE", 0)
+    run_identity.claim_run(volume, "mine", IDENTITY)
+    path = volume.run("mine") / "run.json"
+    path.write_text(content)
+    with pytest.raises(step.StepError) as refused:
+        run_identity.claim_run(volume, "mine", IDENTITY)
+    assert str(refused.value).startswith(f"{path} is damaged; choose another --run, or remove {path.parent}")
+    assert list(path.parent.iterdir()) == [path]
+
+
+def config(addresses: list, index: int, kind: str = "worker") -> str:
+    return json.dumps({"cluster": {"worker": addresses}, "task": {"type": kind, "index": index}})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (config(["a:1", "b"], 0), "'b' is not host:port"),
+        (config(["a:1", ":2"], 0), "':2' is not host:port"),
+        (config(["a:1", "b:70000"], 0), "'b:70000' is not host:port"),
+        (config(["a:0"], 0), "'a:0' is not host:port"),
+        (config(["a:1", "b:2"], -1), "there is no worker -1"),
+        (config(["a:1", "b:2"], 2), "there is no worker 2"),
+        (config([1], 0), "1 is not host:port"),
+    ],
+)
+def test_a_tf_config_that_names_no_gang_is_one_line(monkeypatch, text, reason):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(step.StepError, match=reason) as refused:
+        tf_config.read()
+    assert refused.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("parse", "option", "value", "limit"),
+    [
+        (training.parse_args, "--seed", 2**31, "from 0 to 2147483647"),
+        (training.parse_args, "--train-images", 55_001, "from 1 to 55000"),
+        (local_pipeline.parse_args, "--train-images", 55_001, "from 1 to 55000"),
+        (inference_input.parse_args, "--index", 10_000, "from 0 to 9999"),
+    ],
+)
+def test_a_number_beyond_what_there_is_is_refused(capsys, parse, option, value, limit):
+    model = ["--model", "plain"] if parse is training.parse_args else []
+    assert parse([*model, option, str(value - 1)])
+    with pytest.raises(SystemExit) as ended:
+        parse([*model, option, str(value)])
+    assert ended.value.code == 2
+    assert limit in capsys.readouterr().err
+
+
+def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "image.png").write_bytes(b"")
+
+    def decode(data):
+        raise IndexError("a decoder's own")
+
+    monkeypatch.setattr(predict_service.image_decoding, "decode", decode)
+    with pytest.raises(step.StepError, match="is not a whole PNG or JPEG image"):
+        predict_service.read_image(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<html>", "something that is not JSON"),
+        (b"[]", "is no prediction"),
+        (b'{"predictions": []}', "is no prediction"),
+    ],
+)
+def test_a_server_of_something_else_is_one_line(tmp_path, content, reason):
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *arguments):
+            pass
+
+    (tmp_path / "image.png").write_bytes(b"image")
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        options = ["--host", "127.0.0.1", "--port", str(server.server_port), str(tmp_path / "image.png")]
+        with pytest.raises(step.StepError, match=reason):
+            http_client.main(http_client.parse_args(options))
+
+
+def candidate(volume: Volume, model: str, data_sha256: str) -> None:
+    folder = volume.candidate("run", model)
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_text(model)
+    facts = {"data_sha256": data_sha256, "created": "now", "metrics": {"validation_accuracy": 0.9}}
+    model_manifest.write(folder, facts)
+
+
+def test_a_candidate_of_other_data_is_named_and_left_out(volume, capsys):
+    candidate(volume, "plain", DATA["data_sha256"])
+    candidate(volume, "dropout", "other data")
+    assert model_selection.verified_candidates(volume, "run", DATA["data_sha256"]).keys() == {"plain"}
+    assert f"left out: {volume.candidate('run', 'dropout')} was trained on other data" in capsys.readouterr().out
+
+
+def test_a_damaged_candidate_is_named_by_one_worker_before_it_is_trained_again(volume, capsys):
+    candidate(volume, "plain", DATA["data_sha256"])
+    folder = volume.candidate("run", "plain")
+    assert candidates.is_finished(folder, speaks=True)
+    (folder / "saved_model.pb").write_text("damage")
+    assert not candidates.is_finished(folder, speaks=False)
+    assert not candidates.is_finished(folder, speaks=True)
+    assert not candidates.is_finished(volume.candidate("run", "dropout"), speaks=True)
+    assert capsys.readouterr().out == f"{folder}/saved_model.pb is damaged; training it again\n"
+
+
+def test_selection_on_damaged_data_is_one_line(volume):
+    candidate(volume, "plain", DATA["data_sha256"])
+    (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**DATA, "files": {"record": "sha256"}}))
+    with pytest.raises(step.StepError, match=r"record is missing; remove .* and run data ingestion"):
+        model_selection.main(model_selection.parse_args(["--volume", str(volume)]))
+
+
+def test_a_published_version_of_unknown_origin_is_published_over(volume):
+    volume.version(1).mkdir(parents=True)
+    model_manifest.write(volume.version(1), {})
+    candidate(volume, "plain", DATA["data_sha256"])
+    args, facts = argparse.Namespace(volume=volume, keep_versions=5), {"candidate_digest": "digest"}
+    assert model_selection.publish_once(args, volume.candidate("run", "plain"), facts, lambda folder: {}) == 2

@@ -1,0 +1,134 @@
+"""Ingestion on the real files; what is wrong with a source, on small ones."""
+
+import errno
+import gzip
+import json
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import data_ingestion
+from distml.data import fashion_mnist, preparation
+from distml.data import sources as data_sources
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from support.project import run_script
+
+
+def ingest(volume: Volume, *options: object) -> None:
+    data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume), *map(str, options)]))
+
+
+def test_the_data_is_prepared_with_a_manifest_beside_it(volume_with_data):
+    manifest = json.loads((volume_with_data.dataset / fashion_mnist.MANIFEST).read_text())
+    assert len(manifest.pop("files")) >= 4
+    assert manifest == fashion_mnist.FACTS
+
+
+def test_a_second_ingestion_verifies_and_says_so(volume_with_data, capsys):
+    ingest(volume_with_data)
+    assert capsys.readouterr().out.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
+
+
+def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
+    volume = Volume(tmp_path)
+    shutil.copytree(volume_with_data.dataset, volume.dataset)
+    record = next(volume.dataset.glob("*train*tfrecord*"))
+    with record.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"damage")
+    with pytest.raises(step.StepError, match=f"{record} is damaged; remove {volume.dataset} and run data ingestion"):
+        ingest(volume)
+
+
+def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, small_source):
+    damaged = small_source / data_sources.SMALLEST
+    damaged.write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(step.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
+        ingest(Volume(tmp_path), "--source", small_source)
+    assert refused.value.exit_status == 2
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(volume_with_data, capsys):
+    with pytest.raises(SystemExit) as ended:
+        data_ingestion.parse_args(["--volume", str(volume_with_data.root), "--source", "/nowhere"])
+    assert ended.value.code == 2
+    assert "'/nowhere' is no folder that can be read; give auto, download, apt or a folder" in capsys.readouterr().err
+
+
+def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow is loaded')\n")
+    environment = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "PYTHONPATH": str(tmp_path)}
+    ended = run_script("data_ingestion.py", "--volume", tmp_path / "volume", "--source", "download", **environment)
+    host = "fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(
+        f"data_ingestion.py: Fashion-MNIST could not be downloaded: {host} by the proxy of http_proxy:"
+        " Connection refused. Connect this machine to the internet, or install the Debian package"
+    )
+    assert list((tmp_path / "volume" / "datasets").iterdir()) == []
+
+
+def test_tensorflow_datasets_would_download_from_the_same_address():
+    assert preparation.FashionMNIST.URL == data_sources.URL
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/volume/file"),
+        tf.errors.ResourceExhaustedError(None, None, "/volume/file; No space left on device"),
+    ],
+)
+def test_a_full_disk_is_no_failed_preparation(tmp_path, small_source, monkeypatch, cause):
+    def download_and_prepare(builder):
+        raise RuntimeError("Error while extracting") from cause
+
+    monkeypatch.setattr(preparation.FashionMnistFromFolder, "download_and_prepare", download_and_prepare)
+    with pytest.raises(OSError, match="No space left on device"):
+        ingest(Volume(tmp_path), "--source", small_source)
+
+
+def test_a_failed_preparation_is_one_line_to_try_again(tmp_path, small_source):
+    with pytest.raises(preparation.NotPrepared) as failed:
+        ingest(Volume(tmp_path), "--source", small_source)  # four files that are no idx files
+    assert failed.value.exit_status == 1
+    assert str(failed.value).startswith("Fashion-MNIST could not be prepared (ValueError: ")
+
+
+def test_the_preparation_reports_how_many_images_are_done(tmp_path, source_folder):
+    done = []
+    preparation.prepare(source_folder, tmp_path, lambda images, of: done.append((images, of)))
+    assert done == [(images, 70_000) for images in range(1000, 71_000, 1000)]
+    assert preparation.check(tmp_path)["data_sha256"] == fashion_mnist.FACTS["data_sha256"]
+
+
+@pytest.mark.parametrize("split", ["train[59000:]", "test[:1500]"])
+def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data, split):
+    builder = tfds.builder_from_directory(volume_with_data.dataset)
+    expected = tfds.as_numpy(builder.as_dataset(split, batch_size=-1, shuffle_files=False))
+    images, labels = fashion_mnist.read_split(volume_with_data.dataset, split)
+    np.testing.assert_array_equal(images, expected["image"], strict=True)
+    np.testing.assert_array_equal(labels, expected["label"], strict=True)
+
+
+def test_an_ingestion_prints_three_lines(ingestions, source_folder):
+    (lines,) = (output.splitlines() for output in ingestions.outputs if "ingested" in output)
+    assert lines[:2] == [f"reading Fashion-MNIST from {source_folder}", "preparing 70,000 images (about ten seconds)"]
+    assert len(lines) == 3 and lines[2].startswith("ingested Fashion-MNIST, 60,000 + 10,000 images, data 1e8ce87441e8")
+
+
+def test_two_at_once_end_with_one_verified_data_set(ingestions):
+    last = sorted(output.splitlines()[-1].split()[0] for output in ingestions.outputs)
+    assert last == ["another", "ingested"]
+
+
+def test_a_killed_ingestion_leaves_no_data_set_behind_and_does_not_stand_in_the_way(ingestions):
+    assert (ingestions.killed, ingestions.data_after_the_kill) == (-signal.SIGKILL, False)
+    (left,) = ingestions.volume.dataset.parent.glob(".*")
+    assert ingestions.volume.dataset.is_dir() and left.name.startswith(".fashion_mnist-")

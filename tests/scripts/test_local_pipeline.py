@@ -1,0 +1,152 @@
+"""The whole pipeline's own decisions, with nothing trained."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import local_pipeline
+import model_selection
+from distml.data import fashion_mnist
+from distml.data import sources as data_sources
+from distml.model import manifest as model_manifest
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from support.project import SOURCE
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[str]:
+    """Steps and gangs are noted, not run."""
+    started: list[str] = []
+    monkeypatch.setattr(local_pipeline, "end_on_signals", lambda: None)
+    monkeypatch.setattr(local_pipeline, "run_step", lambda lock, script, *options: started.append(script))
+    monkeypatch.setattr(
+        local_pipeline, "run_gang", lambda command, *rest: started.append(command[command.index("--model") + 1])
+    )
+    return started
+
+
+@pytest.fixture
+def volume(tmp_path) -> Volume:
+    """A volume with a data set in name, and the candidate `plain` of the run `mine`."""
+    volume = Volume(tmp_path / "volume")
+    volume.dataset.mkdir(parents=True)
+    (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**fashion_mnist.FACTS, "files": {}}))
+    candidate = volume.candidate("mine", "plain")
+    candidate.mkdir(parents=True)
+    (candidate / "saved_model.pb").write_text("model")
+    model_manifest.write(candidate, {"model": "plain"})
+    return volume
+
+
+def run(volume: Volume, *options: str) -> None:
+    parsed = local_pipeline.parse_args(
+        ["--volume", str(volume), "--run", "mine", "--models", "plain dropout", *options]
+    )
+    local_pipeline.main(parsed)
+
+
+def test_no_worker_is_started_for_a_model_that_is_trained(started, volume, capsys):
+    run(volume)
+    assert started == ["data_ingestion.py", "dropout", "model_selection.py"]
+    assert capsys.readouterr().out.count("plain: already trained in run mine; its files verify\n") == 1
+
+
+def test_selection_chooses_among_the_models_that_were_asked_for(started, volume, monkeypatch):
+    steps = []
+    monkeypatch.setattr(local_pipeline, "run_step", lambda lock, *words: steps.append([str(word) for word in words]))
+    run(volume)
+    script, *options = steps[-1]
+    assert (script, model_selection.parse_args(options).models) == ("model_selection.py", ["plain", "dropout"])
+
+
+def test_a_candidate_that_is_damaged_is_trained_again(started, volume):
+    (volume.candidate("mine", "plain") / "saved_model.pb").write_text("damage")
+    run(volume)
+    assert started == ["data_ingestion.py", "plain,dropout", "model_selection.py"]
+
+
+def test_it_starts_without_tensorflow():
+    code = "import local_pipeline, sys; print({'tensorflow', 'keras', 'tensorflow_datasets'} & {*sys.modules})"
+    started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
+    assert started.stdout == "set()\n"
+
+
+def test_a_step_that_a_library_killed_is_named_with_the_signal(monkeypatch, capsys):
+    killed = [sys.executable, "-c", "import os; os.abort()"]
+    monkeypatch.setattr(local_pipeline, "command", lambda script, *options: killed)
+    with pytest.raises(SystemExit) as ended:
+        local_pipeline.run_step(0, "data_ingestion.py")
+    assert ended.value.code == 134
+    assert capsys.readouterr().err.endswith(": data_ingestion.py was killed by SIGABRT; what it said last is above\n")
+
+
+def test_a_run_of_other_settings_is_refused_although_its_candidate_verifies(started, volume):
+    run(volume)
+    with pytest.raises(step.StepError, match="run mine was made with other settings"):
+        run(volume, "--epochs", "9")
+    assert started.count("data_ingestion.py") == 2 and started.count("model_selection.py") == 1
+
+
+def test_a_fresh_start_removes_what_the_steps_keep_and_what_killed_ones_left(volume):
+    left = [volume.dataset.parent / ".fashion_mnist-left", volume.versions / ".2-left", volume.root / ".report-left"]
+    for path in (volume.version(1), volume.report, *left):
+        path.mkdir(parents=True)
+    for record in (volume.run("mine") / "run.json", volume.report / "report.json"):
+        record.touch()
+    volume.clear()
+    assert sorted(path.name for path in volume.root.rglob("*")) == ["datasets", "runs"]
+
+
+def test_a_fresh_start_leaves_what_is_somebody_elses(started, volume):
+    kept = [
+        volume.root / name for name in ("letter", "runs/tensorboard/events", "report/my.html", "datasets/mine/data")
+    ]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    volume.clear()
+    assert all(path.exists() for path in kept)
+
+
+def test_a_fresh_start_follows_no_link(tmp_path, volume):
+    shared = Volume(tmp_path / "shared")
+    volume.root.rename(shared.root)
+    volume.root.mkdir()
+    volume.versions.symlink_to(shared.dataset)
+    volume.clear()
+    assert list(shared.dataset.iterdir()) and not volume.versions.is_symlink()
+
+
+def test_a_fresh_start_comes_before_the_first_step(started, volume, monkeypatch):
+    monkeypatch.setattr(data_sources, "where", lambda source: source)
+    with pytest.raises(step.StepError, match="no data set in"):
+        run(volume, "--fresh")
+    assert started == ["data_ingestion.py"]
+
+
+@pytest.mark.parametrize("content", ["missing", "damaged"])
+def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(started, volume, tmp_path, content):
+    source = tmp_path / "source"
+    source.mkdir()
+    if content == "damaged":
+        for name in data_sources.FILES:
+            (source / name).write_bytes(b"damaged")
+    before = sorted(volume.root.rglob("*"))
+    with pytest.raises(step.StepError, match=content if content == "missing" else "cannot be decompressed"):
+        run(volume, "--fresh", "--source", str(source))
+    assert (sorted(set(volume.root.rglob("*")) - {volume.lock}), started) == (before, [])
+
+
+def test_a_volume_has_a_name_and_a_tilde_is_the_users_home():
+    with pytest.raises(argparse.ArgumentTypeError, match="the volume's folder has no name"):
+        arguments.volume("")
+    assert arguments.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")
+    with pytest.raises(argparse.ArgumentTypeError, match="begins with a home folder that is not known"):
+        arguments.volume("~nobody-of-this-name/volume")

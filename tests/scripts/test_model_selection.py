@@ -1,0 +1,176 @@
+"""Selection and publication, on two really trained candidates."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+import model_selection
+from distml.model import manifest as model_manifest
+from distml.model import saved_model
+from distml.publishing import versions as publication
+from distml.serving.release.served_version import GOLDEN, LITE_MODEL
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from support.project import run_script
+
+SPLITS = {5_000: "validation", 10_000: "test"}
+
+
+@pytest.fixture
+def volume(tmp_path, trained_volume) -> Volume:
+    return Volume(shutil.copytree(trained_volume.root, tmp_path / "volume", symlinks=True))
+
+
+@pytest.fixture
+def winner(trained_volume) -> str:
+    return model_manifest.verified(trained_volume.version(1))["model"]
+
+
+@pytest.fixture
+def loser(winner) -> str:
+    return {"plain": "batchnorm", "batchnorm": "plain"}[winner]
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list:
+    """Which folder's model was asked about which split, in turn."""
+    load, predict, asked = saved_model.load, model_selection.predict, []
+
+    def load_named(folder):
+        model, manifest = load(folder)
+        model.folder = folder
+        return model, manifest
+
+    def predict_noted(model, split):
+        asked.append((model.folder, SPLITS[len(split)]))
+        return predict(model, split)
+
+    monkeypatch.setattr(saved_model, "load", load_named)
+    monkeypatch.setattr(model_selection, "predict", predict_noted)
+    return asked
+
+
+def select(volume: Volume, *options: object) -> None:
+    words = ["--volume", volume, "--accuracy-floor", 0.5, *options]
+    model_selection.main(model_selection.parse_args([str(word) for word in words]))
+
+
+def damage(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_volume):
+    accuracies = {
+        name: model_manifest.verified(trained_volume.candidate("first", name))["metrics"]["validation_accuracy"]
+        for name in ("plain", "batchnorm")
+    }
+    manifest = model_manifest.verified(trained_volume.version(1))
+    assert manifest["model"] == max(accuracies, key=accuracies.get)
+    assert manifest["version"] == 1 and 0.5 < manifest["test_accuracy"] < 1
+    assert {"saved_model.pb", "variables/variables.index"} <= manifest["files"].keys()
+
+
+def test_only_the_winner_is_asked_about_test_images_after_the_choice_and_published_once(volume, winner, asked, capsys):
+    select(volume)
+    candidate = volume.candidate("first", winner)
+    assert asked == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
+    assert "already published as version 1; its files verify" in capsys.readouterr().out
+    assert publication.numbers(volume.versions) == [1]
+
+
+def test_the_published_version_holds_what_the_predictor_needs(trained_volume):
+    manifest = model_manifest.verified(trained_volume.version(1))
+    assert {LITE_MODEL, GOLDEN} <= manifest["files"].keys()
+    assert sum(manifest["training_intensity"]["counts"]) == 55_000
+    assert manifest["digest"] != manifest["candidate_digest"]
+    golden = json.loads((trained_volume.version(1) / GOLDEN).read_text())
+    assert len(golden["request"]["instances"]) == len(golden["probabilities"]) == 10
+
+
+def test_a_version_that_lacks_what_the_predictor_needs_is_published_again(volume, winner):
+    facts = {"candidate_digest": model_manifest.verified(volume.version(1))["candidate_digest"]}
+    publication.publish(volume, volume.candidate("first", winner), facts, keep=5)
+    select(volume)
+    assert LITE_MODEL in model_manifest.verified(volume.version(3))["files"]
+
+
+def test_a_floor_not_reached_exits_3_and_leaves_what_is_published(volume):
+    refused = run_script("model_selection.py", "--volume", volume, "--accuracy-floor", 0.999)
+    assert refused.returncode == 3
+    assert "is below the floor 0.999" in refused.stderr
+    assert publication.numbers(volume.versions) == [1]
+
+
+def test_a_regression_is_refused_without_a_look_at_the_test_images(volume, winner, loser, asked):
+    shutil.rmtree(volume.candidate("first", winner))
+    with pytest.raises(step.Refused, match="below version 1's"):
+        select(volume, "--tolerance", 0)
+    assert asked == [(volume.candidate("first", loser), "validation"), (volume.version(1), "validation")]
+    assert publication.numbers(volume.versions) == [1]
+
+
+def test_a_damaged_candidate_is_named_and_left_out(volume, winner, loser, capsys):
+    weights = volume.candidate("first", winner) / "variables" / "variables.data-00000-of-00001"
+    damage(weights)
+    with pytest.raises(step.Refused, match=f"not published: {loser}'s"):
+        select(volume, "--accuracy-floor", 1)
+    assert f"left out: {weights} is damaged" in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_among_those_asked_for_cannot_win(volume, loser):
+    with pytest.raises(step.Refused, match=f"not published: {loser}'s"):
+        select(volume, "--models", loser, "--accuracy-floor", 1)
+    with pytest.raises(step.StepError, match="run first has no verified candidate of dropout in"):
+        select(volume, "--models", "dropout")
+
+
+def test_a_damaged_published_version_is_named(volume):
+    damage(volume.version(1) / "saved_model.pb")
+    with pytest.raises(step.StepError, match=f"{volume.version(1) / 'saved_model.pb'} is damaged"):
+        select(volume)
+
+
+def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volume, winner):
+    left = volume.candidates("first") / f".{winner}-killed"
+    left.mkdir()
+    os.utime(left, (1, 1))
+    with pytest.raises(step.StepError, match="train a model first"):
+        select(volume, "--models", "dropout")
+    assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]
+
+
+def test_an_empty_volume_says_to_train_first(tmp_path):
+    with pytest.raises(step.StepError, match="train a model first"):
+        select(Volume(tmp_path))
+
+
+def candidate(volume: Volume, run: str, model: str, created: str) -> None:
+    folder = volume.candidate(run, model)
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_text(model)
+    model_manifest.write(folder, {"created": created})
+
+
+def test_the_default_run_is_the_one_whose_verified_candidate_was_created_last(tmp_path, capsys):
+    volume = Volume(tmp_path)
+    for run, created in (("a", "2026-01-01"), ("b", "2026-01-03"), ("c", "2026-01-02")):
+        candidate(volume, run, "plain", created)
+    candidate(volume, "a", ".plain-unfinished", "2026-01-04")
+    assert model_selection.newest_run(volume) == "b"
+    damage(volume.candidate("b", "plain") / "saved_model.pb")
+    assert model_selection.newest_run(volume) == "c"
+    assert f"left out: {volume.candidate('b', 'plain') / 'saved_model.pb'} is damaged" in capsys.readouterr().out
+
+
+def test_the_report_has_the_promised_keys(trained_volume):
+    report = json.loads((trained_volume.report / "report.json").read_text())
+    assert {"winner", "version", "validation_accuracy", "test_accuracy", "models"} <= report.keys()
+    assert report["models"].keys() == {"plain", "batchnorm"}
+    keys = {"parameters", "seconds", "images_per_second", "validation_accuracy"}
+    assert all(model.keys() == keys for model in report["models"].values())
+    copy = trained_volume.run_report("first") / "report.json"
+    assert copy.read_text() == (trained_volume.report / "report.json").read_text()

@@ -1,0 +1,142 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import predict_service
+from distml.model import manifest as model_manifest
+from distml.model import saved_model
+from distml.model.variants import MODELS
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from support.project import CLASS_NAMES
+
+PROBABILITIES = np.full((2, 10), 0.01, np.float32)
+PROBABILITIES[0, [1, 3]] = 0.75, 0.17
+PROBABILITIES[1, [8, 9]] = 0.5, 0.42
+
+
+@pytest.fixture(scope="module")
+def published(volume_with_data, tmp_path_factory):
+    """A volume with the data and one published version, of an untrained model."""
+    volume = Volume(tmp_path_factory.mktemp("volume"))
+    volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
+    saved_model.export(MODELS["plain"](), CLASS_NAMES, volume.version(1))
+    model_manifest.write(volume.version(1), {"model": "plain", "class_names": CLASS_NAMES})
+    return volume
+
+
+@pytest.fixture
+def predict(published, tmp_path):
+    """Runs the step, as its command line would; returns the picture's path."""
+
+    def predict(*arguments):
+        picture = tmp_path / "predictions.png"
+        options = ["--volume", str(published), "--output", str(picture), *map(str, arguments)]
+        predict_service.main(predict_service.parse_args(options))
+        return picture
+
+    return predict
+
+
+def image_file(path, shape=(40, 60, 3)):
+    Image.fromarray(np.full(shape, 128, np.uint8)).save(path)
+    return path
+
+
+def answers(labels=None):
+    return predict_service.Answers(["a", "b"], np.zeros((2, 28, 28, 1), np.uint8), PROBABILITIES, labels)
+
+
+def test_it_asks_about_test_images_and_draws_them(predict, capsys):
+    picture = predict("--samples", 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("version 1 answers: plain, digest ")
+    assert [line.startswith("test image ") for line in lines[4:7]] == [True] * 3
+    assert lines[8].startswith(tuple(f"{right} of 3 right" for right in range(4)))
+    assert Image.open(picture).format == "PNG"
+
+
+def test_the_seed_alone_chooses_the_test_images(predict, capsys):
+    outputs = []
+    for seed in (1, 1, 2):
+        predict("--samples", 2, "--seed", seed)
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_it_asks_about_files_of_any_size_and_does_not_judge_them(predict, tmp_path, capsys):
+    files = [image_file(tmp_path / "a.png"), image_file(tmp_path / "b.jpg", (9, 5))]
+    assert predict(*files).is_file()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[4:6]] == [str(file) for file in files]
+    assert "right" not in "".join(lines)
+
+
+def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(published):
+    model, _ = saved_model.load(published.version(1))
+    test = predict_service.ask_about_test_set(model, predict_service.parse_args(["--volume", str(published)]))
+    content = io.BytesIO()
+    Image.fromarray(test.images[0, ..., 0]).save(content, "PNG")
+    file = predict_service.ask_about_files(model, {Path("a.png"): (content.getvalue(), test.images[0])})
+    np.testing.assert_allclose(file.probabilities[0], test.probabilities[0], atol=1e-6)
+
+
+def test_the_table_tells_right_from_wrong():
+    assert predict_service.answer_table(answers(np.array([1, 9])), CLASS_NAMES) == "\n".join(
+        (
+            "image  predicted  probability      second guess        true",
+            "-----  ---------  -----------  ----------------  ----------  -----",
+            "a        Trouser        75.0%       Dress 17.0%     Trouser  right",
+            "b            Bag        50.0%  Ankle boot 42.0%  Ankle boot  WRONG",
+        )
+    )
+
+
+def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_unknown():
+    known = answers(np.array([1, 9]))
+    assert predict_service.title(known, 0, CLASS_NAMES) == ("Trouser 75%\ntrue: Trouser", "green")
+    assert predict_service.title(known, 1, CLASS_NAMES) == ("Bag 50%\ntrue: Ankle boot", "red")
+    assert predict_service.title(answers(), 1, CLASS_NAMES) == ("Bag 50%\nb", "black")
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_a_file_that_is_no_image_is_named_before_anything_is_asked(predict, tmp_path, capsys, content):
+    good, bad = image_file(tmp_path / "good.png"), tmp_path / "bad.png"
+    bad.write_bytes(content)
+    with pytest.raises(step.StepError, match=f"{bad} is not a whole PNG or JPEG image"):
+        predict(good, bad)
+    assert capsys.readouterr().out == ""
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.png", "good.png"]
+
+
+def test_an_image_cut_short_is_refused(tmp_path):
+    whole, cut = image_file(tmp_path / "whole.jpg"), tmp_path / "cut.jpg"
+    cut.write_bytes(whole.read_bytes()[:-20])
+    with pytest.raises(step.StepError, match="is not a whole PNG or JPEG image"):
+        predict_service.read_image(cut)
+
+
+def test_a_missing_file_is_named(predict, tmp_path):
+    with pytest.raises(step.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
+        predict(tmp_path / "none.png")
+
+
+def test_without_a_published_version_it_names_the_step_that_publishes(predict, tmp_path):
+    with pytest.raises(step.StepError, match=r"no published model in .*; publish one, or name another --volume"):
+        predict("--volume", tmp_path / "empty")
+
+
+@pytest.mark.parametrize("place", ["missing/predictions.png", "."])
+def test_a_place_it_cannot_write_to_is_refused_first(predict, tmp_path, place):
+    with pytest.raises(step.StepError, match=r"cannot write .*--output /tmp/predictions.png"):
+        predict("--output", tmp_path / place)
+
+
+@pytest.mark.parametrize("samples", ["0", "101", "ten"])
+def test_a_number_of_samples_out_of_range_is_refused(samples, capsys):
+    with pytest.raises(SystemExit):
+        predict_service.parse_args(["--samples", samples])
+    assert "argument --samples" in capsys.readouterr().err

@@ -1,0 +1,52 @@
+"""A full disk is named as such, whatever exception TensorFlow makes of it."""
+
+import errno
+
+import pytest
+import tensorflow as tf
+
+import multi_worker_distributed_training as training
+from distml.step import disk_errors
+from distml.training import worker as worker_process
+
+SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No space left on device [Op:SaveV2]"
+
+
+def test_the_file_and_the_error_are_found_in_tensorflows_words():
+    found = disk_errors.cause(tf.errors.ResourceExhaustedError(None, None, SAVE))
+    assert (found.errno, found.filename) == (errno.ENOSPC, "/volume/ckpt-1.data")
+
+
+def test_an_error_that_led_to_another_is_found():
+    error = RuntimeError("while saving")
+    error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/volume")
+    assert disk_errors.cause(error) is error.__cause__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        ValueError("wrong"),
+        ConnectionError(),
+    ],
+)
+def test_what_is_not_of_the_disk_is_no_error_of_it(error):
+    assert disk_errors.cause(error) is None
+
+
+def test_a_worker_on_a_full_disk_says_so(monkeypatch, tmp_path):
+    ended = []
+
+    def save(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, SAVE)
+
+    monkeypatch.setattr(worker_process, "end", lambda message, status: ended.append((message, status)))
+    monkeypatch.setattr(worker_process, "end_on_sigterm", lambda: None)
+    monkeypatch.setattr(
+        training.fashion_mnist, "verified_manifest", lambda volume: {"data_sha256": "", "class_names": []}
+    )
+    monkeypatch.setattr(training, "train_and_export", save)
+    training.main(training.parse_args(["--volume", str(tmp_path), "--model", "plain"]))
+    expected = "worker: cannot use /volume/ckpt-1.data: No space left on device; make space on that disk"
+    assert ended[0] == (expected, 1)

@@ -1,0 +1,102 @@
+"""Loading TensorFlow: it takes seconds, may kill the process, and must not depend on the caller's environment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from support.project import SOURCE
+
+HOSTILE = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_NNX_ENABLED": "true",
+    "TF_USE_LEGACY_KERAS": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "bf16",
+}
+ANNOUNCEMENT = "I0000 00:00:1795674379.723620    6085 port.cc:153] oneDNN custom operations are on."
+
+
+def load(tmp_path, body: str, then: str = "") -> subprocess.CompletedProcess:
+    """Load a module `tensorflow` with this body in place of the real one, then execute `then`."""
+    (tmp_path / "tensorflow.py").write_text(f"import os, signal\n{body}\n")
+    return subprocess.run(
+        [sys.executable, "-c", f"from distml.step import load_tensorflow\n{then}"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCE}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    script = subprocess.Popen(
+        [sys.executable, "-c", "from distml.step import load_tensorflow"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCE}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert script.stdout.readline() == "loading\n"
+    script.terminate()
+    assert script.wait(timeout=20) == 143
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGILL, signal.SIGSEGV, signal.SIGKILL])
+def test_what_tensorflow_said_before_it_killed_the_process_is_shown(tmp_path, number, end):
+    ended = load(tmp_path, f"os.write(2, {f'no AVX here{end}'.encode()!r})\nos.kill(os.getpid(), {int(number)})")
+    assert (ended.returncode, ended.stderr) == (-number, "no AVX here\n")
+
+
+def test_a_tensorflow_that_cannot_be_loaded_is_one_line_and_what_it_said(tmp_path):
+    ended = load(tmp_path, "os.write(2, b'said\\n')\nraise ImportError('libx.so.1: cannot open\\n\\nFailed to load')")
+    assert ended.returncode == 1
+    said, line = ended.stderr.splitlines()
+    assert (said, line) == (
+        "said",
+        "-c: TensorFlow cannot be loaded: libx.so.1: cannot open; remove .venv, and run make again",
+    )
+
+
+def test_announcements_are_not_shown_when_the_process_is_ended_while_it_loads(tmp_path):
+    ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\nother\\n')\nos._exit(143)")
+    assert (ended.returncode, ended.stderr) == (143, "other\n")
+
+
+def test_what_tensorflow_announces_is_held_back_and_later_words_are_not(tmp_path):
+    ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\n')", then="import os; os.write(2, b'later\\n')")
+    assert (ended.returncode, ended.stderr) == (0, "later\n")
+
+
+def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "from distml.step import load_tensorflow\nimport keras, os\n"
+        "found = [keras.config.backend(), keras.config.floatx(), keras.config.image_data_format()]\n"
+        "found += [keras.config.epsilon(), keras.config.dtype_policy().name, keras.__version__[0]]\n"
+        f"print([*found, *(os.environ.get(name) for name in {[*HOSTILE]})])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **HOSTILE, "HOME": str(tmp_path), "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept = ["tensorflow", None, None, "1", None, None]
+    assert ended.stdout == f"{['tensorflow', 'float32', 'channels_last', 1e-07, 'float32', '3', *kept]}\n"
+
+
+def test_variables_that_name_workers_threads_and_logs_stay(tmp_path, monkeypatch):
+    names = ["TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_CPP_MIN_LOG_LEVEL", "TF_FORCE_GPU_ALLOW_GROWTH"]
+    for name in names:
+        monkeypatch.setenv(name, "7")
+    ended = load(tmp_path, "", then=f"import os; print([os.environ[name] for name in {names}])")
+    assert ended.stdout == "['7', '7', '7', '7']\n"

@@ -1,0 +1,111 @@
+"""How a script ends, whatever it does."""
+
+import errno
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from distml.step import command_line as arguments
+from distml.step import outcome as step
+from support.project import SOURCE
+
+
+def script(body: str) -> subprocess.Popen:
+    """A process whose step is `body`."""
+    head = "import sys, time; sys.path.insert(0, sys.argv[1]); from distml.step import outcome as step"
+    code = f"{head}\ndef main(args):\n    {body}\nstep.run(main, None)"
+    return subprocess.Popen([sys.executable, "-c", code, SOURCE], stdin=-1, stdout=-1, stderr=-1, text=True)
+
+
+def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done():
+    step = script("try: print('up', flush=True); time.sleep(60)\n    finally: print('cleaned up')")
+    assert step.stdout.readline() == "up\n"
+    step.terminate()
+    output, error = step.communicate(timeout=20)
+    assert (step.returncode, output, error) == (143, "cleaned up\n", "-c: ended by SIGTERM\n")
+
+
+@pytest.mark.parametrize("body", ["while True: print('line', flush=True)", "print('line')"])
+def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body):
+    step = script(f"sys.stdin.readline()\n    {body}")
+    step.stdout.close()
+    assert step.communicate("go\n", timeout=20) == ("", "")
+    assert step.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "line"),
+    [
+        ("step.StepError('wrong; do that')", 2, "wrong; do that"),
+        ("step.Refused('not good enough')", 3, "not good enough"),
+        ("OSError(28, 'No space left on device', '/v')", 1, "cannot use /v: No space left on device; make space"),
+    ],
+)
+def test_a_failure_is_one_line_and_a_status(raised, status, line):
+    step = script(f"raise {raised}")
+    output, error = step.communicate(timeout=20)
+    assert (step.returncode, output, error.count("\n")) == (status, "", 1)
+    assert error.startswith(f"-c: {line}")
+
+
+WRITE = "; let this user write there, or name another"
+NO_FOLDER = "; a file is where a folder is expected"
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "status"),
+    [
+        (OSError(errno.ENOSPC, "Full", "/v/a"), "cannot use /v/a: Full; make space on that disk", 1),
+        (OSError(errno.EDQUOT, "Quota"), "the system refused an operation: Quota; make space on that disk", 1),
+        (OSError(errno.EROFS, "Read-only", "/v/a"), f"cannot use /v/a: Read-only{WRITE}", 1),
+        (OSError(errno.EACCES, "Denied", b"/v/a"), f"cannot use /v/a: Denied{WRITE}", 1),
+        (OSError(errno.EACCES, "Denied"), "the system refused an operation: Denied", 1),
+        (OSError(errno.EIO, "I/O error", "/v/a", None, "/v/b"), "cannot use /v/a -> /v/b: I/O error", 1),
+        (OSError(errno.ESTALE, "Stale", "/v/a"), "cannot use /v/a: Stale", 1),
+        (OSError(errno.EMFILE, "Too many", "/v/a"), "cannot use /v/a: Too many", 1),
+        (OSError(errno.ENOTDIR, "No folder", "/v/a"), f"cannot use /v/a: No folder{NO_FOLDER}", 2),
+        (OSError(errno.EISDIR, "Folder", "/v/a"), "cannot use /v/a: Folder; a folder is where a file is expected", 2),
+        (OSError(errno.ENAMETOOLONG, "Long", "/v/a"), "cannot use /v/a: Long; give it a shorter name", 2),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Refused"), "the system refused an operation: Refused", 1),
+        (socket.gaierror(-2, "Unknown name"), "the system refused an operation: Unknown name", 1),
+        (OSError("two\nlines"), "the system refused an operation: two", 1),
+        (TimeoutError(), "the system refused an operation: TimeoutError", 1),
+    ],
+)
+def test_an_error_of_the_system_says_what_failed_and_where(error, line, status):
+    assert step.said_by_the_system(error) == (line, status)
+
+
+@pytest.mark.parametrize("volume", ["file", "file/below"])
+def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
+    (tmp_path / "file").touch()
+    imports = (
+        "from distml.step import command_line as arguments; from distml.training import local_launcher as local_gang"
+    )
+    step = script(f"{imports}; local_gang.alone_on(arguments.volume({str(tmp_path / volume)!r})).__enter__()")
+    output, error = step.communicate(timeout=20)
+    assert (step.returncode, output, error.count("\n")) == (2, "", 1)
+    assert error.startswith(f"-c: cannot use {tmp_path / volume}: ")
+    assert error.endswith("; a file is where a folder is expected\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("positive", "0", "is not an integer of 1 or more"),
+        ("positive", "many", "is not an integer of 1 or more"),
+        ("port", "65536", "is not an integer from 1 to 65535"),
+        ("fraction", "1.5", "is not a number from 0 to 1"),
+        ("positive_number", "nan", "is not a number above 0"),
+    ],
+)
+def test_a_bad_argument_is_one_line_that_says_what_was_expected(kind, text, expected, capsys):
+    parser = arguments.Parser("")
+    parser.add_argument("--value", type=getattr(arguments, kind))
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--value", text])
+    error = capsys.readouterr().err
+    assert (ended.value.code, error.count("\n")) == (2, 1)
+    assert error.endswith(f"argument --value: '{text}' {expected}; see --help\n")

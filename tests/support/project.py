@@ -1,0 +1,21 @@
+"""The project that is tested: its folders, its scripts as a user runs them, and the names of its classes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+CLASS_NAMES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+
+
+def run_script(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a step script as a user would."""
+    return subprocess.run(
+        [sys.executable, str(SOURCE / script), *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

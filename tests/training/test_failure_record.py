@@ -1,0 +1,113 @@
+"""What a worker that fails leaves on the volume, in this process: no cluster, no training."""
+
+import argparse
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from distml.training import failure_record
+from distml.training.failure_record import Failure
+
+
+@pytest.fixture(autouse=True)
+def endings(monkeypatch):
+    monkeypatch.setattr(step, "endings", [])
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+
+
+def kept(tmp_path) -> Failure | None:
+    return failure_record.read(Volume(tmp_path).failure("distml-1", "plain"))
+
+
+def fail(tmp_path, message: str, status: int) -> None:
+    step.endings.clear()
+    failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model", "plain", "--epochs=4"])
+    with pytest.raises(SystemExit):
+        step.fail(message, status)
+
+
+def test_a_worker_that_fails_leaves_its_last_line(tmp_path, monkeypatch):
+    workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
+    fail(tmp_path, "a peer was lost", 1)
+    path = tmp_path / "runs" / "distml-1" / "failures" / "plain.json"
+    assert json.loads(path.read_text()) == {"worker": 1, "status": 1, "message": "a peer was lost"}
+    assert str(kept(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
+
+
+def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path):
+    fail(tmp_path, "a peer was lost", 1)
+    fail(tmp_path, "no data", 2)
+    fail(tmp_path, "that peer was lost", 1)
+    assert kept(tmp_path) == Failure(0, 2, "no data")
+
+
+def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path):
+    fail(tmp_path, "ended by SIGTERM", step.TERMINATED)
+    assert kept(tmp_path) is None
+
+
+def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path):
+    def main(_: argparse.Namespace) -> None:
+        raise RuntimeError("out of luck\nfor once")
+
+    failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
+    with pytest.raises(RuntimeError):
+        step.run(main, argparse.Namespace())
+    assert kept(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
+
+
+def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path, monkeypatch):
+    from distml.training import worker as worker_process
+
+    monkeypatch.setattr(os, "_exit", lambda status: None)
+    failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
+    worker_process.end("worker: lost a peer", 1)
+    assert kept(tmp_path) == Failure(0, 1, "worker: lost a peer")
+
+
+def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path, monkeypatch):
+    import multi_worker_distributed_training as script
+
+    fail(tmp_path, "a peer was lost", 1)
+    trained = (SimpleNamespace(network=None), SimpleNamespace(facts=dict))
+    job = SimpleNamespace(volume=Volume(tmp_path), run="distml-1", stall_timeout=1, settings=SimpleNamespace())
+    job.settings.train_images = 1
+    for module, name, answer in [
+        (script.worker_process, "join_gang", None),
+        (script.worker_process, "is_chief", True),
+        (script.input_pipeline, "load_first", None),
+        (script.input_pipeline, "load", None),
+        (script, "train", trained),
+        (script, "check_agreement", None),
+        (script, "export_candidate", None),
+        (script, "values_of_all", [0]),
+    ]:
+        monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
+    script.train_and_export(job, ["plain"], {}, 1)
+    assert kept(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--model=plain"], ["--run=distml-1", "--model=../plain"], ["--run=../x", "--model=plain"], ["--run"]],
+)
+def test_without_a_run_and_a_model_nothing_is_kept(tmp_path, arguments):
+    failure_record.keep_from_now_on([f"--volume={tmp_path}", *arguments])
+    assert step.endings == []
+
+
+def test_a_volume_that_is_not_there_is_not_made(tmp_path):
+    failure_record.keep_from_now_on([f"--volume={tmp_path / 'typo'}", "--run=distml-1", "--model=plain"])
+    assert step.endings == []
+
+
+def test_what_is_damaged_counts_as_nothing(tmp_path):
+    path = Volume(tmp_path).failure("distml-1", "plain")
+    path.parent.mkdir(parents=True)
+    path.write_text("[1]")
+    assert kept(tmp_path) is None

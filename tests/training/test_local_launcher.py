@@ -1,0 +1,130 @@
+"""How the gang of one machine ends, with small programs in the place of workers."""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import local_pipeline
+from distml.step import outcome as step
+from distml.step.volume import Volume
+from distml.training import local_launcher as local_gang
+from distml.training import tf_config
+from support.project import SOURCE
+
+# Takes a second to end on SIGTERM, as a worker inside TensorFlow may.
+SLOW = (
+    "import os, signal, sys, time\n"
+    "def end(*_):\n    time.sleep(1)\n    sys.exit(143)\n"
+    "signal.signal(signal.SIGTERM, end)\n"
+    "os.write(1, b'ready\\n')\n"  # whole, though two write to one pipe
+    "time.sleep(60)\n"
+)
+LAUNCHER = (
+    "import sys; sys.path.insert(0, sys.argv[1])\n"
+    "from pathlib import Path; from distml.training import local_launcher; from distml.step.volume import Volume\n"
+    "with local_launcher.alone_on(Volume(Path(sys.argv[3]))) as lock:\n"
+    "    local_launcher.run_gang([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
+)
+# What worker 0 and the other one do.
+TWO = "import json, os, sys, time\nif json.loads(os.environ['TF_CONFIG'])['task']['index'] == 0:\n    {}\nelse:\n    {}"
+
+
+def test_failures_that_outlast_the_restarts_are_no_wrong_input():
+    with pytest.raises(local_gang.GivenUp, match="worker 0 ended with status 7; given up after 1 restarts") as ended:
+        local_gang.run_gang([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
+    assert ended.value.exit_status == 1
+
+
+def test_a_port_that_was_taken_meanwhile_is_no_wrong_input():
+    with socket.create_server(("", 0)) as listener:
+        gang = tf_config.TFConfig((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
+        with pytest.raises(tf_config.PortTaken) as ended:
+            tf_config.wait_for_peers(gang)
+    assert ended.value.exit_status == 1
+
+
+def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
+    """A launcher that holds the volume in `folder`, and its two workers."""
+    command = [sys.executable, "-c", LAUNCHER, SOURCE, SLOW, folder]
+    launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert [launcher.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
+    return launcher, psutil.Process(launcher.pid).children()
+
+
+def run_two(first: str, second: str) -> None:
+    """Run two workers that execute these statements."""
+    local_gang.run_gang([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
+
+
+def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
+    launcher, workers = launch(tmp_path)
+    for _ in range(2):
+        launcher.send_signal(signal.SIGINT)
+        time.sleep(0.4)
+    launcher.communicate(timeout=20)
+    assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
+
+
+def test_wrong_input_is_not_tried_again_although_another_worker_failed_first(capsys):
+    with pytest.raises(step.StepError, match="the workers refused to start") as ended:
+        run_two("sys.exit(1)", "time.sleep(0.5); sys.exit(2)")
+    assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
+
+
+def test_a_worker_that_hangs_on_its_way_out_is_ended_and_the_gang_started_again(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(local_gang, "SECONDS_AFTER_A_SUCCESS", 2)
+    once = tmp_path / "once"
+    run_two("pass", f"os.path.exists({str(once)!r}) or (open({str(once)!r}, 'w'), time.sleep(60))")
+    assert capsys.readouterr().out.splitlines() == [
+        "worker 1 still runs 2 s after another was done; ending it",
+        "worker 1 was killed by SIGTERM; starting all 2 workers again from the last checkpoint",
+    ]
+
+
+def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(tmp_path):
+    volume = Volume(tmp_path)
+    launcher, workers = launch(tmp_path)
+    launcher.kill()
+    launcher.wait()
+    for worker in workers:
+        with pytest.raises(local_gang.InUse, match=f"another run uses {tmp_path}") as refused:
+            local_gang.alone_on(volume).__enter__()
+        assert refused.value.exit_status == 1
+        worker.kill()
+    with volume.lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits
+    with local_gang.alone_on(volume):
+        assert volume.lock.exists()
+
+
+@pytest.fixture
+def handlers():
+    """Give the test process the system's own handlers, as nohup would change them, and put its own back."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_pipeline_ends_as_on_sigterm_when_its_terminal_is_closed(handlers, capsys, number):
+    local_pipeline.end_on_signals()
+    with pytest.raises(SystemExit) as ended:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    assert ended.value.code == 128 + number
+    assert capsys.readouterr().err.endswith(f": ended by {number.name}\n")
+
+
+def test_the_pipeline_leaves_a_hangup_to_nohup(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    local_pipeline.end_on_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

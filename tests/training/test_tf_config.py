@@ -1,0 +1,181 @@
+"""TF_CONFIG as operators and people set it, and the wait for peers on both IP families."""
+
+import errno
+import json
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from distml.step import network
+from distml.step import outcome as step
+from distml.training import local_launcher as local_gang
+from distml.training import tf_config
+from distml.training.tf_config import TFConfig
+from support.network import needs_ipv6
+from support.project import run_script
+
+
+def read(monkeypatch, cluster: object, kind: object = "worker", index: object = 0, **others: object) -> TFConfig | None:
+    config = {"cluster": cluster, "task": {"type": kind, "index": index}, **others}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    return tf_config.read()
+
+
+def test_the_chief_comes_before_the_workers(monkeypatch):
+    cluster = {"worker": ["b:2222", "[fd00::3]:2222"], "chief": ["a.ns.svc:2222"]}
+    addresses = ("a.ns.svc:2222", "b:2222", "[fd00::3]:2222")
+    assert read(monkeypatch, cluster, "chief", environment="cloud") == TFConfig(addresses, 0)
+    assert read(monkeypatch, cluster, "worker", 1, rpc_layer="grpc") == TFConfig(addresses, 2)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "{}"])
+def test_without_a_cluster_there_is_no_gang(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert tf_config.read() is None
+
+
+@pytest.mark.parametrize("kind", ["evaluator", "ps", "Worker", "gpu"])
+@pytest.mark.parametrize("in_cluster", [[], ["b:2222"]])
+def test_a_replica_that_does_not_train_is_one_line(monkeypatch, kind, in_cluster):
+    with pytest.raises(step.StepError) as refused:
+        read(monkeypatch, {"worker": ["a:2222"], kind: in_cluster}, kind)
+    assert (refused.value.exit_status, str(refused.value)) == (
+        2,
+        f"TF_CONFIG names a replica of type {kind!r}; training takes Worker, and at most one Chief: remove it from the"
+        " TFJob",
+    )
+
+
+@pytest.mark.parametrize("kind", ["worker", "chief"])
+def test_a_cluster_with_parameter_servers_is_refused_by_all(monkeypatch, kind):
+    with pytest.raises(step.StepError, match="a replica of type 'ps'; training takes"):
+        read(monkeypatch, {kind: ["a:2222"], "ps": ["b:2222"]}, kind)
+
+
+def test_a_master_is_told_its_new_name(monkeypatch):
+    with pytest.raises(step.StepError, match=r"a replica of type 'master'; .*: call it Chief in the TFJob"):
+        read(monkeypatch, {"master": ["a:2222"]}, "master")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "kind", "index", "reason"),
+    [
+        ({"worker": ["a:1"]}, "chief", 0, "'chief' is missing"),
+        ({"worker": ["a:1"], "chief": []}, "worker", 0, "there is no chief in the cluster"),
+        ({"worker": []}, "worker", 0, "there is no worker in the cluster"),
+        ({"worker": ["a:1"]}, "worker", 1, "there is no worker 1 in the cluster"),
+        ({"worker": ["a:1"], "chief": ["b:1"]}, "chief", -1, "there is no chief -1 in the cluster"),
+        ({"worker": ["a:1"], "chief": ["b:1", "c:1"]}, "worker", 0, "there are 2 chiefs; TensorFlow takes one"),
+        ({"worker": ["a:1"]}, "worker", True, "'index' is true, not an integer"),
+        ({"worker": ["a:1"]}, "worker", "0", "'index' is \"0\", not an integer"),
+        ({"worker": ["a:1"]}, "worker", 0.0, "'index' is 0.0, not an integer"),
+        ({"worker": ["a:1"]}, "worker", None, "'index' is null, not an integer"),
+        ({"worker": ["a:1"]}, ["worker"], 0, "'type' is [\"worker\"], not a string"),
+        ({"worker": "a:1"}, "worker", 0, "'worker' is \"a:1\", not a list"),
+        ({"worker": {"0": "a:1"}}, "worker", 0, '\'worker\' is {"0": "a:1"}, not a list'),
+        (["a:1"], "worker", 0, "'cluster' is [\"a:1\"], not an object"),
+        ({"worker": ["a:1", "b:1", "A:1"]}, "worker", 0, "two replicas have the same address"),
+        ({"worker": ["[::1]:1", "[0::1]:1"]}, "worker", 0, "two replicas have the same address"),
+        ({"worker": ["::1:2222"]}, "worker", 0, "'::1:2222' is not host:port; an IPv6 address stands in brackets"),
+        ({"worker": ["[a]:2222"]}, "worker", 0, "'[a]:2222' has no IPv6 address in its brackets"),
+        ({"worker": ["http://a:1"]}, "worker", 0, "'http://a:1' is not host:port"),
+        ({"worker": ["a..b:1"]}, "worker", 0, "'a..b:1' is not host:port"),
+        ({"worker": [f"{64 * 'a'}:1"]}, "worker", 0, f"'{64 * 'a'}:1' is not host:port"),
+    ],
+)
+def test_a_cluster_that_is_none_is_one_line_with_the_reason(monkeypatch, cluster, kind, index, reason):
+    with pytest.raises(step.StepError) as refused:
+        read(monkeypatch, cluster, kind, index)
+    assert refused.value.exit_status == 2
+    assert str(refused.value).startswith(f"TF_CONFIG is not the JSON that a TFJob sets ({reason}")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "[]",
+        "0",
+        '"worker"',
+        '{"task": {}}',
+        '{"cluster": {"worker": ["a:1"]}}',
+        "[" * 100_000,
+        "{'cluster': 1}",
+    ],
+)
+def test_what_is_no_description_of_a_gang_is_one_line(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(
+        step.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"
+    ) as refused:
+        tf_config.read()
+    assert refused.value.exit_status == 2
+
+
+def test_an_evaluator_ends_with_status_2_and_one_line(volume):
+    config = {"cluster": {"worker": ["127.0.0.1:24011"]}, "task": {"type": "evaluator", "index": 0}}
+    ended = run_script(
+        "multi_worker_distributed_training.py", "--volume", volume, "--model", "plain", TF_CONFIG=json.dumps(config)
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert "TF_CONFIG names a replica of type 'evaluator'" in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=needs_ipv6), "localhost"])
+def test_two_workers_find_each_other_by_any_address(host):
+    ports = [int(address.rpartition(":")[2]) for address in network.free_addresses(2)]
+    both_are_there = threading.Barrier(2, timeout=30)
+
+    def start(index: int) -> int:
+        tf_config.wait_for_peers(TFConfig(tuple(f"{host}:{port}" for port in ports), index))
+        with network.listen(ports[index]):  # as TensorFlow does next
+            return both_are_there.wait()
+
+    with ThreadPoolExecutor(2) as workers:
+        assert sorted(workers.map(start, range(2), timeout=30)) == [0, 1]
+
+
+@needs_ipv6
+def test_a_listener_is_reached_by_both_families():
+    with network.listen(0) as listener:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, listener.getsockname()[1]), timeout=5).close()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Lets the system refuse sockets on one address."""
+    create = socket.create_server
+
+    def without(refused: str, number: int) -> None:
+        def create_server(address, **options):
+            if address[0] == refused:
+                raise OSError(number, os.strerror(number))
+            return create(address, **options)
+
+        monkeypatch.setattr(socket, "create_server", create_server)
+
+    return without
+
+
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+def test_without_ipv6_it_listens_on_ipv4(machine, number):
+    machine("::", number)
+    with network.listen(0) as listener:
+        assert listener.family == socket.AF_INET
+
+
+def test_a_port_that_may_not_be_taken_is_not_taken_on_ipv4_alone(machine):
+    machine("::", errno.EACCES)
+    with pytest.raises(PermissionError):
+        network.listen(80)
+
+
+def test_without_an_ipv4_loopback_the_launcher_takes_ipv6s(machine):
+    machine("127.0.0.1", errno.EADDRNOTAVAIL)
+    config = json.loads(local_gang._environments(2)[1]["TF_CONFIG"])
+    assert [address.rpartition(":")[0] for address in config["cluster"]["worker"]] == ["[::1]", "[::1]"]
