@@ -19,17 +19,16 @@ import tensorflow as tf
 from distml.data import input_pipeline
 from distml.data.input_pipeline import Share
 from distml.step.volume import Volume
-from distml.training import tf_config
-from distml.training import worker as worker_process
+from distml.training import tf_config, worker
 from distml.training.replicated_model import Training
 from distml.training.settings import Settings
 
 
 def main(volume: str, model: str, batch: str, steps: str) -> None:
-    strategy = worker_process.join_gang(worker_process.Watchdog(), 120)
+    strategy = worker.join_gang(worker.Watchdog(), 120)
     gang = tf_config.read()
     workers = len(gang.addresses) if gang else 1
-    share = Share(int(batch), workers, worker_process.worker_index(strategy))
+    share = Share(int(batch), workers, worker.worker_index(strategy))
     split = input_pipeline.load(Volume(Path(volume)), "train")
     settings = Settings(
         workers, epochs=100, batch_per_worker=share.batch, learning_rate=1e-3, seed=1, train_images=len(split)
@@ -47,7 +46,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     print(json.dumps({"images_per_second": int(steps) * share.batch / seconds, "memory_gib": memory}), flush=True)
     while not gang and not select.select([sys.stdin], [], [], 0)[0]:  # the other one may still be measuring
         training.train(batches, tf.constant(5))
-    worker_process.values_of_all(strategy, 0)
+    worker.values_of_all(strategy, 0)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from distml.publishing import versions as publication
+from distml.publishing import versions
 from distml.step.volume import Volume
 
 HERE = Path(__file__).resolve().parent
@@ -83,7 +83,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def newest_version(volume: Path) -> Path:
-    version = publication.current(Volume(volume))
+    version = versions.current(Volume(volume))
     if version is None:
         sys.exit(f"bench/serving.py: nothing is published in {volume}; run `make run` first")
     return version

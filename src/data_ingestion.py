@@ -10,10 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from distml.data import sources as data_sources
+from distml.data import sources
 from distml.data.fashion_mnist import FACTS, MANIFEST, verified_manifest
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.step import command_line, outcome
 from distml.step.progress_bar import counting, say, working
 from distml.step.volume import folder_beside, rename_folder, write_json
 
@@ -39,7 +38,7 @@ def ingest(source: str, work: Path) -> dict:
     """Get the four files from `source` and prepare them in the empty folder `work`; returns the manifest."""
     with folder_beside(Path(tempfile.gettempdir()) / "fashion-mnist") as fetched:
         with counting("fetching Fashion-MNIST", None, "B") as bar:
-            files = data_sources.obtain(source, fetched, bar.reach)
+            files = sources.obtain(source, fetched, bar.reach)
         images = sum(FACTS["images"].values())
         say(f"preparing {images:,} images (about ten seconds)")
         with counting("preparing", images, "images") as bar:
@@ -57,10 +56,10 @@ def describe(manifest: dict) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "--source",
-        type=data_sources.source,
+        type=sources.source,
         default="auto",
         help="auto (the first that works of: the folder of Debian's package, a download, that package fetched by"
         " apt-get without root), download, apt, or a folder with the four .gz files",
@@ -69,4 +68,4 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

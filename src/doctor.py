@@ -16,10 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from distml.data import sources as data_sources
-from distml.step import command_line as arguments
-from distml.step import network
-from distml.step import outcome as step
+from distml.data import sources
+from distml.step import command_line, network, outcome
 from distml.step.volume import Volume
 
 GIB = 2**30
@@ -46,20 +44,20 @@ def main(args: argparse.Namespace) -> None:
     }
     failed = [name for name, check in checks.items() if not passes(name, check)]
     if failed:
-        raise step.StepError(f"{', '.join(failed)}: see above")
+        raise outcome.StepError(f"{', '.join(failed)}: see above")
 
 
 def passes(name: str, check: Callable[[], str]) -> bool:
     """Print what `check` returns, or what it says is wrong."""
     try:
-        step.write_line(sys.stdout, f"ok    {name:10} {check()}")
-    except (Unfit, step.StepError) as error:
+        outcome.write_line(sys.stdout, f"ok    {name:10} {check()}")
+    except (Unfit, outcome.StepError) as error:
         finding = str(error)
     except OSError as error:
-        finding, _ = step.said_by_the_system(error)
+        finding, _ = outcome.said_by_the_system(error)
     else:
         return True
-    step.write_line(sys.stdout, f"FAIL  {name:10} {finding}")
+    outcome.write_line(sys.stdout, f"FAIL  {name:10} {finding}")
     return False
 
 
@@ -147,7 +145,7 @@ def data(volume: Volume, source: str) -> str:
     """Where Fashion-MNIST would come from."""
     if volume.dataset.exists():
         return f"prepared already in {volume.dataset}"
-    return data_sources.where(source)
+    return sources.where(source)
 
 
 def ports(wanted: dict[str, int]) -> str:
@@ -164,13 +162,13 @@ def ports(wanted: dict[str, int]) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--source", type=data_sources.source, default="auto", help="of the data: see data_ingestion.py")
-    parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes of a training")
-    parser.add_argument("--http-port", type=arguments.port, default=8080, help="of make serve")
-    parser.add_argument("--grpc-port", type=arguments.port, default=8081, help="of make serve")
+    parser = command_line.step_parser(__doc__.splitlines()[0])
+    parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
+    parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes of a training")
+    parser.add_argument("--http-port", type=command_line.port, default=8080, help="of make serve")
+    parser.add_argument("--grpc-port", type=command_line.port, default=8081, help="of make serve")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

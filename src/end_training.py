@@ -15,8 +15,7 @@ from typing import Any
 
 from kubernetes import client, config
 
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.step import command_line, outcome
 from distml.step.progress_bar import say, working
 from distml.training import failure_record
 
@@ -26,7 +25,7 @@ WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
 MODEL_LABEL = "model"
 
 
-class TrainingFailed(step.StepError):
+class TrainingFailed(outcome.StepError):
     """A TFJob that did not succeed; starting another one may help."""
 
     exit_status = 1
@@ -39,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
         else:
             config.load_kube_config()
     except config.ConfigException as error:
-        raise step.StepError(f"no cluster: {error}; run it in a pod, or set KUBECONFIG") from None
+        raise outcome.StepError(f"no cluster: {error}; run it in a pod, or set KUBECONFIG") from None
     # Any: in the client's types each field may be missing, in the cluster those used here are there.
     jobs: Any = client.CustomObjectsApi()
     core: Any = client.CoreV1Api()
@@ -55,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
             f" events --namespace={args.namespace} | grep {args.failed_job}"
         )
     if failure and failure.status == failure_record.WRONG_INPUT:
-        raise step.StepError(f"{args.model} is not trained again, as it would end alike: {failure}")
+        raise outcome.StepError(f"{args.model} is not trained again, as it would end alike: {failure}")
 
 
 def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, str]:
@@ -147,12 +146,14 @@ def wait_for_workers(core: Any, namespace: str, selector: str, seconds: float) -
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--workflow", required=True, help="name of the workflow whose jobs are meant, and of its run")
     parser.add_argument("--model", help="the jobs of this model alone; fails when its input was wrong")
     parser.add_argument("--failed-job", help="this job of the model has failed, and so will this step")
     parser.add_argument("--namespace", default="kubeflow", help="where the jobs are")
-    parser.add_argument("--timeout", type=arguments.positive, default=240, help="seconds that the workers have to end")
+    parser.add_argument(
+        "--timeout", type=command_line.positive, default=240, help="seconds that the workers have to end"
+    )
     args = parser.parse_args(argv)
     if args.failed_job and not args.model:
         parser.error("--failed-job needs --model")
@@ -160,4 +161,4 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import http_client
-from distml.step import network
-from distml.step import outcome as step
+from distml.step import network, outcome
 
 
 def main(args: argparse.Namespace) -> None:
@@ -21,7 +20,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         print(described(args.images, answer))
     except (LookupError, TypeError, ValueError, AttributeError):
-        raise step.StepError(http_client.no_prediction(args)) from None
+        raise outcome.StepError(http_client.no_prediction(args)) from None
 
 
 def described(images: list[Path], answer: Any) -> str:
@@ -30,7 +29,7 @@ def described(images: list[Path], answer: Any) -> str:
     rows = [("image", "class", "probability")]
     for path, name, probabilities in zip(images, outputs["class_name"], outputs["probabilities"], strict=True):
         rows.append((str(path), name.decode(), f"{probabilities.max():.1%}"))
-    return f"{answer.model_name}, version {answer.model_version}\n\n{step.table(rows)}"
+    return f"{answer.model_name}, version {answer.model_version}\n\n{outcome.table(rows)}"
 
 
 def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
@@ -48,7 +47,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
         from kserve import InferInput, InferRequest, InferResponse
         from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
     except ImportError as error:
-        raise step.StepError(f"{error}; the gRPC client needs: pip install kserve") from None
+        raise outcome.StepError(f"{error}; the gRPC client needs: pip install kserve") from None
 
     images = InferInput("image_bytes", [len(files)], "BYTES")
     images.set_data_from_numpy(np.array(files, dtype=object))
@@ -60,7 +59,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=http_client.TIMEOUT)
         except grpc.RpcError as error:
             remedy = f"; {http_client.REMEDY}" if error.code() is grpc.StatusCode.UNAVAILABLE else ""
-            raise step.StepError(f"{place}, {error.code().name}: {error.details()}{remedy}") from None
+            raise outcome.StepError(f"{place}, {error.code().name}: {error.details()}{remedy}") from None
     return InferResponse.from_grpc(answer)
 
 
@@ -69,4 +68,4 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

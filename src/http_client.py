@@ -13,9 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from distml.step import command_line as arguments
-from distml.step import network
-from distml.step import outcome as step
+from distml.step import command_line, network, outcome
 
 MODEL = "flower-sample"
 TIMEOUT = 30
@@ -28,7 +26,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         print(described(args.images, answer))
     except (LookupError, TypeError, ValueError):
-        raise step.StepError(no_prediction(args)) from None
+        raise outcome.StepError(no_prediction(args)) from None
 
 
 def no_prediction(args: argparse.Namespace) -> str:
@@ -40,14 +38,14 @@ def described(images: list[Path], answer: Any) -> str:
     rows = [("image", "class", "probability")]
     for path, prediction in zip(images, answer["predictions"], strict=True):
         rows.append((str(path), prediction["class_name"], f"{max(prediction['probabilities']):.1%}"))
-    return f"{answer['model_name']}, version {answer['model_version']}\n\n{step.table(rows)}"
+    return f"{answer['model_name']}, version {answer['model_version']}\n\n{outcome.table(rows)}"
 
 
 def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise step.StepError(f"cannot read {path}: {error.strerror}; expected a PNG or JPEG file") from None
+        raise outcome.StepError(f"cannot read {path}: {error.strerror}; expected a PNG or JPEG file") from None
 
 
 def request_body(files: list[bytes]) -> bytes:
@@ -70,17 +68,17 @@ def ask(args: argparse.Namespace, body: bytes) -> Any:
         response = connection.getresponse()
         content = response.read()
     except http.client.HTTPException:
-        raise step.StepError(f"{place} answers, but not by HTTP; {REMEDY}") from None
+        raise outcome.StepError(f"{place} answers, but not by HTTP; {REMEDY}") from None
     except OSError as error:
-        raise step.StepError(f"no answer from {place} ({error}); {REMEDY}") from None
+        raise outcome.StepError(f"no answer from {place} ({error}); {REMEDY}") from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise step.StepError(f"{place} answered {response.status}: {sentence(content)}")
+        raise outcome.StepError(f"{place} answered {response.status}: {sentence(content)}")
     try:
         return json.loads(content)
     except ValueError:
-        raise step.StepError(f"{place} answered something that is not JSON; {REMEDY}") from None
+        raise outcome.StepError(f"{place} answered something that is not JSON; {REMEDY}") from None
 
 
 def sentence(refusal: bytes) -> str:
@@ -103,12 +101,12 @@ def host(text: str) -> str:
     return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
-def argument_parser(description: str, port: int) -> arguments.Parser:
+def argument_parser(description: str, port: int) -> command_line.Parser:
     """What both clients take."""
-    parser = arguments.Parser(description)
+    parser = command_line.Parser(description)
     parser.add_argument("images", nargs="+", type=Path, metavar="image", help="PNG or JPEG file")
     parser.add_argument("--host", type=host, default="localhost", help="where the predictor, or the ingress, listens")
-    parser.add_argument("--port", type=arguments.port, default=port, help="its port")
+    parser.add_argument("--port", type=command_line.port, default=port, help="its port")
     parser.add_argument(
         "--service-hostname", type=host_name, help="the host name of the InferenceService, behind an ingress"
     )
@@ -120,4 +118,4 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

@@ -12,15 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from distml.data import fashion_mnist
-from distml.data import sources as data_sources
+from distml.data import fashion_mnist, sources
 from distml.model.variants import MODELS, models
 from distml.publishing import candidates
 from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.progress_bar import say
-from distml.training import run_identity
-from distml.training import settings as training_settings
+from distml.training import run_identity, settings
 from distml.training.local_launcher import alone_on, run_gang
 
 SOURCE = Path(__file__).resolve().parent
@@ -32,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
     end_on_signals()
     with alone_on(args.volume) as lock:
         if args.fresh:
-            data_sources.where(args.source)  # before anything is removed: there is data to start over with
+            sources.where(args.source)  # before anything is removed: there is data to start over with
             args.volume.clear()
             say(f"starting over: what the pipeline kept in {args.volume} is removed")
         run_all(args, lock)
@@ -45,14 +43,14 @@ def run_all(args: argparse.Namespace, lock: int) -> None:
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
     # The training scripts, given the same options, will find the same identity.
-    identity = run_identity.identity_of(data_sha256, training_settings.of(args, args.workers))
+    identity = run_identity.identity_of(data_sha256, settings.of(args, args.workers))
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
     heading(f"train {', '.join(args.models)} on {args.workers} workers")
     missing = candidates.unfinished(args.volume, run, args.models)
     if missing:
         # One group of workers for all models: it loads TensorFlow and the images once.
-        script, options = "multi_worker_distributed_training.py", training_settings.as_options(args)
+        script, options = "multi_worker_distributed_training.py", settings.as_options(args)
         training = command(script, "--volume", args.volume, "--model", ",".join(missing), "--run", run, *options)
         run_gang(training, args.workers, RESTARTS * len(missing), [lock])
     heading("select, publish, report")
@@ -66,7 +64,9 @@ def end_on_signals() -> None:
     """End, and end the workers, on SIGTERM, and on SIGHUP when the terminal is closed (unless nohup ignores that)."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: step.fail(f"ended by {signal.Signals(number).name}", 128 + number))
+            signal.signal(
+                number, lambda number, _: outcome.fail(f"ended by {signal.Signals(number).name}", 128 + number)
+            )
 
 
 def heading(text: str) -> None:
@@ -83,7 +83,7 @@ def run_step(lock: int, script: str, *arguments: object) -> None:
     """Run a step script; its own message has been printed when it fails, and its status becomes ours."""
     status = subprocess.run(command(script, *arguments), pass_fds=[lock], check=False).returncode
     if status < 0:
-        step.fail(f"{script} was killed by {signal.Signals(-status).name}; what it said last is above", 128 - status)
+        outcome.fail(f"{script} was killed by {signal.Signals(-status).name}; what it said last is above", 128 - status)
     if status:
         sys.exit(status)
 
@@ -91,9 +91,9 @@ def run_step(lock: int, script: str, *arguments: object) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = arguments.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes per model")
-    training_settings.add_options(parser)
+    settings.add_options(parser)
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
-    parser.add_argument("--source", type=data_sources.source, default="auto", help="of the data: see data_ingestion.py")
+    parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")
     arguments.add_limits(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")
@@ -101,4 +101,4 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

@@ -18,14 +18,10 @@ import numpy as np
 from distml.data import fashion_mnist, input_pipeline
 from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
-from distml.model import saved_model
-from distml.model import variants as model_variants
-from distml.publishing import conversion as serving_assets
-from distml.publishing import report
-from distml.publishing import versions as publication
+from distml.model import saved_model, variants
+from distml.publishing import conversion, report, versions
 from distml.serving.release.served_version import LITE_MODEL
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.step import command_line, outcome
 from distml.step.progress_bar import counting, say, working
 from distml.step.volume import Volume, folder_beside, remove_abandoned, replace_folder
 from distml.training import run_identity
@@ -48,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     test_accuracy = accuracy(probabilities, test.labels)
     facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
     with working("converting the model, and comparing the two"):
-        version = publish_once(args, candidate, facts, partial(serving_assets.add, model=model, volume=args.volume))
+        version = publish_once(args, candidate, facts, partial(conversion.add, model=model, volume=args.volume))
     with working("writing the report"), folder_beside(args.volume.run_report(run)) as work:
         content = report.write(
             work,
@@ -74,10 +70,10 @@ def newest_run(volume: Volume) -> str:
             continue
         try:
             created[model_manifest.verified(folder)["created"]] = folder.parent.parent.name
-        except step.StepError as error:
+        except outcome.StepError as error:
             say(f"left out: {error}")
     if not created:
-        raise step.StepError(f"no verified candidate in {volume.runs}; train a model first")
+        raise outcome.StepError(f"no verified candidate in {volume.runs}; train a model first")
     return created[max(created)]
 
 
@@ -101,7 +97,7 @@ def verified_candidates(volume: Volume, run: str, data_sha256: str, models: list
             continue
         try:
             manifest = model_manifest.verified(folder)
-        except step.StepError as error:
+        except outcome.StepError as error:
             say(f"left out: {error}")
             continue
         if manifest.get("data_sha256") == data_sha256:
@@ -110,7 +106,7 @@ def verified_candidates(volume: Volume, run: str, data_sha256: str, models: list
             say(f"left out: {folder} was trained on other data than {volume.dataset} holds")
     if not manifests:
         wanted = f" of {', '.join(models)}" if models else ""
-        raise step.StepError(
+        raise outcome.StepError(
             f"run {run} has no verified candidate{wanted} in {volume.candidates(run)}; train a model first"
         )
     return manifests
@@ -126,17 +122,17 @@ def check_quality(args: argparse.Namespace, winner: str, model: Any) -> None:
     reached = accuracy(predict(model, validation), validation.labels)
     say(f"{winner} has the best validation accuracy: {reached:.4f}")
     if reached < args.accuracy_floor:
-        raise step.Refused(
+        raise outcome.Refused(
             f"not published: {winner}'s validation accuracy {reached:.4f} is below the floor {args.accuracy_floor:g};"
             " train longer, or lower --accuracy-floor"
         )
-    published = publication.current(args.volume)
+    published = versions.current(args.volume)
     if published is None:
         return
     model, _ = saved_model.load(published)
     before = accuracy(predict(model, validation), validation.labels)
     if reached < before - args.tolerance:
-        raise step.Refused(
+        raise outcome.Refused(
             f"not published: {winner}'s validation accuracy {reached:.4f} is more than {args.tolerance:g} below version"
             f" {published.name}'s {before:.4f}; train longer, or raise --tolerance"
         )
@@ -161,15 +157,15 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def publish_once(args: argparse.Namespace, candidate: Path, facts: dict, complete: Callable[[Path], dict]) -> int:
     """Publish, unless the newest version came from this very candidate; returns the version's number.
 
-    `facts` and `complete` are `publication.publish`'s; `candidate_digest` in `facts` names the candidate.
+    `facts` and `complete` are `versions.publish`'s; `candidate_digest` in `facts` names the candidate.
     """
-    published = publication.current(args.volume)
+    published = versions.current(args.volume)
     if published:
         manifest = model_manifest.verified(published)
         if manifest.get("candidate_digest") == facts["candidate_digest"] and LITE_MODEL in manifest["files"]:
             say(f"already published as version {published.name}; its files verify")
             return int(published.name)
-    version = publication.publish(args.volume, candidate, facts, args.keep_versions, complete)
+    version = versions.publish(args.volume, candidate, facts, args.keep_versions, complete)
     say(f"published as version {version}")
     return version
 
@@ -199,7 +195,7 @@ def summary(content: dict, volume: Volume) -> str:
     return "\n".join(
         (
             "",
-            step.table(rows),
+            outcome.table(rows),
             "",
             f"test accuracy of {content['winner']}: {content['test_accuracy']:.4f}",
             f"report:          {volume.report / 'index.html'}",
@@ -209,13 +205,13 @@ def summary(content: dict, volume: Volume) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: the newest run)")
-    parser.add_argument("--models", type=model_variants.models, help="which models may win (default: all of the run)")
-    arguments.add_limits(parser)
-    parser.add_argument("--keep-versions", type=arguments.positive, default=5, help="published versions to keep")
+    parser.add_argument("--models", type=variants.models, help="which models may win (default: all of the run)")
+    command_line.add_limits(parser)
+    parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

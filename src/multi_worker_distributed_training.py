@@ -22,19 +22,14 @@ import tensorflow as tf
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.data.input_pipeline import Share, Split
-from distml.model import manifest as model_manifest
-from distml.model import saved_model
-from distml.model import variants as model_variants
+from distml.model import manifest, saved_model, variants
 from distml.model.variants import MODELS
 from distml.publishing import candidates
-from distml.step import command_line as arguments
-from distml.step import disk_errors, progress_bar
-from distml.step import outcome as step
+from distml.step import command_line, disk_errors, outcome, progress_bar
 from distml.step.progress_bar import say
 from distml.step.volume import Volume, folder_beside, replace_folder
-from distml.training import failure_record, run_identity, tf_config
+from distml.training import failure_record, run_identity, tf_config, worker
 from distml.training import settings as training_settings
-from distml.training import worker as worker_process
 from distml.training.checkpoints import Progress
 from distml.training.replicated_model import Training
 from distml.training.settings import Settings
@@ -45,7 +40,7 @@ STEPS_PER_CALL = 50
 
 
 def main(args: argparse.Namespace) -> None:
-    worker_process.end_on_sigterm()
+    worker.end_on_sigterm()
     data = fashion_mnist.verified_manifest(args.volume)
     gang = tf_config.read()
     settings = training_settings.of(args, len(gang.addresses) if gang else 1)
@@ -63,9 +58,9 @@ def main(args: argparse.Namespace) -> None:
         train_and_export(job, models, {"run": run, **identity, "class_names": data["class_names"]}, args.start_timeout)
     except tf.errors.OpError as error:
         if disk_error := disk_errors.cause(error):
-            worker_process.end(f"worker: {step.said_by_the_system(disk_error)[0]}", 1)
+            worker.end(f"worker: {outcome.said_by_the_system(disk_error)[0]}", 1)
         reason = (error.message or type(error).__name__).splitlines()[0][:300]
-        worker_process.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
+        worker.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
 
 
 @dataclass(frozen=True)
@@ -81,8 +76,8 @@ class TrainingJob:
 def train_and_export(job: TrainingJob, models: Sequence[str], facts: dict, start_timeout: float) -> None:
     """Train one model after the other on all workers; the chief writes the candidates, whose manifests hold `facts`."""
     watchdog = Watchdog()
-    strategy = worker_process.join_gang(watchdog, start_timeout)
-    chief = worker_process.is_chief(strategy)
+    strategy = worker.join_gang(watchdog, start_timeout)
+    chief = worker.is_chief(strategy)
     with progress_bar.working("reading the images"):
         images = input_pipeline.load_first(job.volume, job.settings.train_images)
         held_out = input_pipeline.load(job.volume, "validation")
@@ -103,10 +98,10 @@ def train(
 ) -> tuple[Training, Progress]:
     """Train `model` for all epochs, going on from the last checkpoint when there is one."""
     settings = job.settings
-    share = Share(settings.batch_per_worker, settings.workers, worker_process.worker_index(strategy))
+    share = Share(settings.batch_per_worker, settings.workers, worker.worker_index(strategy))
     steps = input_pipeline.steps_per_epoch(len(images), share.global_batch)
     if not steps:
-        raise step.StepError(
+        raise outcome.StepError(
             f"a global batch of {share.global_batch} is more than the {len(images)} training images;"
             " lower --batch-per-worker"
         )
@@ -145,7 +140,7 @@ def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> N
     sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
     say(f"worker: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
-        raise step.StepError("the workers ended with different weights, which is a defect: please report it")
+        raise outcome.StepError("the workers ended with different weights, which is a defect: please report it")
 
 
 def export_candidate(trained: keras.Model, facts: dict, folder: Path) -> None:
@@ -159,24 +154,26 @@ def export_candidate(trained: keras.Model, facts: dict, folder: Path) -> None:
             "parameters": network.count_params(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        model_manifest.write(work, facts)
+        manifest.write(work, facts)
         replace_folder(work, folder)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
-        "--model", type=model_variants.models, required=True, help="rows of the table of models, one after the other"
+        "--model", type=variants.models, required=True, help="rows of the table of models, one after the other"
     )
     parser.add_argument(
         "--run", type=run_identity.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
     )
     training_settings.add_options(parser)
-    parser.add_argument("--start-timeout", type=arguments.positive, default=300, help="seconds to wait for all workers")
-    parser.add_argument("--stall-timeout", type=arguments.positive, default=180, help="seconds without progress")
+    parser.add_argument(
+        "--start-timeout", type=command_line.positive, default=300, help="seconds to wait for all workers"
+    )
+    parser.add_argument("--stall-timeout", type=command_line.positive, default=180, help="seconds without progress")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
     failure_record.keep_from_now_on(sys.argv[1:])
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

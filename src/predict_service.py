@@ -18,9 +18,8 @@ from matplotlib.figure import Figure
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding, saved_model
-from distml.publishing import versions as publication
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.publishing import versions
+from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 
 MOST_SAMPLES = 100
@@ -44,9 +43,9 @@ class Answers:
 def main(args: argparse.Namespace) -> None:
     check_writable(args.output)
     files = {path: read_image(path) for path in args.images}
-    folder = publication.current(args.volume)
+    folder = versions.current(args.volume)
     if folder is None:
-        raise step.StepError(f"no published model in {args.volume.versions}; publish one, or name another --volume")
+        raise outcome.StepError(f"no published model in {args.volume.versions}; publish one, or name another --volume")
     model, manifest = saved_model.load(folder)
     say(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n")
     answers = ask_about_files(model, files) if files else ask_about_test_set(model, args)
@@ -62,7 +61,7 @@ def check_writable(output: Path) -> None:
     """Find out before any work whether the picture can be written."""
     target = output if output.exists() else output.parent
     if output.is_dir() or not os.access(target, os.W_OK):
-        raise step.StepError(
+        raise outcome.StepError(
             f"cannot write {output.absolute()}; name another file, such as --output /tmp/predictions.png"
         )
 
@@ -76,12 +75,12 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise step.StepError(f"cannot read {path}: {error.strerror}; expected a PNG or JPEG file") from None
+        raise outcome.StepError(f"cannot read {path}: {error.strerror}; expected a PNG or JPEG file") from None
     try:
         return data, image_decoding.decode(data)
     except Exception:
         # Pillow raises many kinds of exceptions about damaged files, and lists them nowhere.
-        raise step.StepError(f"{path} is not a whole PNG or JPEG image; give another file") from None
+        raise outcome.StepError(f"{path} is not a whole PNG or JPEG image; give another file") from None
 
 
 def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> Answers:
@@ -96,7 +95,7 @@ def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> 
         try:
             probabilities.append(ask(image_bytes=tf.constant([data]))["probabilities"].numpy())
         except tf.errors.InvalidArgumentError:
-            raise step.StepError(f"the model cannot decode {path}; save it again as PNG or JPEG") from None
+            raise outcome.StepError(f"the model cannot decode {path}; save it again as PNG or JPEG") from None
     images = np.stack([image for _, image in files.values()])
     return Answers([str(path) for path in files], images, np.concatenate(probabilities))
 
@@ -121,7 +120,7 @@ def answer_table(answers: Answers, class_names: list[str]) -> str:
         rows[0] += ["true", ""]
         for row, first, label in zip(rows[1:], answers.predicted, answers.labels, strict=True):
             row += [class_names[label], "right" if first == label else "WRONG"]
-    return step.table(rows)
+    return outcome.table(rows)
 
 
 def draw(answers: Answers, class_names: list[str], output: Path) -> None:
@@ -152,19 +151,19 @@ def title(answers: Answers, number: int, class_names: list[str]) -> tuple[str, s
 
 def samples(text: str) -> int:
     """An argparse type: an integer from 1 to `MOST_SAMPLES`."""
-    return arguments.integer(text, 1, MOST_SAMPLES)
+    return command_line.integer(text, 1, MOST_SAMPLES)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "images", nargs="*", type=Path, metavar="image", help="PNG or JPEG file; without one: test images"
     )
     parser.add_argument("--samples", type=samples, default=10, help=f"test images to ask about, 1 to {MOST_SAMPLES}")
-    parser.add_argument("--seed", type=arguments.positive, default=1, help="chooses the test images")
+    parser.add_argument("--seed", type=command_line.positive, default=1, help="chooses the test images")
     parser.add_argument("--output", type=Path, default="predictions.png", help="PNG file to write")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

@@ -10,8 +10,7 @@ from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 import http_client
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.step import command_line, outcome
 
 
 def main(args: argparse.Namespace) -> None:
@@ -22,14 +21,14 @@ def main(args: argparse.Namespace) -> None:
 
 def index(text: str) -> int:
     """An argparse type: of one of the 10,000 test images."""
-    return arguments.integer(text, 0, 9_999)
+    return command_line.integer(text, 0, 9_999)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--index", type=index, default=0, help="of the image in the test split")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

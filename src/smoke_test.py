@@ -19,9 +19,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from distml.model import manifest as model_manifest
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.model import manifest
+from distml.step import command_line, outcome
 from distml.step.progress_bar import say, working
 
 CLASSES = 10
@@ -31,7 +30,7 @@ ANSWERS_IN_A_ROW = 5
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class NotServed(step.StepError):
+class NotServed(outcome.StepError):
     """The service does not serve the version in time; asking again may help."""
 
     exit_status = 1
@@ -53,7 +52,7 @@ class Served:
 
 def main(args: argparse.Namespace) -> None:
     started = time.monotonic()
-    digest = model_manifest.verified(args.volume.version(args.version))["digest"]
+    digest = manifest.verified(args.volume.version(args.version))["digest"]
     with working(f"waiting until {args.url} serves version {args.version}"):
         model, last = wait_until_served(args, digest)
     check_prediction(args.url, model)
@@ -152,15 +151,15 @@ def service_url(text: str) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
+    parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "--url", type=service_url, default="http://flower-sample-predictor", help="of the service, without a path"
     )
     parser.add_argument("--model", default="flower-sample", help="the model's name, if the service tells none")
-    parser.add_argument("--version", type=arguments.positive, required=True, help="the published version's number")
-    parser.add_argument("--timeout", type=arguments.positive, default=600, help="seconds until it must be served")
+    parser.add_argument("--version", type=command_line.positive, required=True, help="the published version's number")
+    parser.add_argument("--timeout", type=command_line.positive, default=600, help="seconds until it must be served")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    step.run(main, parse_args())
+    outcome.run(main, parse_args())

@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before anything imports Keras, as in each script.
 from distml.step import load_tensorflow  # isort: skip  # noqa: E402, F401
 
-from distml.data import sources as data_sources  # noqa: E402
+from distml.data import sources  # noqa: E402
 from distml.step.volume import Volume  # noqa: E402
 from support.network import DEAD_PROXY  # noqa: E402
 from support.project import CLASS_NAMES, SOURCE, run_script  # noqa: E402
@@ -53,18 +53,18 @@ def small_source(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
     published = {}
-    for name in data_sources.FILES:
+    for name in sources.FILES:
         (folder / name).write_bytes(gzip.compress(name.encode()))
         published[name.removesuffix(".gz")] = hashlib.sha256(name.encode()).hexdigest()
-    monkeypatch.setattr(data_sources, "CONTENT_SHA256", published)
-    data_sources.check_files(folder)
+    monkeypatch.setattr(sources, "CONTENT_SHA256", published)
+    sources.check_files(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def source_folder(tmp_path_factory) -> Path:
     """Fashion-MNIST's four .gz files, fetched once for all tests, from where data ingestion would take them."""
-    return data_sources.obtain("auto", tmp_path_factory.mktemp("source"))
+    return sources.obtain("auto", tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="session")
@@ -124,11 +124,9 @@ def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
 @pytest.fixture(scope="session")
 def published_volume(tmp_path_factory, volume_with_data) -> Volume:
     """A volume with one published version of an untrained model with answers far from even. Shared; do not change."""
-    from distml.model import manifest as model_manifest
-    from distml.model import saved_model
+    from distml.model import manifest, saved_model
     from distml.model.variants import MODELS
-    from distml.publishing import conversion as serving_assets
-    from distml.publishing import versions as publication
+    from distml.publishing import conversion, versions
 
     volume = with_data(tmp_path_factory.mktemp("published"), volume_with_data)
     network = MODELS["batchnorm"]()
@@ -138,7 +136,7 @@ def published_volume(tmp_path_factory, volume_with_data) -> Volume:
     )
     candidate = volume.candidate("test", "batchnorm")
     saved_model.export(network, CLASS_NAMES, candidate)
-    model_manifest.write(candidate, {"model": "batchnorm", "class_names": CLASS_NAMES})
+    manifest.write(candidate, {"model": "batchnorm", "class_names": CLASS_NAMES})
     model, _ = saved_model.load(candidate)
-    publication.publish(volume, candidate, {}, 5, partial(serving_assets.add, model=model, volume=volume))
+    versions.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=volume))
     return volume

@@ -15,8 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from distml.data import debian_package
-from distml.data import sources as data_sources
+from distml.data import debian_package, sources
 from distml.step import outcome as step
 from support.project import SOURCE
 
@@ -24,7 +23,7 @@ REMEDY = (
     "Connect this machine to the internet, or install the Debian package dataset-fashion-mnist, or give a folder with"
     " its four .gz files (make run SOURCE=FOLDER; --source FOLDER)"
 )
-IMAGES, FIRST = data_sources.FILES[0], data_sources.SMALLEST
+IMAGES, FIRST = sources.FILES[0], sources.SMALLEST
 APT_GET = """#!/bin/sh
 case "$*" in
   *" update") {update};;
@@ -40,15 +39,15 @@ DOWNLOAD = "echo package > dataset-fashion-mnist_1_all.deb"
 @pytest.fixture(autouse=True)
 def bare_machine(monkeypatch, tmp_path):
     """No folder of Debian's package, and no proxy before the servers of the tests."""
-    monkeypatch.setattr(data_sources, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setattr(sources, "DEBIAN_FOLDER", tmp_path / "not-installed")
     monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture
 def short_waits(monkeypatch):
     """Deadlines for tests that reach them."""
-    monkeypatch.setattr(data_sources, "PROBE_SECONDS", 1)
-    monkeypatch.setattr(data_sources, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(sources, "PROBE_SECONDS", 1)
+    monkeypatch.setattr(sources, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(debian_package, "FIRST_BYTE_SECONDS", 0.5)
     monkeypatch.setattr(debian_package, "STALL_SECONDS", 1)
 
@@ -75,7 +74,7 @@ def server(monkeypatch, small_source):
     server.daemon_threads, server.block_on_close = True, False
     server.answers = answers
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    monkeypatch.setattr(data_sources, "URL", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setattr(sources, "URL", f"http://127.0.0.1:{server.server_port}/")
     yield server
     server.shutdown()
     server.server_close()
@@ -84,7 +83,7 @@ def server(monkeypatch, small_source):
 @pytest.fixture
 def unreachable(monkeypatch):
     """The public server is out of reach."""
-    monkeypatch.setattr(data_sources, "URL", f"http://127.0.0.1:{closed_port()}/")
+    monkeypatch.setattr(sources, "URL", f"http://127.0.0.1:{closed_port()}/")
 
 
 @pytest.fixture
@@ -108,12 +107,12 @@ def apt(tmp_path, monkeypatch, small_source):
 def obtain(tmp_path: Path, source: str, progress=None) -> Path:
     folder = tmp_path / "fetched"
     folder.mkdir()
-    return data_sources.obtain(source, folder, progress)
+    return sources.obtain(source, folder, progress)
 
 
 def why_not(tmp_path: Path, source: str) -> str:
     """The reason that `obtain` gives, without the remedy that follows."""
-    with pytest.raises(data_sources.NotObtained) as failed:
+    with pytest.raises(sources.NotObtained) as failed:
         obtain(tmp_path, source)
     assert failed.value.exit_status == 1
     line = re.fullmatch(rf"Fashion-MNIST could not be downloaded: (.*)\. {re.escape(REMEDY)}", str(failed.value))
@@ -169,26 +168,26 @@ def test_the_module_needs_the_standard_library_alone():
 
 
 def test_the_folder_of_the_installed_package_comes_first(tmp_path, monkeypatch, server, apt, small_source, capsys):
-    monkeypatch.setattr(data_sources, "DEBIAN_FOLDER", small_source)
+    monkeypatch.setattr(sources, "DEBIAN_FOLDER", small_source)
     assert obtain(tmp_path, "auto") == small_source
-    assert data_sources.where("auto") == f"the folder {small_source}"
+    assert sources.where("auto") == f"the folder {small_source}"
     assert capsys.readouterr().out == f"reading Fashion-MNIST from {small_source}\n"
 
 
 def test_a_damaged_installed_package_is_passed_over(tmp_path, monkeypatch, server, capsys):
     installed = tmp_path / "installed"
     installed.mkdir()
-    monkeypatch.setattr(data_sources, "DEBIAN_FOLDER", installed)
+    monkeypatch.setattr(sources, "DEBIAN_FOLDER", installed)
     assert obtain(tmp_path, "auto") == tmp_path / "fetched"
-    files = ", ".join(data_sources.FILES)
+    files = ", ".join(sources.FILES)
     assert f"passed over: {installed / IMAGES} is missing; expected the four files {files}" in capsys.readouterr().out
 
 
 def test_a_download_is_checked_and_reports_its_progress(tmp_path, server, small_source):
     arrived = []
     folder = obtain(tmp_path, "download", lambda done, total: arrived.append((done, total)))
-    sizes = {name: (small_source / name).stat().st_size for name in data_sources.FILES}
-    assert {name: (folder / name).stat().st_size for name in data_sources.FILES} == sizes
+    sizes = {name: (small_source / name).stat().st_size for name in sources.FILES}
+    assert {name: (folder / name).stat().st_size for name in sources.FILES} == sizes
     assert arrived[-1] == (sum(sizes.values()), 30_878_645)
 
 
@@ -208,7 +207,7 @@ def test_a_download_is_checked_and_reports_its_progress(tmp_path, server, small_
 )
 def test_a_failed_download_says_why(tmp_path, server, name, answer, reason):
     server.answers[name] = answer
-    assert why_not(tmp_path, "download") == reason.replace("URL", data_sources.URL)
+    assert why_not(tmp_path, "download") == reason.replace("URL", sources.URL)
 
 
 @pytest.mark.parametrize(("name", "answer"), [(FIRST, silence), (FIRST, trickle), (IMAGES, stall)])
@@ -229,7 +228,7 @@ def test_a_server_that_never_accepts_is_given_up(tmp_path, monkeypatch, short_wa
         for client in waiting:
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
-        monkeypatch.setattr(data_sources, "URL", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        monkeypatch.setattr(sources, "URL", f"http://127.0.0.1:{listener.getsockname()[1]}/")
         assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
         for client in waiting:
             client.close()
@@ -238,7 +237,7 @@ def test_a_server_that_never_accepts_is_given_up(tmp_path, monkeypatch, short_wa
 def test_a_name_that_is_never_resolved_is_given_up(tmp_path, monkeypatch, short_waits):
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(30) or [])
-    monkeypatch.setattr(data_sources, "URL", "http://nowhere.invalid/")
+    monkeypatch.setattr(sources, "URL", "http://nowhere.invalid/")
     assert why_not(tmp_path, "download") == "nowhere.invalid: no answer in time"
     never.set()
 
@@ -264,7 +263,7 @@ def test_after_a_failed_download_the_package_is_fetched(tmp_path, server, apt, a
     server.answers[IMAGES] = answer
     folder = obtain(tmp_path, "auto")
     assert folder == tmp_path / "fetched/package/unpacked/usr/share/datasets/fashion-mnist"
-    data_sources.check_files(folder)
+    sources.check_files(folder)
 
 
 def test_the_package_reports_its_progress(tmp_path, apt):
@@ -292,7 +291,7 @@ def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path, apt):
 
 def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path, apt):
     apt(update="echo list > lists/list; echo 'E: Failed to fetch http://dead/'; exit 100")
-    data_sources.check_files(obtain(tmp_path, "apt"))
+    sources.check_files(obtain(tmp_path, "apt"))
 
 
 MISSING = "echo 'E: Unable to locate package dataset-fashion-mnist'; exit 100"
@@ -314,7 +313,7 @@ DEAD = "echo 'W: Failed to fetch http://mirror/InRelease  Connection refused'; e
         (
             {"unpack": f'rm "{UNPACKED}/{IMAGES}"'},
             f"in the package dataset-fashion-mnist {IMAGES} is missing; expected the four files"
-            f" {', '.join(data_sources.FILES)}",
+            f" {', '.join(sources.FILES)}",
         ),
         (
             {"unpack": f'cp "{UNPACKED}/{FIRST}" "{UNPACKED}/{IMAGES}"'},
@@ -375,34 +374,34 @@ def test_without_any_source_one_line_names_each_reason(tmp_path, unreachable, ap
 
 
 def test_where_names_the_source_that_would_be_used(server, apt, small_source):
-    assert data_sources.where(str(small_source)) == f"the folder {small_source}"
-    assert data_sources.where("auto") == "a download of 31 MB from 127.0.0.1"
+    assert sources.where(str(small_source)) == f"the folder {small_source}"
+    assert sources.where("auto") == "a download of 31 MB from 127.0.0.1"
     server.answers[FIRST] = refuse
-    assert data_sources.where("auto") == "Debian's package dataset-fashion-mnist (0 MB) by apt-get"
+    assert sources.where("auto") == "Debian's package dataset-fashion-mnist (0 MB) by apt-get"
     apt(listed=MISSING)
-    with pytest.raises(data_sources.NotObtained, match=r"downloaded: 127\.0\.0\.1: HTTP status 403; apt-get: "):
-        data_sources.where("auto")
+    with pytest.raises(sources.NotObtained, match=r"downloaded: 127\.0\.0\.1: HTTP status 403; apt-get: "):
+        sources.where("auto")
 
 
-@pytest.mark.parametrize("name", data_sources.FILES)
+@pytest.mark.parametrize("name", sources.FILES)
 def test_a_missing_file_is_named(small_source, name):
     (small_source / name).unlink()
     with pytest.raises(step.StepError, match=f"{small_source / name} is missing; expected the four files"):
-        data_sources.obtain(str(small_source), small_source)
+        sources.obtain(str(small_source), small_source)
 
 
-@pytest.mark.parametrize("name", data_sources.FILES)
+@pytest.mark.parametrize("name", sources.FILES)
 def test_a_file_that_was_cut_short_is_named(small_source, name):
     (small_source / name).write_bytes((small_source / name).read_bytes()[:-9])
     with pytest.raises(step.StepError, match=f"{small_source / name} cannot be decompressed"):
-        data_sources.check_files(small_source)
+        sources.check_files(small_source)
 
 
-@pytest.mark.parametrize("name", data_sources.FILES)
+@pytest.mark.parametrize("name", sources.FILES)
 def test_a_file_of_other_content_is_named(small_source, name):
     (small_source / name).write_bytes(gzip.compress(b"something else"))
     with pytest.raises(step.StepError, match=f"{small_source / name} does not hold Fashion-MNIST's content"):
-        data_sources.check_files(small_source)
+        sources.check_files(small_source)
 
 
 def test_a_file_that_may_not_be_read_is_named(small_source, monkeypatch):
@@ -411,7 +410,7 @@ def test_a_file_that_may_not_be_read_is_named(small_source, monkeypatch):
 
     monkeypatch.setattr(gzip, "open", denied)
     with pytest.raises(step.StepError, match=rf"{small_source / IMAGES} cannot be read \(Permission denied\)"):
-        data_sources.check_files(small_source)
+        sources.check_files(small_source)
 
 
 def test_the_real_apt_get_finds_the_package(tmp_path, monkeypatch):

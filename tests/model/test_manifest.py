@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from distml.model import manifest as model_manifest
+from distml.model import manifest
 from distml.serving.release import served_version
-from distml.step import outcome as step
+from distml.step import outcome
 
 FACTS = {"class_names": ["Bag", "Coat"], "metrics": {"validation_accuracy": 0.9012}}
 
@@ -15,36 +15,36 @@ FACTS = {"class_names": ["Bag", "Coat"], "metrics": {"validation_accuracy": 0.90
 @pytest.fixture
 def model(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"model")
-    model_manifest.write(tmp_path, FACTS)
+    manifest.write(tmp_path, FACTS)
     return tmp_path
 
 
 @pytest.mark.parametrize(("said", "instead"), [("0.9012", "0.9812"), ("Bag", "Bug"), ('"Bag"', '"Bag", "Hat"')])
 def test_a_changed_fact_is_found(model, said, instead):
-    path = model / model_manifest.MANIFEST
+    path = model / manifest.MANIFEST
     assert path.read_text().count(said) == 1
     path.write_text(path.read_text().replace(said, instead))
-    with pytest.raises(step.StepError, match=r"manifest\.json is damaged"):
-        model_manifest.verified(model)
+    with pytest.raises(outcome.StepError, match=r"manifest\.json is damaged"):
+        manifest.verified(model)
 
 
 def test_the_digest_names_the_facts_as_well_as_the_files(model):
-    before = model_manifest.verified(model)
-    after = model_manifest.write(model, {**before, "version": 2})
-    assert after == model_manifest.verified(model)
+    before = manifest.verified(model)
+    after = manifest.write(model, {**before, "version": 2})
+    assert after == manifest.verified(model)
     assert after["files"] == before["files"] and after["digest"] != before["digest"]
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "{", '{"files": [], "digest": ""}', '{"files": {}}', "\udcff"])
 def test_a_manifest_of_the_wrong_shape_is_one_line(model, content):
-    (model / model_manifest.MANIFEST).write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(step.StepError, match="is damaged; remove"):
-        model_manifest.verified(model)
+    (model / manifest.MANIFEST).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(outcome.StepError, match="is damaged; remove"):
+        manifest.verified(model)
 
 
 def test_a_version_whose_class_names_do_not_fit_its_outputs_is_refused(published_volume, tmp_path):
     folder = shutil.copytree(published_volume.version(1), tmp_path / "1")
-    facts = json.loads((folder / model_manifest.MANIFEST).read_text())
-    model_manifest.write(folder, {**facts, "class_names": facts["class_names"][:9]})
-    with pytest.raises(step.StepError, match="10 outputs and 9 class names"):
+    facts = json.loads((folder / manifest.MANIFEST).read_text())
+    manifest.write(folder, {**facts, "class_names": facts["class_names"][:9]})
+    with pytest.raises(outcome.StepError, match="10 outputs and 9 class names"):
         served_version.load(folder, 1)

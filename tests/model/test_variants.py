@@ -7,7 +7,7 @@ import pytest
 import local_pipeline
 import model_selection
 import multi_worker_distributed_training as training
-from distml.model import variants as model_variants
+from distml.model import variants
 from distml.model.variants import MODELS
 
 PROMISED = ("plain", "dropout", "batchnorm")
@@ -42,7 +42,7 @@ def test_a_fourth_row_is_all_that_the_command_lines_need(monkeypatch):
 @pytest.mark.parametrize(("text", "said"), [("plain other", "unknown model other; choose"), (" ", "none given")])
 def test_models_that_are_not_in_the_table_are_refused(text, said):
     with pytest.raises(argparse.ArgumentTypeError, match=said):
-        model_variants.models(text)
+        variants.models(text)
 
 
 def test_the_variants_differ_in_what_they_are_named_for():

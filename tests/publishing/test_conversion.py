@@ -12,23 +12,22 @@ from distml.model import manifest as model_manifest
 from distml.model import saved_model
 from distml.model.lite_engine import LiteEngine
 from distml.model.variants import MODELS
-from distml.publishing import conversion as serving_assets
-from distml.publishing import versions as publication
+from distml.publishing import conversion, versions
 from distml.serving.release import served_version
 from distml.serving.release.served_version import LITE_MODEL
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 
 
 def test_a_converted_model_that_disagrees_is_not_published(published_volume, tmp_path, monkeypatch):
     candidate = published_volume.candidate("test", "batchnorm")
     saved_model.export(MODELS["plain"](), ["a", "b"], tmp_path / "other")
-    of_another = serving_assets.converted(tf.saved_model.load(tmp_path / "other"))
+    of_another = conversion.converted(tf.saved_model.load(tmp_path / "other"))
     model, _ = saved_model.load(candidate)
-    monkeypatch.setattr(serving_assets, "converted", lambda model: of_another)
+    monkeypatch.setattr(conversion, "converted", lambda model: of_another)
     volume = Volume(tmp_path / "volume")
-    with pytest.raises(step.StepError, match="the converted model's probabilities differ from the SavedModel's by"):
-        publication.publish(volume, candidate, {}, 5, partial(serving_assets.add, model=model, volume=published_volume))
+    with pytest.raises(outcome.StepError, match="the converted model's probabilities differ from the SavedModel's by"):
+        versions.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=published_volume))
     assert list(volume.versions.iterdir()) == []
 
 
@@ -38,7 +37,7 @@ def test_a_version_whose_histogram_cannot_be_shown_is_refused(published_volume, 
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["training_intensity"] |= change
     model_manifest.write(folder, {key: value for key, value in manifest.items() if key not in ("digest", "files")})
-    with pytest.raises(step.StepError, match="its histogram of the training images has other edges"):
+    with pytest.raises(outcome.StepError, match="its histogram of the training images has other edges"):
         served_version.load(folder, 1)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from distml.model import manifest as model_manifest
-from distml.publishing import versions as publication
-from distml.step import outcome as step
+from distml.model import manifest
+from distml.publishing import versions
+from distml.step import outcome
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
 
@@ -23,53 +23,53 @@ def candidate(volume) -> Path:
     folder = volume.candidate("run", "plain")
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"model")
-    model_manifest.write(folder, {"model": "plain"})
+    manifest.write(folder, {"model": "plain"})
     return folder
 
 
 def test_a_number_is_not_given_again_after_a_roll_back(volume, candidate):
-    assert [publication.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
+    assert [versions.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
     shutil.rmtree(volume.version(2))
-    assert publication.publish(volume, candidate, {}, keep=5) == 3
-    assert publication.numbers(volume.versions) == [1, 3]
+    assert versions.publish(volume, candidate, {}, keep=5) == 3
+    assert versions.numbers(volume.versions) == [1, 3]
 
 
 def test_a_damaged_record_of_the_highest_number_is_one_line(volume, candidate):
-    publication.publish(volume, candidate, {}, keep=5)
-    (volume.versions / publication.HIGHEST).write_text("")
-    with pytest.raises(step.StepError, match=r"\.highest is damaged; write the highest version number"):
-        publication.publish(volume, candidate, {}, keep=5)
+    versions.publish(volume, candidate, {}, keep=5)
+    (volume.versions / versions.HIGHEST).write_text("")
+    with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
+        versions.publish(volume, candidate, {}, keep=5)
 
 
 def test_what_is_no_folder_of_a_plain_number_is_no_version(volume, candidate):
-    publication.publish(volume, candidate, {}, keep=5)
+    versions.publish(volume, candidate, {}, keep=5)
     for name in ("007", "²", "٣", "-1", "1.0"):
         (volume.versions / name).mkdir()
     (volume.versions / "3").touch()
-    assert publication.numbers(volume.versions) == [1]
+    assert versions.numbers(volume.versions) == [1]
 
 
 def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(volume, candidate, monkeypatch):
-    copy = publication.copy_folder
+    copy = versions.copy_folder
 
     def copy_badly(source, target):
         copy(source, target)
         (target / "saved_model.pb").write_bytes(b"mobel")
 
-    monkeypatch.setattr(publication, "copy_folder", copy_badly)
-    with pytest.raises(step.StepError, match=r"saved_model\.pb is damaged"):
-        publication.publish(volume, candidate, {}, keep=5)
+    monkeypatch.setattr(versions, "copy_folder", copy_badly)
+    with pytest.raises(outcome.StepError, match=r"saved_model\.pb is damaged"):
+        versions.publish(volume, candidate, {}, keep=5)
     assert list(volume.versions.iterdir()) == []
 
 
 def test_older_versions_are_pruned_beyond_the_number_to_keep(volume, candidate):
     for _ in range(5):
-        publication.publish(volume, candidate, {}, keep=3)
-    assert sorted(path.name for path in volume.versions.iterdir()) == [publication.HIGHEST, "3", "4", "5"]
+        versions.publish(volume, candidate, {}, keep=3)
+    assert sorted(path.name for path in volume.versions.iterdir()) == [versions.HIGHEST, "3", "4", "5"]
 
 
 def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(volume, candidate, monkeypatch):
-    publication.publish(volume, candidate, {}, keep=1)
+    versions.publish(volume, candidate, {}, keep=1)
 
     def killed(path, **_):
         if path.exists():
@@ -77,8 +77,8 @@ def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(volume, 
 
     monkeypatch.setattr(volume_module.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
-        publication.publish(volume, candidate, {}, keep=1)
-    assert publication.numbers(volume.versions) == [2]
+        versions.publish(volume, candidate, {}, keep=1)
+    assert versions.numbers(volume.versions) == [2]
 
 
 def test_a_version_that_another_publication_removes_first_does_no_harm(volume):
@@ -87,16 +87,16 @@ def test_a_version_that_another_publication_removes_first_does_no_harm(volume):
 
 
 def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume, candidate):
-    publication.publish(volume, candidate, {}, keep=5)
+    versions.publish(volume, candidate, {}, keep=5)
     left, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
     for folder in (left, fresh):
         folder.mkdir()
-    number = volume.versions / f".{publication.HIGHEST}-killed"
+    number = volume.versions / f".{versions.HIGHEST}-killed"
     number.touch()
     for path in (left, number):
         os.utime(path, (1, 1))
-    publication.publish(volume, candidate, {}, keep=5)
-    assert {path.name for path in volume.versions.glob(".*")} == {publication.HIGHEST, fresh.name}
+    versions.publish(volume, candidate, {}, keep=5)
+    assert {path.name for path in volume.versions.glob(".*")} == {versions.HIGHEST, fresh.name}
 
 
 def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path, monkeypatch):

@@ -14,9 +14,9 @@ import multi_worker_distributed_training as training
 import predict_service
 import sample_request as inference_input
 from distml.data import fashion_mnist
-from distml.model import manifest as model_manifest
+from distml.model import manifest
 from distml.publishing import candidates
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity, tf_config
 
@@ -43,7 +43,7 @@ def volume(tmp_path) -> Volume:
 def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume, content):
     path = volume.dataset / fashion_mnist.MANIFEST
     path.write_text(content)
-    with pytest.raises(step.StepError) as refused:
+    with pytest.raises(outcome.StepError) as refused:
         fashion_mnist.verified_manifest(volume)
     assert str(refused.value) == f"{path} is damaged; remove {volume.dataset} and run data ingestion"
 
@@ -54,7 +54,7 @@ def test_a_damaged_record_of_a_run_is_named_with_the_remedy(volume, content, mon
     run_identity.claim_run(volume, "mine", IDENTITY)
     path = volume.run("mine") / "run.json"
     path.write_text(content)
-    with pytest.raises(step.StepError) as refused:
+    with pytest.raises(outcome.StepError) as refused:
         run_identity.claim_run(volume, "mine", IDENTITY)
     assert str(refused.value).startswith(f"{path} is damaged; choose another --run, or remove {path.parent}")
     assert list(path.parent.iterdir()) == [path]
@@ -78,7 +78,7 @@ def config(addresses: list, index: int, kind: str = "worker") -> str:
 )
 def test_a_tf_config_that_names_no_gang_is_one_line(monkeypatch, text, reason):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(step.StepError, match=reason) as refused:
+    with pytest.raises(outcome.StepError, match=reason) as refused:
         tf_config.read()
     assert refused.value.exit_status == 2
 
@@ -108,7 +108,7 @@ def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path, monkeypatch):
         raise IndexError("a decoder's own")
 
     monkeypatch.setattr(predict_service.image_decoding, "decode", decode)
-    with pytest.raises(step.StepError, match="is not a whole PNG or JPEG image"):
+    with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
         predict_service.read_image(tmp_path / "image.png")
 
 
@@ -135,7 +135,7 @@ def test_a_server_of_something_else_is_one_line(tmp_path, content, reason):
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         options = ["--host", "127.0.0.1", "--port", str(server.server_port), str(tmp_path / "image.png")]
-        with pytest.raises(step.StepError, match=reason):
+        with pytest.raises(outcome.StepError, match=reason):
             http_client.main(http_client.parse_args(options))
 
 
@@ -144,7 +144,7 @@ def candidate(volume: Volume, model: str, data_sha256: str) -> None:
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_text(model)
     facts = {"data_sha256": data_sha256, "created": "now", "metrics": {"validation_accuracy": 0.9}}
-    model_manifest.write(folder, facts)
+    manifest.write(folder, facts)
 
 
 def test_a_candidate_of_other_data_is_named_and_left_out(volume, capsys):
@@ -168,13 +168,13 @@ def test_a_damaged_candidate_is_named_by_one_worker_before_it_is_trained_again(v
 def test_selection_on_damaged_data_is_one_line(volume):
     candidate(volume, "plain", DATA["data_sha256"])
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**DATA, "files": {"record": "sha256"}}))
-    with pytest.raises(step.StepError, match=r"record is missing; remove .* and run data ingestion"):
+    with pytest.raises(outcome.StepError, match=r"record is missing; remove .* and run data ingestion"):
         model_selection.main(model_selection.parse_args(["--volume", str(volume)]))
 
 
 def test_a_published_version_of_unknown_origin_is_published_over(volume):
     volume.version(1).mkdir(parents=True)
-    model_manifest.write(volume.version(1), {})
+    manifest.write(volume.version(1), {})
     candidate(volume, "plain", DATA["data_sha256"])
     args, facts = argparse.Namespace(volume=volume, keep_versions=5), {"candidate_digest": "digest"}
     assert model_selection.publish_once(args, volume.candidate("run", "plain"), facts, lambda folder: {}) == 2

@@ -12,9 +12,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import data_ingestion
-from distml.data import fashion_mnist, preparation
-from distml.data import sources as data_sources
-from distml.step import outcome as step
+from distml.data import fashion_mnist, preparation, sources
+from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import run_script
 
@@ -41,14 +40,14 @@ def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
     with record.open("r+b") as file:
         file.seek(1000)
         file.write(b"damage")
-    with pytest.raises(step.StepError, match=f"{record} is damaged; remove {volume.dataset} and run data ingestion"):
+    with pytest.raises(outcome.StepError, match=f"{record} is damaged; remove {volume.dataset} and run data ingestion"):
         ingest(volume)
 
 
 def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, small_source):
-    damaged = small_source / data_sources.SMALLEST
+    damaged = small_source / sources.SMALLEST
     damaged.write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(step.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
+    with pytest.raises(outcome.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
         ingest(Volume(tmp_path), "--source", small_source)
     assert refused.value.exit_status == 2
     assert list((tmp_path / "datasets").iterdir()) == []
@@ -75,7 +74,7 @@ def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):
 
 
 def test_tensorflow_datasets_would_download_from_the_same_address():
-    assert preparation.FashionMNIST.URL == data_sources.URL
+    assert preparation.FashionMNIST.URL == sources.URL
 
 
 @pytest.mark.parametrize(

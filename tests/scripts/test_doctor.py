@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import doctor
-from distml.data import sources as data_sources
+from distml.data import sources
 from distml.step.volume import Volume
 from support.project import SOURCE
 
@@ -22,7 +22,7 @@ def test_it_needs_the_standard_library_alone(tmp_path):
 
 def test_each_check_is_one_line_and_a_failed_one_ends_with_a_status(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(doctor, "free_memory", lambda: 1.0)
-    monkeypatch.setattr(data_sources, "where", lambda source: f"from {source}")
+    monkeypatch.setattr(sources, "where", lambda source: f"from {source}")
     args = doctor.parse_args(["--volume", str(tmp_path), "--http-port", "18471", "--grpc-port", "18472"])
     with pytest.raises(doctor.step.StepError, match=r"^memory: see above$"):
         doctor.main(args)
@@ -78,7 +78,7 @@ def test_an_error_of_the_system_is_a_failed_check_among_others(capsys):
 
 
 def test_data_on_the_volume_is_not_looked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(data_sources, "where", lambda source: pytest.fail("looked for"))
+    monkeypatch.setattr(sources, "where", lambda source: pytest.fail("looked for"))
     volume = Volume(tmp_path)
     volume.dataset.mkdir(parents=True)
     assert doctor.data(volume, "auto") == f"prepared already in {volume.dataset}"

@@ -20,7 +20,7 @@ from kubernetes.client import (
 )
 
 import end_training
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from end_training import ended, why
 from support.project import SOURCE
@@ -174,7 +174,7 @@ def test_before_another_attempt_the_former_job_is_ended_and_a_lost_peer_is_no_ob
 
 def test_after_wrong_input_there_is_no_other_attempt(end):
     with pytest.raises(
-        step.StepError, match=r"plain is not trained again.*worker 0 ended with status 2: a global"
+        outcome.StepError, match=r"plain is not trained again.*worker 0 ended with status 2: a global"
     ) as no:
         end(Cluster(TOO_LONG), "--model=plain", said=WRONG)
     assert no.value.exit_status == 2

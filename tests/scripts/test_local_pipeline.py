@@ -11,11 +11,9 @@ import pytest
 
 import local_pipeline
 import model_selection
-from distml.data import fashion_mnist
-from distml.data import sources as data_sources
-from distml.model import manifest as model_manifest
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.data import fashion_mnist, sources
+from distml.model import manifest
+from distml.step import command_line, outcome
 from distml.step.volume import Volume
 from support.project import SOURCE
 
@@ -41,7 +39,7 @@ def volume(tmp_path) -> Volume:
     candidate = volume.candidate("mine", "plain")
     candidate.mkdir(parents=True)
     (candidate / "saved_model.pb").write_text("model")
-    model_manifest.write(candidate, {"model": "plain"})
+    manifest.write(candidate, {"model": "plain"})
     return volume
 
 
@@ -89,7 +87,7 @@ def test_a_step_that_a_library_killed_is_named_with_the_signal(monkeypatch, caps
 
 def test_a_run_of_other_settings_is_refused_although_its_candidate_verifies(started, volume):
     run(volume)
-    with pytest.raises(step.StepError, match="run mine was made with other settings"):
+    with pytest.raises(outcome.StepError, match="run mine was made with other settings"):
         run(volume, "--epochs", "9")
     assert started.count("data_ingestion.py") == 2 and started.count("model_selection.py") == 1
 
@@ -125,8 +123,8 @@ def test_a_fresh_start_follows_no_link(tmp_path, volume):
 
 
 def test_a_fresh_start_comes_before_the_first_step(started, volume, monkeypatch):
-    monkeypatch.setattr(data_sources, "where", lambda source: source)
-    with pytest.raises(step.StepError, match="no data set in"):
+    monkeypatch.setattr(sources, "where", lambda source: source)
+    with pytest.raises(outcome.StepError, match="no data set in"):
         run(volume, "--fresh")
     assert started == ["data_ingestion.py"]
 
@@ -136,17 +134,17 @@ def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(started, 
     source = tmp_path / "source"
     source.mkdir()
     if content == "damaged":
-        for name in data_sources.FILES:
+        for name in sources.FILES:
             (source / name).write_bytes(b"damaged")
     before = sorted(volume.root.rglob("*"))
-    with pytest.raises(step.StepError, match=content if content == "missing" else "cannot be decompressed"):
+    with pytest.raises(outcome.StepError, match=content if content == "missing" else "cannot be decompressed"):
         run(volume, "--fresh", "--source", str(source))
     assert (sorted(set(volume.root.rglob("*")) - {volume.lock}), started) == (before, [])
 
 
 def test_a_volume_has_a_name_and_a_tilde_is_the_users_home():
     with pytest.raises(argparse.ArgumentTypeError, match="the volume's folder has no name"):
-        arguments.volume("")
-    assert arguments.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")
+        command_line.volume("")
+    assert command_line.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")
     with pytest.raises(argparse.ArgumentTypeError, match="begins with a home folder that is not known"):
-        arguments.volume("~nobody-of-this-name/volume")
+        command_line.volume("~nobody-of-this-name/volume")

@@ -9,9 +9,9 @@ import pytest
 import model_selection
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
-from distml.publishing import versions as publication
+from distml.publishing import versions
 from distml.serving.release.served_version import GOLDEN, LITE_MODEL
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import run_script
 
@@ -79,7 +79,7 @@ def test_only_the_winner_is_asked_about_test_images_after_the_choice_and_publish
     candidate = volume.candidate("first", winner)
     assert asked == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
     assert "already published as version 1; its files verify" in capsys.readouterr().out
-    assert publication.numbers(volume.versions) == [1]
+    assert versions.numbers(volume.versions) == [1]
 
 
 def test_the_published_version_holds_what_the_predictor_needs(trained_volume):
@@ -93,7 +93,7 @@ def test_the_published_version_holds_what_the_predictor_needs(trained_volume):
 
 def test_a_version_that_lacks_what_the_predictor_needs_is_published_again(volume, winner):
     facts = {"candidate_digest": model_manifest.verified(volume.version(1))["candidate_digest"]}
-    publication.publish(volume, volume.candidate("first", winner), facts, keep=5)
+    versions.publish(volume, volume.candidate("first", winner), facts, keep=5)
     select(volume)
     assert LITE_MODEL in model_manifest.verified(volume.version(3))["files"]
 
@@ -102,35 +102,35 @@ def test_a_floor_not_reached_exits_3_and_leaves_what_is_published(volume):
     refused = run_script("model_selection.py", "--volume", volume, "--accuracy-floor", 0.999)
     assert refused.returncode == 3
     assert "is below the floor 0.999" in refused.stderr
-    assert publication.numbers(volume.versions) == [1]
+    assert versions.numbers(volume.versions) == [1]
 
 
 def test_a_regression_is_refused_without_a_look_at_the_test_images(volume, winner, loser, asked):
     shutil.rmtree(volume.candidate("first", winner))
-    with pytest.raises(step.Refused, match="below version 1's"):
+    with pytest.raises(outcome.Refused, match="below version 1's"):
         select(volume, "--tolerance", 0)
     assert asked == [(volume.candidate("first", loser), "validation"), (volume.version(1), "validation")]
-    assert publication.numbers(volume.versions) == [1]
+    assert versions.numbers(volume.versions) == [1]
 
 
 def test_a_damaged_candidate_is_named_and_left_out(volume, winner, loser, capsys):
     weights = volume.candidate("first", winner) / "variables" / "variables.data-00000-of-00001"
     damage(weights)
-    with pytest.raises(step.Refused, match=f"not published: {loser}'s"):
+    with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
         select(volume, "--accuracy-floor", 1)
     assert f"left out: {weights} is damaged" in capsys.readouterr().out
 
 
 def test_a_model_that_is_not_among_those_asked_for_cannot_win(volume, loser):
-    with pytest.raises(step.Refused, match=f"not published: {loser}'s"):
+    with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
         select(volume, "--models", loser, "--accuracy-floor", 1)
-    with pytest.raises(step.StepError, match="run first has no verified candidate of dropout in"):
+    with pytest.raises(outcome.StepError, match="run first has no verified candidate of dropout in"):
         select(volume, "--models", "dropout")
 
 
 def test_a_damaged_published_version_is_named(volume):
     damage(volume.version(1) / "saved_model.pb")
-    with pytest.raises(step.StepError, match=f"{volume.version(1) / 'saved_model.pb'} is damaged"):
+    with pytest.raises(outcome.StepError, match=f"{volume.version(1) / 'saved_model.pb'} is damaged"):
         select(volume)
 
 
@@ -138,13 +138,13 @@ def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volu
     left = volume.candidates("first") / f".{winner}-killed"
     left.mkdir()
     os.utime(left, (1, 1))
-    with pytest.raises(step.StepError, match="train a model first"):
+    with pytest.raises(outcome.StepError, match="train a model first"):
         select(volume, "--models", "dropout")
     assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]
 
 
 def test_an_empty_volume_says_to_train_first(tmp_path):
-    with pytest.raises(step.StepError, match="train a model first"):
+    with pytest.raises(outcome.StepError, match="train a model first"):
         select(Volume(tmp_path))
 
 

@@ -6,10 +6,9 @@ import pytest
 from PIL import Image
 
 import predict_service
-from distml.model import manifest as model_manifest
-from distml.model import saved_model
+from distml.model import manifest, saved_model
 from distml.model.variants import MODELS
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import CLASS_NAMES
 
@@ -24,7 +23,7 @@ def published(volume_with_data, tmp_path_factory):
     volume = Volume(tmp_path_factory.mktemp("volume"))
     volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
     saved_model.export(MODELS["plain"](), CLASS_NAMES, volume.version(1))
-    model_manifest.write(volume.version(1), {"model": "plain", "class_names": CLASS_NAMES})
+    manifest.write(volume.version(1), {"model": "plain", "class_names": CLASS_NAMES})
     return volume
 
 
@@ -106,7 +105,7 @@ def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_u
 def test_a_file_that_is_no_image_is_named_before_anything_is_asked(predict, tmp_path, capsys, content):
     good, bad = image_file(tmp_path / "good.png"), tmp_path / "bad.png"
     bad.write_bytes(content)
-    with pytest.raises(step.StepError, match=f"{bad} is not a whole PNG or JPEG image"):
+    with pytest.raises(outcome.StepError, match=f"{bad} is not a whole PNG or JPEG image"):
         predict(good, bad)
     assert capsys.readouterr().out == ""
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.png", "good.png"]
@@ -115,23 +114,23 @@ def test_a_file_that_is_no_image_is_named_before_anything_is_asked(predict, tmp_
 def test_an_image_cut_short_is_refused(tmp_path):
     whole, cut = image_file(tmp_path / "whole.jpg"), tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:-20])
-    with pytest.raises(step.StepError, match="is not a whole PNG or JPEG image"):
+    with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
         predict_service.read_image(cut)
 
 
 def test_a_missing_file_is_named(predict, tmp_path):
-    with pytest.raises(step.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
+    with pytest.raises(outcome.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
         predict(tmp_path / "none.png")
 
 
 def test_without_a_published_version_it_names_the_step_that_publishes(predict, tmp_path):
-    with pytest.raises(step.StepError, match=r"no published model in .*; publish one, or name another --volume"):
+    with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one, or name another --volume"):
         predict("--volume", tmp_path / "empty")
 
 
 @pytest.mark.parametrize("place", ["missing/predictions.png", "."])
 def test_a_place_it_cannot_write_to_is_refused_first(predict, tmp_path, place):
-    with pytest.raises(step.StepError, match=r"cannot write .*--output /tmp/predictions.png"):
+    with pytest.raises(outcome.StepError, match=r"cannot write .*--output /tmp/predictions.png"):
         predict("--output", tmp_path / place)
 
 

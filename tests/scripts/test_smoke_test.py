@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import smoke_test
-from distml.model import manifest as model_manifest
+from distml.model import manifest
 from distml.step import network
 from distml.step.volume import Volume
 from support.network import DEAD_PROXY, needs_ipv6
@@ -85,7 +85,7 @@ def new(tmp_path) -> str:
         folder = Volume(tmp_path).version(number)
         folder.mkdir(parents=True)
         (folder / "saved_model.pb").write_text(f"model {number}")
-        digest = model_manifest.write(folder, {})["digest"]
+        digest = manifest.write(folder, {})["digest"]
     return digest
 
 

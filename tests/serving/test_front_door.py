@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from distml.protocol import inference_request
 from distml.publishing import image_intensity
-from distml.serving import metrics as serving_metrics
+from distml.serving import metrics
 from distml.serving.admission import Admission
 from distml.serving.http import bounded_http, front_door
 from distml.serving.http.bounded_http import BoundedHttp
@@ -76,7 +76,7 @@ async def _ask(predictor, path: str, parts: tuple, ends: bool, method: str = "PO
 
 
 def counted(protocol: str, outcome: str) -> float:
-    return serving_metrics.REQUESTS.labels(protocol, outcome)._value.get()
+    return metrics.REQUESTS.labels(protocol, outcome)._value.get()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from distml.model import manifest as model_manifest
+from distml.model import manifest
 from distml.serving.release.served_version import GOLDEN, LITE_MODEL
 from distml.step.volume import Volume
 from support.predictor_process import PREDICT, READY, Predictor, predictor
@@ -70,7 +70,7 @@ def publish(volume: Volume, number: int, change=lambda work: None) -> None:
     shutil.copytree(volume.version(1), work)
     change(work)
     facts = json.loads((work / "manifest.json").read_text())
-    model_manifest.write(work, {**facts, "version": number})
+    manifest.write(work, {**facts, "version": number})
     work.rename(volume.version(number))
 
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from distml.model import manifest as model_manifest
-from distml.serving import metrics as serving_metrics
+from distml.serving import metrics
 from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
@@ -50,7 +50,7 @@ def watch(tmp_path, monkeypatch) -> VersionWatch:
 
 
 def refused() -> float:
-    return serving_metrics.REFUSED._value.get()
+    return metrics.REFUSED._value.get()
 
 
 def test_what_is_unchanged_is_not_loaded_again(watch):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import multi_worker_distributed_training as training
 from distml.step import disk_errors
-from distml.training import worker as worker_process
+from distml.training import worker
 
 SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No space left on device [Op:SaveV2]"
 
@@ -41,8 +41,8 @@ def test_a_worker_on_a_full_disk_says_so(monkeypatch, tmp_path):
     def save(*_):
         raise tf.errors.ResourceExhaustedError(None, None, SAVE)
 
-    monkeypatch.setattr(worker_process, "end", lambda message, status: ended.append((message, status)))
-    monkeypatch.setattr(worker_process, "end_on_sigterm", lambda: None)
+    monkeypatch.setattr(worker, "end", lambda message, status: ended.append((message, status)))
+    monkeypatch.setattr(worker, "end_on_sigterm", lambda: None)
     monkeypatch.setattr(
         training.fashion_mnist, "verified_manifest", lambda volume: {"data_sha256": "", "class_names": []}
     )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from distml.step import command_line as arguments
+from distml.step import command_line
 from distml.step import outcome as step
 from support.project import SOURCE
 
@@ -81,10 +81,8 @@ def test_an_error_of_the_system_says_what_failed_and_where(error, line, status):
 @pytest.mark.parametrize("volume", ["file", "file/below"])
 def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
     (tmp_path / "file").touch()
-    imports = (
-        "from distml.step import command_line as arguments; from distml.training import local_launcher as local_gang"
-    )
-    step = script(f"{imports}; local_gang.alone_on(arguments.volume({str(tmp_path / volume)!r})).__enter__()")
+    imports = "from distml.step import command_line; from distml.training import local_launcher"
+    step = script(f"{imports}; local_launcher.alone_on(command_line.volume({str(tmp_path / volume)!r})).__enter__()")
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error.count("\n")) == (2, "", 1)
     assert error.startswith(f"-c: cannot use {tmp_path / volume}: ")
@@ -102,8 +100,8 @@ def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
     ],
 )
 def test_a_bad_argument_is_one_line_that_says_what_was_expected(kind, text, expected, capsys):
-    parser = arguments.Parser("")
-    parser.add_argument("--value", type=getattr(arguments, kind))
+    parser = command_line.Parser("")
+    parser.add_argument("--value", type=getattr(command_line, kind))
     with pytest.raises(SystemExit) as ended:
         parser.parse_args(["--value", text])
     error = capsys.readouterr().err

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 import model_selection
-from distml.model import manifest as model_manifest
-from distml.publishing import versions as publication
-from distml.step import outcome as step
+from distml.model import manifest
+from distml.publishing import versions
+from distml.step import outcome
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
-from distml.training import local_launcher as local_gang
-from distml.training import run_identity
+from distml.training import local_launcher, run_identity
 
 REFUSALS = [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
 
@@ -34,7 +33,7 @@ def candidate(volume) -> Path:
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"model")
     (folder / "variables" / "variables.index").write_bytes(b"weights")
-    model_manifest.write(folder, {"model": "plain"})
+    manifest.write(folder, {"model": "plain"})
     return folder
 
 
@@ -57,8 +56,8 @@ CHANGING_METADATA = [
 @pytest.mark.parametrize("number", REFUSALS)
 def test_a_volume_without_permissions_and_times_takes_all_files(volume, candidate, monkeypatch, number):
     refuse(monkeypatch, number, *CHANGING_METADATA)
-    assert publication.publish(volume, candidate, {}, keep=5) == 1
-    assert model_manifest.verified(volume.version(1))["version"] == 1
+    assert versions.publish(volume, candidate, {}, keep=5) == 1
+    assert manifest.verified(volume.version(1))["version"] == 1
     volume_module.write_json(volume.run_report("run") / "report.json", {"winner": "plain"})
     model_selection.copy_report(volume, "run")
     assert json.loads((volume.report / "report.json").read_text()) == {"winner": "plain"}
@@ -99,7 +98,7 @@ def test_a_run_is_claimed_without_hard_links(volume, monkeypatch, number):
     refuse(monkeypatch, number, (os, "link"))
     for _ in range(2):
         run_identity.claim_run(volume, "mine", {"data_sha256": "a"})
-    with pytest.raises(step.StepError, match="run mine was made with other data_sha256"):
+    with pytest.raises(outcome.StepError, match="run mine was made with other data_sha256"):
         run_identity.claim_run(volume, "mine", {"data_sha256": "b"})
     (record,) = volume.run("mine").iterdir()
     assert (json.loads(record.read_text()), record.stat().st_mode & 0o777) == ({"data_sha256": "a"}, 0o644)
@@ -109,7 +108,7 @@ def claim(volume: Volume, identity: str) -> str | None:
     """The identity, if the claim succeeded."""
     try:
         run_identity.claim_run(volume, "mine", {"data_sha256": identity})
-    except step.StepError:
+    except outcome.StepError:
         return None
     return identity
 
@@ -158,7 +157,7 @@ def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(volume, monk
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL])
 def test_without_locks_one_line_says_what_is_not_guarded(volume, monkeypatch, capsys, number):
     refuse(monkeypatch, number, (fcntl, "flock"))
-    with local_gang.alone_on(volume) as descriptor:
+    with local_launcher.alone_on(volume) as descriptor:
         assert os.fstat(descriptor)
     assert capsys.readouterr().err == (
         f"warning: {volume} has no file locks ({os.strerror(number)}); nothing keeps a second run off it, so start one"
@@ -169,12 +168,12 @@ def test_without_locks_one_line_says_what_is_not_guarded(volume, monkeypatch, ca
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
 def test_a_lock_that_another_run_holds_is_respected(volume, monkeypatch, number):
     refuse(monkeypatch, number, (fcntl, "flock"))
-    with pytest.raises(local_gang.InUse):
-        local_gang.alone_on(volume).__enter__()
+    with pytest.raises(local_launcher.InUse):
+        local_launcher.alone_on(volume).__enter__()
 
 
 def test_a_lock_on_a_failing_disk_is_no_missing_lock(volume, monkeypatch):
     refuse(monkeypatch, errno.EIO, (fcntl, "flock"))
     with pytest.raises(OSError) as failed:
-        local_gang.alone_on(volume).__enter__()
+        local_launcher.alone_on(volume).__enter__()
     assert (failed.value.errno, failed.value.filename) == (errno.EIO, str(volume.lock))

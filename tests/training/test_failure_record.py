@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import failure_record
 from distml.training.failure_record import Failure
@@ -15,7 +15,7 @@ from distml.training.failure_record import Failure
 
 @pytest.fixture(autouse=True)
 def endings(monkeypatch):
-    monkeypatch.setattr(step, "endings", [])
+    monkeypatch.setattr(outcome, "endings", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
 
 
@@ -24,10 +24,10 @@ def kept(tmp_path) -> Failure | None:
 
 
 def fail(tmp_path, message: str, status: int) -> None:
-    step.endings.clear()
+    outcome.endings.clear()
     failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model", "plain", "--epochs=4"])
     with pytest.raises(SystemExit):
-        step.fail(message, status)
+        outcome.fail(message, status)
 
 
 def test_a_worker_that_fails_leaves_its_last_line(tmp_path, monkeypatch):
@@ -47,7 +47,7 @@ def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path):
 
 
 def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path):
-    fail(tmp_path, "ended by SIGTERM", step.TERMINATED)
+    fail(tmp_path, "ended by SIGTERM", outcome.TERMINATED)
     assert kept(tmp_path) is None
 
 
@@ -57,16 +57,16 @@ def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path):
 
     failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
     with pytest.raises(RuntimeError):
-        step.run(main, argparse.Namespace())
+        outcome.run(main, argparse.Namespace())
     assert kept(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
 
 
 def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path, monkeypatch):
-    from distml.training import worker as worker_process
+    from distml.training import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
     failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
-    worker_process.end("worker: lost a peer", 1)
+    worker.end("worker: lost a peer", 1)
     assert kept(tmp_path) == Failure(0, 1, "worker: lost a peer")
 
 
@@ -98,12 +98,12 @@ def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path, monkeypatc
 )
 def test_without_a_run_and_a_model_nothing_is_kept(tmp_path, arguments):
     failure_record.keep_from_now_on([f"--volume={tmp_path}", *arguments])
-    assert step.endings == []
+    assert outcome.endings == []
 
 
 def test_a_volume_that_is_not_there_is_not_made(tmp_path):
     failure_record.keep_from_now_on([f"--volume={tmp_path / 'typo'}", "--run=distml-1", "--model=plain"])
-    assert step.endings == []
+    assert outcome.endings == []
 
 
 def test_what_is_damaged_counts_as_nothing(tmp_path):

@@ -13,10 +13,9 @@ import psutil
 import pytest
 
 import local_pipeline
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
-from distml.training import local_launcher as local_gang
-from distml.training import tf_config
+from distml.training import local_launcher, tf_config
 from support.project import SOURCE
 
 # Takes a second to end on SIGTERM, as a worker inside TensorFlow may.
@@ -38,8 +37,10 @@ TWO = "import json, os, sys, time\nif json.loads(os.environ['TF_CONFIG'])['task'
 
 
 def test_failures_that_outlast_the_restarts_are_no_wrong_input():
-    with pytest.raises(local_gang.GivenUp, match="worker 0 ended with status 7; given up after 1 restarts") as ended:
-        local_gang.run_gang([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
+    with pytest.raises(
+        local_launcher.GivenUp, match="worker 0 ended with status 7; given up after 1 restarts"
+    ) as ended:
+        local_launcher.run_gang([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
     assert ended.value.exit_status == 1
 
 
@@ -61,7 +62,7 @@ def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
 
 def run_two(first: str, second: str) -> None:
     """Run two workers that execute these statements."""
-    local_gang.run_gang([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
+    local_launcher.run_gang([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
 
 
 def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
@@ -74,13 +75,13 @@ def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
 
 
 def test_wrong_input_is_not_tried_again_although_another_worker_failed_first(capsys):
-    with pytest.raises(step.StepError, match="the workers refused to start") as ended:
+    with pytest.raises(outcome.StepError, match="the workers refused to start") as ended:
         run_two("sys.exit(1)", "time.sleep(0.5); sys.exit(2)")
     assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
 
 
 def test_a_worker_that_hangs_on_its_way_out_is_ended_and_the_gang_started_again(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(local_gang, "SECONDS_AFTER_A_SUCCESS", 2)
+    monkeypatch.setattr(local_launcher, "SECONDS_AFTER_A_SUCCESS", 2)
     once = tmp_path / "once"
     run_two("pass", f"os.path.exists({str(once)!r}) or (open({str(once)!r}, 'w'), time.sleep(60))")
     assert capsys.readouterr().out.splitlines() == [
@@ -95,13 +96,13 @@ def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(t
     launcher.kill()
     launcher.wait()
     for worker in workers:
-        with pytest.raises(local_gang.InUse, match=f"another run uses {tmp_path}") as refused:
-            local_gang.alone_on(volume).__enter__()
+        with pytest.raises(local_launcher.InUse, match=f"another run uses {tmp_path}") as refused:
+            local_launcher.alone_on(volume).__enter__()
         assert refused.value.exit_status == 1
         worker.kill()
     with volume.lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # waits
-    with local_gang.alone_on(volume):
+    with local_launcher.alone_on(volume):
         assert volume.lock.exists()
 
 

@@ -6,7 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
 from distml.training.settings import Settings
@@ -37,7 +37,7 @@ def test_a_run_of_other_software_has_another_name_and_cannot_be_gone_on_with(tmp
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     after = run_identity.identity_of("data", SETTINGS)
     assert run_identity.default_run(after) != run_identity.default_run(before)
-    with pytest.raises(step.StepError, match=r"run mine was made with other software \(see .*run\.json\); choose"):
+    with pytest.raises(outcome.StepError, match=r"run mine was made with other software \(see .*run\.json\); choose"):
         run_identity.claim_run(volume, "mine", after)
 
 

@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from distml.step import network
-from distml.step import outcome as step
-from distml.training import local_launcher as local_gang
-from distml.training import tf_config
+from distml.step import network, outcome
+from distml.training import local_launcher, tf_config
 from distml.training.tf_config import TFConfig
 from support.network import needs_ipv6
 from support.project import run_script
@@ -40,7 +38,7 @@ def test_without_a_cluster_there_is_no_gang(monkeypatch, text):
 @pytest.mark.parametrize("kind", ["evaluator", "ps", "Worker", "gpu"])
 @pytest.mark.parametrize("in_cluster", [[], ["b:2222"]])
 def test_a_replica_that_does_not_train_is_one_line(monkeypatch, kind, in_cluster):
-    with pytest.raises(step.StepError) as refused:
+    with pytest.raises(outcome.StepError) as refused:
         read(monkeypatch, {"worker": ["a:2222"], kind: in_cluster}, kind)
     assert (refused.value.exit_status, str(refused.value)) == (
         2,
@@ -51,12 +49,12 @@ def test_a_replica_that_does_not_train_is_one_line(monkeypatch, kind, in_cluster
 
 @pytest.mark.parametrize("kind", ["worker", "chief"])
 def test_a_cluster_with_parameter_servers_is_refused_by_all(monkeypatch, kind):
-    with pytest.raises(step.StepError, match="a replica of type 'ps'; training takes"):
+    with pytest.raises(outcome.StepError, match="a replica of type 'ps'; training takes"):
         read(monkeypatch, {kind: ["a:2222"], "ps": ["b:2222"]}, kind)
 
 
 def test_a_master_is_told_its_new_name(monkeypatch):
-    with pytest.raises(step.StepError, match=r"a replica of type 'master'; .*: call it Chief in the TFJob"):
+    with pytest.raises(outcome.StepError, match=r"a replica of type 'master'; .*: call it Chief in the TFJob"):
         read(monkeypatch, {"master": ["a:2222"]}, "master")
 
 
@@ -87,7 +85,7 @@ def test_a_master_is_told_its_new_name(monkeypatch):
     ],
 )
 def test_a_cluster_that_is_none_is_one_line_with_the_reason(monkeypatch, cluster, kind, index, reason):
-    with pytest.raises(step.StepError) as refused:
+    with pytest.raises(outcome.StepError) as refused:
         read(monkeypatch, cluster, kind, index)
     assert refused.value.exit_status == 2
     assert str(refused.value).startswith(f"TF_CONFIG is not the JSON that a TFJob sets ({reason}")
@@ -110,7 +108,7 @@ def test_a_cluster_that_is_none_is_one_line_with_the_reason(monkeypatch, cluster
 def test_what_is_no_description_of_a_gang_is_one_line(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(
-        step.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"
+        outcome.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"
     ) as refused:
         tf_config.read()
     assert refused.value.exit_status == 2
@@ -177,5 +175,5 @@ def test_a_port_that_may_not_be_taken_is_not_taken_on_ipv4_alone(machine):
 
 def test_without_an_ipv4_loopback_the_launcher_takes_ipv6s(machine):
     machine("127.0.0.1", errno.EADDRNOTAVAIL)
-    config = json.loads(local_gang._environments(2)[1]["TF_CONFIG"])
+    config = json.loads(local_launcher._environments(2)[1]["TF_CONFIG"])
     assert [address.rpartition(":")[0] for address in config["cluster"]["worker"]] == ["[::1]", "[::1]"]

@@ -22,7 +22,7 @@ import multi_worker_distributed_training
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
 from distml.training import worker as worker_process
@@ -214,7 +214,7 @@ def test_a_run_of_other_settings_is_refused(trained_volume):
     identity = json.loads((trained_volume.run("first") / "run.json").read_text())
     run_identity.claim_run(trained_volume, "first", identity)
     other = {**identity, "settings": {**identity["settings"], "epochs": 4}}
-    with pytest.raises(step.StepError, match="run first was made with other settings"):
+    with pytest.raises(outcome.StepError, match="run first was made with other settings"):
         run_identity.claim_run(trained_volume, "first", other)
 
 
@@ -276,5 +276,5 @@ def test_an_unknown_model_is_one_line(capsys):
 
 
 def test_without_data_it_says_to_ingest(tmp_path):
-    with pytest.raises(step.StepError, match="run data ingestion first"):
+    with pytest.raises(outcome.StepError, match="run data ingestion first"):
         fashion_mnist.verified_manifest(Volume(tmp_path))

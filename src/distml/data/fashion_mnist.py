@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume, sha256_of_files
 
 MANIFEST = "ingestion.json"
@@ -73,17 +73,17 @@ def verified_manifest(volume: Volume) -> dict:
     """
     path = volume.dataset / MANIFEST
     if not path.is_file():
-        raise step.StepError(f"no data set in {volume.dataset}; run data ingestion first")
+        raise outcome.StepError(f"no data set in {volume.dataset}; run data ingestion first")
     try:
         manifest = json.loads(path.read_text())
         whole = manifest.items() >= FACTS.items() and isinstance(manifest["files"], dict)
     except (ValueError, AttributeError, KeyError):
         whole = False
     if not whole:
-        raise step.StepError(f"{path} is damaged; remove {volume.dataset} and run data ingestion")
+        raise outcome.StepError(f"{path} is damaged; remove {volume.dataset} and run data ingestion")
     found = sha256_of_files(volume.dataset)
     for name, sha256 in manifest["files"].items():
         if found.get(name) != sha256:
             state = "is damaged" if name in found else "is missing"
-            raise step.StepError(f"{volume.dataset / name} {state}; remove {volume.dataset} and run data ingestion")
+            raise outcome.StepError(f"{volume.dataset / name} {state}; remove {volume.dataset} and run data ingestion")
     return manifest

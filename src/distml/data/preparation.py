@@ -18,8 +18,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.image_classification import FashionMNIST
 
 from distml.data.fashion_mnist import FACTS, class_names, read_split
-from distml.step import disk_errors
-from distml.step import outcome as step
+from distml.step import disk_errors, outcome
 from distml.step.volume import sha256_of_files
 
 IMAGES = sum(FACTS["images"].values())
@@ -31,7 +30,7 @@ SPLIT_SHA256 = {
 }
 
 
-class NotPrepared(step.StepError):
+class NotPrepared(outcome.StepError):
     """TFDS failed on good files: another attempt may work."""
 
     exit_status = 1
@@ -123,16 +122,18 @@ def check(folder: Path) -> dict:
     for name, expected in FACTS["images"].items():
         images, labels = read_split(folder, name)
         if images.shape != (expected, 28, 28, 1) or images.dtype != np.uint8:
-            raise step.StepError(
+            raise outcome.StepError(
                 f"split {name} holds {images.dtype}{list(images.shape)}, expected uint8[{expected}, 28, 28, 1];"
                 " remove it and ingest again"
             )
         counts = np.bincount(labels, minlength=len(names))
         if set(counts) != {expected // len(names)}:
-            raise step.StepError(f"split {name} has {counts.tolist()} images per class, expected equal counts")
+            raise outcome.StepError(f"split {name} has {counts.tolist()} images per class, expected equal counts")
         splits[name] = hashlib.sha256(images.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
         if splits[name] != SPLIT_SHA256[name]:
-            raise step.StepError(f"split {name} differs from the published Fashion-MNIST; remove it and ingest again")
+            raise outcome.StepError(
+                f"split {name} differs from the published Fashion-MNIST; remove it and ingest again"
+            )
     return {
         "data_sha256": hashlib.sha256("".join(splits.values()).encode()).hexdigest(),
         "images": FACTS["images"],

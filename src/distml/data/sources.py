@@ -24,8 +24,7 @@ from urllib.parse import urlsplit
 
 from distml.data import debian_package
 from distml.data.debian_package import Progress, Unavailable
-from distml.step import command_line as arguments
-from distml.step import outcome as step
+from distml.step import command_line, outcome
 
 WORDS = ("auto", "download", "apt")
 DEBIAN_FOLDER = Path("/") / debian_package.FOLDER_IN_PACKAGE
@@ -50,7 +49,7 @@ LONGEST_SECONDS = 600
 T = TypeVar("T")
 
 
-class NotObtained(step.StepError):
+class NotObtained(outcome.StepError):
     """No source worked, such as for want of a network: another attempt may work."""
 
     exit_status = 1
@@ -67,7 +66,7 @@ def source(text: str) -> str:
     """An argparse type: a word of `WORDS`, or a folder that is there."""
     if text in WORDS:
         return text
-    folder = arguments.path(text)
+    folder = command_line.path(text)
     if not text or not os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises where a parent cannot be read
         words = ", ".join(WORDS)
         raise argparse.ArgumentTypeError(
@@ -104,7 +103,7 @@ def check_files(folder: Path) -> None:
     """Compare the decompressed content of the four files with the published data set."""
     for name in FILES:
         if fault := fault_of(folder / name):
-            raise step.StepError(f"{folder / name} {fault}")
+            raise outcome.StepError(f"{folder / name} {fault}")
 
 
 def fault_of(path: Path) -> str | None:
@@ -135,9 +134,9 @@ def _first_that_works(source: str, attempt: Callable[[Source], T]) -> T:
             return attempt(candidate)
         except Unavailable as error:
             reasons.append(str(error))
-        except step.StepError as error:
+        except outcome.StepError as error:
             reasons.append(str(error))
-            step.write_line(sys.stdout, f"passed over: {error}")
+            outcome.write_line(sys.stdout, f"passed over: {error}")
     raise NotObtained(
         f"Fashion-MNIST could not be downloaded: {'; '.join(reasons)}. Connect this machine to the internet, or install"
         f" the Debian package {debian_package.PACKAGE}, or give a folder with its four .gz files (make run"
@@ -162,7 +161,7 @@ def _folder(folder: Path) -> Source:
         return f"the folder {folder}"
 
     def use(*_) -> Path:
-        step.write_line(sys.stdout, f"reading Fashion-MNIST from {folder}")
+        outcome.write_line(sys.stdout, f"reading Fashion-MNIST from {folder}")
         check_files(folder)
         return folder
 
@@ -179,7 +178,7 @@ def _download(folder: Path, progress: Progress | None) -> Path:
     """Download the files from where TFDS does: its downloader sets no time limit and tries eleven times."""
     arrived = _download_file(SMALLEST, folder, PROBE_SECONDS, PROBE_SECONDS)
     size, host = f"{TOTAL_BYTES / 1e6:.0f} MB", urlsplit(URL).hostname
-    step.write_line(sys.stdout, f"downloading Fashion-MNIST ({size}) from {host}")
+    outcome.write_line(sys.stdout, f"downloading Fashion-MNIST ({size}) from {host}")
     for name in FILES:
         if name != SMALLEST:
             arrived = _download_file(name, folder, STALL_SECONDS, LONGEST_SECONDS, progress, arrived)
@@ -194,7 +193,7 @@ def _where_package() -> str:
 
 def _package(folder: Path, progress: Progress | None) -> Path:
     """Fetch and unpack Debian's package."""
-    step.write_line(sys.stdout, f"fetching Fashion-MNIST as Debian's package {debian_package.PACKAGE} by apt-get")
+    outcome.write_line(sys.stdout, f"fetching Fashion-MNIST as Debian's package {debian_package.PACKAGE} by apt-get")
     work = folder / "package"
     work.mkdir()
     files = debian_package.fetch(work, progress)

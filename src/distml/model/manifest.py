@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import sha256_of_files, write_json
 
 MANIFEST = "manifest.json"
@@ -32,13 +32,13 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
-        raise step.StepError(
+        raise outcome.StepError(
             f"{folder} holds no finished model ({MANIFEST} is missing); train or publish again"
         ) from None
     except ValueError:
         manifest = None
     if not (isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) and "digest" in manifest):
-        raise step.StepError(f"{path} is damaged; remove {folder} and train or publish again")
+        raise outcome.StepError(f"{path} is damaged; remove {folder} and train or publish again")
     return manifest
 
 
@@ -53,9 +53,9 @@ def verified(folder: Path) -> dict[str, Any]:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             state = "is missing" if name not in found else "is damaged" if name in expected else "does not belong there"
-            raise step.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
+            raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
     if manifest["digest"] != _digest(manifest):
-        raise step.StepError(
+        raise outcome.StepError(
             f"{folder / MANIFEST} is damaged (what it says does not fit its digest); remove {folder} and train or"
             " publish again"
         )

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from distml.model import manifest as model_manifest
-from distml.step import outcome as step
+from distml.model import manifest
+from distml.step import outcome
 from distml.step.progress_bar import say
 from distml.step.volume import Volume
 
@@ -23,8 +23,8 @@ def unfinished(volume: Volume, run: str, models: Sequence[str], speaks: bool = T
 def is_finished(candidate: Path, speaks: bool) -> bool:
     """Whether the candidate is there and verifies; one that is damaged is named if this process `speaks`."""
     try:
-        model_manifest.verified(candidate)
-    except step.StepError as error:
+        manifest.verified(candidate)
+    except outcome.StepError as error:
         if speaks and candidate.exists():
             say(f"{str(error).partition(';')[0]}; training it again")
         return False

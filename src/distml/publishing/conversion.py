@@ -15,7 +15,7 @@ from distml.model import image_decoding
 from distml.model.lite_engine import LiteEngine
 from distml.publishing import image_intensity
 from distml.serving.release.served_version import AGREEMENT, GOLDEN, LITE_MODEL
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume, write_json
 
 CHECKED_IMAGES = 1000
@@ -64,7 +64,7 @@ def check_agreement(model: Any, lite_model: Path, images: np.ndarray) -> None:
     expected = model.signatures["serving_arrays"](images=tf.constant(images))["probabilities"].numpy()
     difference = float(np.abs(LiteEngine(lite_model)(images) - expected).max())
     if not difference <= AGREEMENT:
-        raise step.StepError(
+        raise outcome.StepError(
             f"not published: the converted model's probabilities differ from the SavedModel's by {difference:.2g},"
             f" more than {AGREEMENT:g}; look at what src/distml/publishing/conversion.py converts"
         )

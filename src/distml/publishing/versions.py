@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import (
     Volume,
     copy_folder,
@@ -49,7 +49,7 @@ def next_number(volume: Volume) -> int:
     except FileNotFoundError:
         highest = 0
     except (ValueError, TypeError):
-        raise step.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
+        raise outcome.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
     return max(highest, *numbers(volume.versions), 0) + 1
 
 

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from distml.serving import metrics as serving_metrics
+from distml.serving import metrics
 from distml.serving.admission import Overloaded
 from distml.serving.release.served_version import ServedVersion
 
@@ -100,4 +100,4 @@ class Batcher:
                     answer.set_result((outcome[at : at + len(images)], version))
             at += len(images)
         # Here, because the engine's thread would keep this one from the interpreter's lock while it counts.
-        serving_metrics.observe_batch(together)
+        metrics.observe_batch(together)

@@ -16,8 +16,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from distml.model.image_decoding import SIZE
 from distml.protocol import inference_answer, inference_request
 from distml.protocol.inference_request import FILES, OUTPUTS, PIXELS, BadInput, NotHere, PixelBudget
-from distml.serving import event_log
-from distml.serving import metrics as serving_metrics
+from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
 from distml.serving.release.served_version import ServedVersion
@@ -49,7 +48,7 @@ class Predictor(Model):
         self._batcher = Batcher(version)
         self._reader = ThreadPoolExecutor(1, "reader")
         self._reading = 0
-        serving_metrics.show_model(version.number, version.manifest)
+        metrics.show_model(version.number, version.manifest)
         self.ready = True
 
     @property
@@ -58,7 +57,7 @@ class Predictor(Model):
 
     def take_up(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
-        serving_metrics.show_model(version.number, version.manifest)
+        metrics.show_model(version.number, version.manifest)
         self._batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
@@ -99,7 +98,7 @@ class Predictor(Model):
     ) -> InferResponse:
         """Answer a gRPC request; KServe turns what this raises into status codes."""
         wanted = payload.model_version
-        with serving_metrics.Request("grpc") as request:
+        with metrics.Request("grpc") as request:
             try:
                 check_version(wanted, self.version)
                 length = inference_request.grpc_length(payload)

@@ -14,13 +14,12 @@ from fastapi import FastAPI
 from kserve import ModelServer, model_server
 
 from distml.serving import event_log
-from distml.serving.http import openapi as openapi_page
+from distml.serving.http import openapi
 from distml.serving.http.bounded_http import BoundedHttp
 from distml.serving.http.front_door import MAX_BODY, FrontDoor
 from distml.serving.predictor import HonestDataPlane, Predictor, PublishedVersionsOnly
 from distml.serving.release.version_watch import VersionWatch
-from distml.step import network
-from distml.step import outcome as step
+from distml.step import network, outcome
 
 # For what is under way when draining ends: REST has so long, and then gRPC. Kubernetes grants 30 seconds to all three.
 GRACE_SECONDS = 10
@@ -64,13 +63,13 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
     """
     event_log.configure()
     if args.http_port == args.grpc_port:
-        raise step.StepError(f"REST and gRPC cannot share port {args.http_port}; choose another --grpc-port")
+        raise outcome.StepError(f"REST and gRPC cannot share port {args.http_port}; choose another --grpc-port")
     for option, port in (("--http-port", args.http_port), ("--grpc-port", args.grpc_port)):
         check_port(option, port)
     watch = VersionWatch(folder, args.engine_threads)
     version = watch.newest()
     if version is None:
-        raise step.StepError(f"no published model that is whole in {folder}; publish one, or name another --volume")
+        raise outcome.StepError(f"no published model that is whole in {folder}; publish one, or name another --volume")
     predictor = Predictor(version)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 
@@ -86,7 +85,7 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
 
     model_server.app.router.lifespan_context = while_running
     model_server.args.grpc_max_receive_message_length = MAX_BODY
-    openapi_page.describe(model_server.app)
+    openapi.describe(model_server.app)
     PredictorServer(predictor, args.http_port, args.grpc_port).start([predictor])
 
 
@@ -95,7 +94,7 @@ def check_port(option: str, port: int) -> None:
     try:
         network.listen(port).close()
     except OSError as error:
-        raise step.StepError(
+        raise outcome.StepError(
             f"cannot listen on port {port}: {network.reason(error)}; choose another {option}"
         ) from None
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume
 
 
@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
     def error(self, message: str) -> NoReturn:
-        step.fail(f"{message}; see --help", 2)
+        outcome.fail(f"{message}; see --help", 2)
 
 
 def step_parser(description: str | None) -> Parser:

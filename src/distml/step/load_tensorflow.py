@@ -7,12 +7,11 @@ project can change it. Loading takes seconds, during which SIGTERM ends the scri
 import os
 import signal
 
-from distml.step import native_stderr
-from distml.step import outcome as step
+from distml.step import native_stderr, outcome
 
-# As process 1 of a container the script would not end otherwise before `step.run` sets its own handler.
+# As process 1 of a container the script would not end otherwise before `outcome.run` sets its own handler.
 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(step.TERMINATED))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(outcome.TERMINATED))
 
 # Hundreds of variables switch libraries, kernels, compilers and precisions. Those that stay say which workers there
 # are, how many threads and which memory to use, and what to log.
@@ -35,4 +34,4 @@ except ImportError as error:
     reason = str(error).strip().splitlines()[0]
     short = "failed to map" in reason or "allocate memory" in reason
     remedy = "give it more memory (ulimit -v)" if short else "remove .venv, and run make again"
-    step.fail(f"TensorFlow cannot be loaded: {reason}; {remedy}")
+    outcome.fail(f"TensorFlow cannot be loaded: {reason}; {remedy}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from distml.step import outcome as step
+from distml.step import outcome
 
 SECONDS_OF_SILENCE = 25
 SECONDS_BETWEEN_LOOKS = 1
@@ -37,7 +37,7 @@ def speak_as(name: str, draw: bool) -> None:
 def say(text: str) -> None:
     """Print a whole line, above the bar where there is one."""
     with tqdm.external_write_mode(file=sys.stdout):
-        step.write_line(sys.stdout, text)
+        outcome.write_line(sys.stdout, text)
     _Speaker.last_line = time.monotonic()
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.progress_bar import say
-from distml.training import worker as worker_process
+from distml.training import worker
 from distml.training.replicated_model import Training
 
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, strategy: tf.distribute.Strategy, training: Training, checkpoints: Path, logs: Path):
         self._strategy = strategy
-        self._chief = worker_process.is_chief(strategy)
+        self._chief = worker.is_chief(strategy)
         self._model = training.network.name
         nothing = tf.zeros([0, len(COLUMNS)], tf.float64)
         self._history = tf.Variable(nothing, shape=[None, len(COLUMNS)], trainable=False)
@@ -48,13 +48,13 @@ class Progress:
             if path:
                 self._manager.checkpoint.restore(path).assert_existing_objects_matched()
         except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise step.StepError(
+            raise outcome.StepError(
                 f"checkpoint {path} cannot be read ({type(error).__name__}); remove {Path(path).parent} to start over"
             ) from error
         done = int(tf.shape(self._history)[0])
-        everywhere = worker_process.values_of_all(self._strategy, done)
+        everywhere = worker.values_of_all(self._strategy, done)
         if len(set(everywhere)) > 1:
-            raise step.StepError(
+            raise outcome.StepError(
                 f"the workers found checkpoints of different epochs ({everywhere}); they must all mount the same volume"
             )
         self._epochs = epochs

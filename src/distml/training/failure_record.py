@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume, write_json
 from distml.training import run_identity, tf_config
 
-WRONG_INPUT = step.StepError.exit_status
+WRONG_INPUT = outcome.StepError.exit_status
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def keep_from_now_on(argv: list[str]) -> None:
         return
     names = [given.run, given.model]
     if given.volume and Path(given.volume).is_dir() and all(map(run_identity.NAME.fullmatch, names)):
-        step.endings.append(partial(_keep, Volume(Path(given.volume)).failure(*names)))
+        outcome.endings.append(partial(_keep, Volume(Path(given.volume)).failure(*names)))
 
 
 def read(path: Path) -> Failure | None:
@@ -52,7 +52,7 @@ def read(path: Path) -> Failure | None:
 
 
 def _keep(path: Path, message: str, status: int) -> None:
-    if status == step.TERMINATED:  # whoever stopped it knows a better reason
+    if status == outcome.TERMINATED:  # whoever stopped it knows a better reason
         return
     before = read(path)
     if before and before.status == WRONG_INPUT != status:  # a peer that lost this worker
@@ -64,6 +64,6 @@ def _keep(path: Path, message: str, status: int) -> None:
 def _worker() -> int:
     try:
         gang = tf_config.read()
-    except step.StepError:
+    except outcome.StepError:
         return 0
     return gang.index if gang else 0

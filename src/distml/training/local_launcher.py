@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from distml.step import network
-from distml.step import outcome as step
+from distml.step import network, outcome
 from distml.step.progress_bar import say
 from distml.step.volume import NOT_SUPPORTED, Volume, naming
 
@@ -25,13 +24,13 @@ SECONDS_AFTER_A_SUCCESS = 6 * GRACE_SECONDS
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class GivenUp(step.StepError):
+class GivenUp(outcome.StepError):
     """The workers failed too often: their input was right, and another attempt may work."""
 
     exit_status = 1
 
 
-class InUse(step.StepError):
+class InUse(outcome.StepError):
     """Somebody else runs the pipeline on this volume now."""
 
     exit_status = 1
@@ -62,7 +61,7 @@ def _lock(volume: Volume, descriptor: int) -> None:
             raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
         if error.errno not in (errno.ENOLCK, *NOT_SUPPORTED):
             raise
-        step.write_line(
+        outcome.write_line(
             sys.stderr,
             f"warning: {volume} has no file locks ({error.strerror}); nothing keeps a second run off it, so start one"
             " at a time",
@@ -87,8 +86,8 @@ def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Seq
         failed = {index: status for index, status in enumerate(statuses) if status}
         if not failed:
             return
-        if step.StepError.exit_status in failed.values():
-            raise step.StepError("the workers refused to start; their message is above")
+        if outcome.StepError.exit_status in failed.values():
+            raise outcome.StepError("the workers refused to start; their message is above")
         first = ", ".join(f"worker {index} {_describe(status)}" for index, status in failed.items())
         if left:
             say(f"{first}; starting all {workers} workers again from the last checkpoint")

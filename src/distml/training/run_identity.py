@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from distml.step import outcome as step
+from distml.step import outcome
 from distml.step.volume import Volume, flush_to_disk, json_beside, let_others_read, naming, sha256_of_file
 from distml.training.settings import Settings
 
@@ -91,7 +91,7 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
     recorded = _read(path)
     other = [key for key in identity if recorded.get(key) != identity[key]]
     if other:
-        raise step.StepError(
+        raise outcome.StepError(
             f"run {run} was made with other {', '.join(other)} (see {path}); choose another --run, or remove"
             f" {path.parent} to start it over"
         )
@@ -122,7 +122,7 @@ def _read(path: Path) -> dict:
     while (identity := _parsed(path)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     if not isinstance(identity, dict):
-        raise step.StepError(f"{path} is damaged; choose another --run, or remove {path.parent} to start it over")
+        raise outcome.StepError(f"{path} is damaged; choose another --run, or remove {path.parent} to start it over")
     return identity
 
 

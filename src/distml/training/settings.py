@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
-from distml.step import command_line as arguments
+from distml.step import command_line
 
 # The other 5,000 images of TFDS's train split are never trained on.
 TRAIN_IMAGES = 55_000
@@ -23,9 +23,11 @@ class Settings:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting but the number of workers, which TF_CONFIG or the launcher tells."""
-    parser.add_argument("--epochs", type=arguments.positive, default=4, help="passes over the training images")
-    parser.add_argument("--batch-per-worker", type=arguments.positive, default=64, help="images per replica and step")
-    parser.add_argument("--learning-rate", type=arguments.positive_number, default=6e-3, help="the schedule's peak")
+    parser.add_argument("--epochs", type=command_line.positive, default=4, help="passes over the training images")
+    parser.add_argument(
+        "--batch-per-worker", type=command_line.positive, default=64, help="images per replica and step"
+    )
+    parser.add_argument("--learning-rate", type=command_line.positive_number, default=6e-3, help="the schedule's peak")
     parser.add_argument("--seed", type=seed, default=1, help="of weights, dropout and the order of images")
     parser.add_argument("--train-images", type=train_images, default=TRAIN_IMAGES, help="fewer, for a quick trial")
 
@@ -43,9 +45,9 @@ def as_options(args: argparse.Namespace) -> list[str]:
 
 def seed(text: str) -> int:
     """An argparse type: what TensorFlow takes as a seed."""
-    return arguments.integer(text, 0, 2**31 - 1)
+    return command_line.integer(text, 0, 2**31 - 1)
 
 
 def train_images(text: str) -> int:
     """An argparse type: how many of the images of the training split."""
-    return arguments.integer(text, 1, TRAIN_IMAGES)
+    return command_line.integer(text, 1, TRAIN_IMAGES)

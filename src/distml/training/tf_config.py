@@ -7,15 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from distml.step import network
-from distml.step import outcome as step
+from distml.step import network, outcome
 from distml.step.progress_bar import say, working
 
 RETRY_SECONDS = 0.2
 JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
 
 
-class PortTaken(step.StepError):
+class PortTaken(outcome.StepError):
     """Somebody else has this worker's port: no wrong input, as the next gang on one machine gets other ports."""
 
     exit_status = 1
@@ -40,7 +39,7 @@ def read() -> TFConfig | None:
         config = json.loads(text or "{}")
         return _gang(config) if config != {} else None
     except (ValueError, RecursionError) as error:
-        raise step.StepError(
+        raise outcome.StepError(
             f"TF_CONFIG is not the JSON that a TFJob sets ({error}); expected"
             ' {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
         ) from error
@@ -80,7 +79,7 @@ def _check_types(kinds: list[str]) -> None:
     for kind in kinds:
         if kind not in ("chief", "worker"):
             remedy = "call it Chief in the TFJob" if kind == "master" else "remove it from the TFJob"
-            raise step.StepError(
+            raise outcome.StepError(
                 f"TF_CONFIG names a replica of type {kind[:60]!r}; training takes Worker, and at most one Chief:"
                 f" {remedy}"
             )

@@ -15,17 +15,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from distml.step import network
-from distml.step import outcome as step
+from distml.step import network, outcome
 from distml.step.progress_bar import say, working
 from distml.training import tf_config
 
 
 def end(message: str, status: int) -> None:
     """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
-    step.write_line(sys.stderr, message)
+    outcome.write_line(sys.stderr, message)
     sys.stdout.flush()
-    step.tell_endings(message, status)
+    outcome.tell_endings(message, status)
     os._exit(status)
 
 
@@ -43,7 +42,7 @@ def end_on_sigterm() -> None:
     def wait() -> None:
         while os.read(read, 1)[0] != signal.SIGTERM:
             pass
-        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", step.TERMINATED)
+        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", outcome.TERMINATED)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 

@@ -12,8 +12,7 @@ from typing import Any
 import orjson
 
 from distml.protocol.inference_request import BadInput
-from distml.serving import event_log
-from distml.serving import metrics as serving_metrics
+from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
 from distml.serving.predictor import NAME, OtherVersion, Predictor, check_version
 
@@ -78,7 +77,7 @@ class FrontDoor:
 
     async def _infer(self, inference: re.Match, headers: dict[bytes, bytes], body: "Body", send: Send) -> None:
         v1, v1_model, v2, v2_model, version = inference.groups()
-        with serving_metrics.Request(v1 or v2) as request:
+        with metrics.Request(v1 or v2) as request:
             try:
                 self._check_address(v1_model or v2_model, version)
                 with self._predictor.admission.admit() as take:

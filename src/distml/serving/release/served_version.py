@@ -11,7 +11,7 @@ from distml.model import manifest as model_manifest
 from distml.model.lite_engine import LiteEngine
 from distml.protocol.inference_request import images_of_v1
 from distml.publishing import image_intensity
-from distml.step import outcome as step
+from distml.step import outcome
 
 LITE_MODEL = "assets.extra/model.tflite"
 GOLDEN = "assets.extra/golden.json"
@@ -51,7 +51,7 @@ def load(folder: Path, threads: int) -> ServedVersion:
     """
     manifest = model_manifest.verified(folder)
     if LITE_MODEL not in manifest["files"] or GOLDEN not in manifest["files"]:
-        raise step.StepError(f"{folder} holds no {LITE_MODEL}; publish again")
+        raise outcome.StepError(f"{folder} holds no {LITE_MODEL}; publish again")
     try:
         if not {"class_names", "model", "digest", "training_intensity"} <= manifest.keys():
             raise ValueError("its manifest says too little")
@@ -64,7 +64,7 @@ def load(folder: Path, threads: int) -> ServedVersion:
             raise ValueError(f"it has {answer.shape[1]} outputs and {len(version.class_names)} class names")
         difference = float(np.abs(answer - golden["probabilities"]).max())
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise step.StepError(f"{folder} cannot answer its golden request ({error}); publish again") from error
+        raise outcome.StepError(f"{folder} cannot answer its golden request ({error}); publish again") from error
     if not difference <= AGREEMENT:
-        raise step.StepError(f"{folder} answers its golden request otherwise than at publication; publish again")
+        raise outcome.StepError(f"{folder} answers its golden request otherwise than at publication; publish again")
     return version

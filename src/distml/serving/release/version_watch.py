@@ -5,17 +5,16 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from distml.model import manifest as model_manifest
-from distml.publishing import versions as publication
-from distml.serving import event_log
-from distml.serving import metrics as serving_metrics
+from distml.model import manifest
+from distml.publishing import versions
+from distml.serving import event_log, metrics
 from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
-from distml.step import outcome as step
+from distml.step import outcome
 
 
 class VersionWatch:
-    """Watches a folder of numeric versions, as `publication` writes it."""
+    """Watches a folder of numeric versions, as `versions` writes it."""
 
     def __init__(self, folder: Path, threads: int):
         self._folder = folder
@@ -29,7 +28,7 @@ class VersionWatch:
         A version is the same when its number and its digest are. One that is damaged is said in log and metric, once,
         and the one before it is looked at; damage in the folder of `than` leaves it answering, as it is in memory.
         """
-        for number in reversed(publication.numbers(self._folder)):
+        for number in reversed(versions.numbers(self._folder)):
             version = self._looked_at(number, than)
             if version or (than and number == than.number):
                 return version if version is not than else None
@@ -53,7 +52,7 @@ class VersionWatch:
         return version
 
     def _refuse(self, number: int, error: Exception) -> None:
-        serving_metrics.REFUSED.inc()
+        metrics.REFUSED.inc()
         event_log.failure("version refused", version=number, reason=str(error) or type(error).__name__)
 
     async def follow(self, current: ServedVersion, take_up: Callable[[ServedVersion], None], seconds: float) -> None:
@@ -79,10 +78,8 @@ class VersionWatch:
 def _is(folder: Path, version: ServedVersion) -> bool:
     """Whether `version` came from what is in `folder` now."""
     try:
-        return (
-            int(folder.name) == version.number and model_manifest.read(folder)["digest"] == version.manifest["digest"]
-        )
-    except (step.StepError, OSError):
+        return int(folder.name) == version.number and manifest.read(folder)["digest"] == version.manifest["digest"]
+    except (outcome.StepError, OSError):
         return False
 
 
