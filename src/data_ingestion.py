@@ -13,8 +13,8 @@ from pathlib import Path
 from distml.data import sources
 from distml.data.fashion_mnist import FACTS, MANIFEST, verified_manifest
 from distml.step import command_line, outcome
+from distml.step.atomic_files import folder_beside, rename_folder, write_json
 from distml.step.progress_bar import counting, say, working
-from distml.step.volume import folder_beside, rename_folder, write_json
 
 
 def main(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import http_client
 from distml.step import network, outcome
+from distml.step.text_table import table
 
 
 def main(args: argparse.Namespace) -> None:
@@ -29,7 +30,7 @@ def described(images: list[Path], answer: Any) -> str:
     rows = [("image", "class", "probability")]
     for path, name, probabilities in zip(images, outputs["class_name"], outputs["probabilities"], strict=True):
         rows.append((str(path), name.decode(), f"{probabilities.max():.1%}"))
-    return f"{answer.model_name}, version {answer.model_version}\n\n{outcome.table(rows)}"
+    return f"{answer.model_name}, version {answer.model_version}\n\n{table(rows)}"
 
 
 def ask(args: argparse.Namespace, files: list[bytes]) -> Any:

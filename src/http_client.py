@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import command_line, network, outcome
+from distml.step.text_table import table
 
 MODEL = "flower-sample"
 TIMEOUT = 30
@@ -38,7 +39,7 @@ def described(images: list[Path], answer: Any) -> str:
     rows = [("image", "class", "probability")]
     for path, prediction in zip(images, answer["predictions"], strict=True):
         rows.append((str(path), prediction["class_name"], f"{max(prediction['probabilities']):.1%}"))
-    return f"{answer['model_name']}, version {answer['model_version']}\n\n{outcome.table(rows)}"
+    return f"{answer['model_name']}, version {answer['model_version']}\n\n{table(rows)}"
 
 
 def read_file(path: Path) -> bytes:

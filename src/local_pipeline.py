@@ -15,11 +15,11 @@ from pathlib import Path
 from distml.data import fashion_mnist, sources
 from distml.model.variants import MODELS, models
 from distml.publishing import candidates
-from distml.step import command_line as arguments
-from distml.step import outcome
+from distml.step import command_line, outcome
 from distml.step.progress_bar import say
+from distml.step.volume import hold_lock
 from distml.training import run_identity, settings
-from distml.training.local_launcher import alone_on, run_gang
+from distml.training.local_launcher import run_gang
 
 SOURCE = Path(__file__).resolve().parent
 # How often all workers may be started again, for each model that is to be trained.
@@ -28,7 +28,7 @@ RESTARTS = 3
 
 def main(args: argparse.Namespace) -> None:
     end_on_signals()
-    with alone_on(args.volume) as lock:
+    with hold_lock(args.volume) as lock:
         if args.fresh:
             sources.where(args.source)  # before anything is removed: there is data to start over with
             args.volume.clear()
@@ -74,14 +74,14 @@ def heading(text: str) -> None:
     say(f"\n== {text}")
 
 
-def command(script: str, *arguments: object) -> list[str]:
+def command(script: str, *options: object) -> list[str]:
     """The command line of a step script, for this Python."""
-    return [sys.executable, str(SOURCE / script), *map(str, arguments)]
+    return [sys.executable, str(SOURCE / script), *map(str, options)]
 
 
-def run_step(lock: int, script: str, *arguments: object) -> None:
+def run_step(lock: int, script: str, *options: object) -> None:
     """Run a step script; its own message has been printed when it fails, and its status becomes ours."""
-    status = subprocess.run(command(script, *arguments), pass_fds=[lock], check=False).returncode
+    status = subprocess.run(command(script, *options), pass_fds=[lock], check=False).returncode
     if status < 0:
         outcome.fail(f"{script} was killed by {signal.Signals(-status).name}; what it said last is above", 128 - status)
     if status:
@@ -89,13 +89,13 @@ def run_step(lock: int, script: str, *arguments: object) -> None:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = arguments.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=arguments.positive, default=2, help="worker processes per model")
+    parser = command_line.step_parser(__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes per model")
     settings.add_options(parser)
     parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
     parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
-    parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: a hash)")
-    arguments.add_limits(parser)
+    parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: a hash)")
+    command_line.add_limits(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")
     return parser.parse_args(argv)
 

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from distml.step.text_table import table
+
 from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 
 import numpy as np
@@ -22,9 +24,9 @@ from distml.model import saved_model, variants
 from distml.publishing import conversion, report, versions
 from distml.serving.release.served_version import LITE_MODEL
 from distml.step import command_line, outcome
+from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
 from distml.step.progress_bar import counting, say, working
-from distml.step.volume import Volume, folder_beside, remove_abandoned, replace_folder
-from distml.training import run_identity
+from distml.step.volume import Volume
 
 # Images per call of the model.
 AT_ONCE = 500
@@ -195,7 +197,7 @@ def summary(content: dict, volume: Volume) -> str:
     return "\n".join(
         (
             "",
-            outcome.table(rows),
+            table(rows),
             "",
             f"test accuracy of {content['winner']}: {content['test_accuracy']:.4f}",
             f"report:          {volume.report / 'index.html'}",
@@ -206,7 +208,7 @@ def summary(content: dict, volume: Volume) -> str:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--run", type=run_identity.run_name, help="folder below runs/ (default: the newest run)")
+    parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: the newest run)")
     parser.add_argument("--models", type=variants.models, help="which models may win (default: all of the run)")
     command_line.add_limits(parser)
     parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")

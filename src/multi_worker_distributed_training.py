@@ -26,8 +26,9 @@ from distml.model import manifest, saved_model, variants
 from distml.model.variants import MODELS
 from distml.publishing import candidates
 from distml.step import command_line, disk_errors, outcome, progress_bar
+from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import say
-from distml.step.volume import Volume, folder_beside, replace_folder
+from distml.step.volume import Volume
 from distml.training import failure_record, run_identity, tf_config, worker
 from distml.training import settings as training_settings
 from distml.training.checkpoints import Progress
@@ -164,7 +165,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--model", type=variants.models, required=True, help="rows of the table of models, one after the other"
     )
     parser.add_argument(
-        "--run", type=run_identity.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
+        "--run", type=command_line.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
     )
     training_settings.add_options(parser)
     parser.add_argument(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distml.step.text_table import table
+
 from distml.step import load_tensorflow  # isort: skip  # noqa: F401
 
 import numpy as np
@@ -120,7 +122,7 @@ def answer_table(answers: Answers, class_names: list[str]) -> str:
         rows[0] += ["true", ""]
         for row, first, label in zip(rows[1:], answers.predicted, answers.labels, strict=True):
             row += [class_names[label], "right" if first == label else "WRONG"]
-    return outcome.table(rows)
+    return table(rows)
 
 
 def draw(answers: Answers, class_names: list[str], output: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from distml.model import manifest
 from distml.publishing import versions
-from distml.step import outcome
-from distml.step import volume as volume_module
+from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 
 
@@ -75,14 +74,14 @@ def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(volume, 
         if path.exists():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(volume_module.shutil, "rmtree", killed)
+    monkeypatch.setattr(atomic_files.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         versions.publish(volume, candidate, {}, keep=1)
     assert versions.numbers(volume.versions) == [2]
 
 
 def test_a_version_that_another_publication_removes_first_does_no_harm(volume):
-    volume_module.remove_folder(volume.version(1))
+    atomic_files.remove_folder(volume.version(1))
     assert list(volume.versions.iterdir()) == []
 
 
@@ -102,14 +101,14 @@ def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume, ca
 def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path, monkeypatch):
     gone = tmp_path / ".1-renamed"
     monkeypatch.setattr(Path, "glob", lambda *_, **__: [gone])
-    volume_module.remove_abandoned(tmp_path / "1")
+    atomic_files.remove_abandoned(tmp_path / "1")
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(volume_module.os, "fsync", full)
+    monkeypatch.setattr(atomic_files.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        volume_module.write_json(tmp_path / "manifest.json", {})
+        atomic_files.write_json(tmp_path / "manifest.json", {})
     assert list(tmp_path.iterdir()) == []

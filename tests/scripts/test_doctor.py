@@ -24,7 +24,7 @@ def test_each_check_is_one_line_and_a_failed_one_ends_with_a_status(monkeypatch,
     monkeypatch.setattr(doctor, "free_memory", lambda: 1.0)
     monkeypatch.setattr(sources, "where", lambda source: f"from {source}")
     args = doctor.parse_args(["--volume", str(tmp_path), "--http-port", "18471", "--grpc-port", "18472"])
-    with pytest.raises(doctor.step.StepError, match=r"^memory: see above$"):
+    with pytest.raises(doctor.outcome.StepError, match=r"^memory: see above$"):
         doctor.main(args)
     lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert lines == [["ok", "processor"], ["FAIL", "memory"], ["ok", "disk"], ["ok", "data"], ["ok", "ports"]]

@@ -81,8 +81,8 @@ def test_an_error_of_the_system_says_what_failed_and_where(error, line, status):
 @pytest.mark.parametrize("volume", ["file", "file/below"])
 def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
     (tmp_path / "file").touch()
-    imports = "from distml.step import command_line; from distml.training import local_launcher"
-    step = script(f"{imports}; local_launcher.alone_on(command_line.volume({str(tmp_path / volume)!r})).__enter__()")
+    imports = "from distml.step import command_line; from distml.step.volume import hold_lock"
+    step = script(f"{imports}; hold_lock(command_line.volume({str(tmp_path / volume)!r})).__enter__()")
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error.count("\n")) == (2, "", 1)
     assert error.startswith(f"-c: cannot use {tmp_path / volume}: ")

@@ -14,10 +14,10 @@ import pytest
 import model_selection
 from distml.model import manifest
 from distml.publishing import versions
-from distml.step import outcome
+from distml.step import atomic_files, outcome
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
-from distml.training import local_launcher, run_identity
+from distml.training import run_identity
 
 REFUSALS = [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
 
@@ -58,7 +58,7 @@ def test_a_volume_without_permissions_and_times_takes_all_files(volume, candidat
     refuse(monkeypatch, number, *CHANGING_METADATA)
     assert versions.publish(volume, candidate, {}, keep=5) == 1
     assert manifest.verified(volume.version(1))["version"] == 1
-    volume_module.write_json(volume.run_report("run") / "report.json", {"winner": "plain"})
+    atomic_files.write_json(volume.run_report("run") / "report.json", {"winner": "plain"})
     model_selection.copy_report(volume, "run")
     assert json.loads((volume.report / "report.json").read_text()) == {"winner": "plain"}
 
@@ -66,9 +66,9 @@ def test_a_volume_without_permissions_and_times_takes_all_files(volume, candidat
 def test_others_may_read_whatever_the_umask_is(volume):
     before = os.umask(0o077)
     try:
-        volume_module.write_json(volume.root / "one.json", {})
-        with volume_module.folder_beside(volume.report) as work:
-            volume_module.rename_folder(work, volume.report)
+        atomic_files.write_json(volume.root / "one.json", {})
+        with atomic_files.folder_beside(volume.report) as work:
+            atomic_files.rename_folder(work, volume.report)
     finally:
         os.umask(before)
     assert [path.stat().st_mode & 0o777 for path in (volume.root / "one.json", volume.report)] == [0o644, 0o755]
@@ -78,15 +78,15 @@ def test_others_may_read_whatever_the_umask_is(volume):
 def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(volume, monkeypatch, number):
     refuse(monkeypatch, number, (os, "fsync"))
     with pytest.raises(OSError) as failed:
-        volume_module.write_json(volume.root / "one.json", {})
+        atomic_files.write_json(volume.root / "one.json", {})
     assert (failed.value.errno, failed.value.filename) == (number, str(volume.root / "one.json"))
     assert list(volume.root.iterdir()) == []
 
 
 def test_a_folder_without_a_time_may_be_in_use_and_stays(volume):
-    with volume_module.folder_beside(volume.report) as work:
+    with atomic_files.folder_beside(volume.report) as work:
         os.utime(work, (0, 0))
-        with volume_module.folder_beside(volume.report):
+        with atomic_files.folder_beside(volume.report):
             assert work.is_dir()
 
 
@@ -157,7 +157,7 @@ def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(volume, monk
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL])
 def test_without_locks_one_line_says_what_is_not_guarded(volume, monkeypatch, capsys, number):
     refuse(monkeypatch, number, (fcntl, "flock"))
-    with local_launcher.alone_on(volume) as descriptor:
+    with volume_module.hold_lock(volume) as descriptor:
         assert os.fstat(descriptor)
     assert capsys.readouterr().err == (
         f"warning: {volume} has no file locks ({os.strerror(number)}); nothing keeps a second run off it, so start one"
@@ -168,12 +168,12 @@ def test_without_locks_one_line_says_what_is_not_guarded(volume, monkeypatch, ca
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
 def test_a_lock_that_another_run_holds_is_respected(volume, monkeypatch, number):
     refuse(monkeypatch, number, (fcntl, "flock"))
-    with pytest.raises(local_launcher.InUse):
-        local_launcher.alone_on(volume).__enter__()
+    with pytest.raises(volume_module.InUse):
+        volume_module.hold_lock(volume).__enter__()
 
 
 def test_a_lock_on_a_failing_disk_is_no_missing_lock(volume, monkeypatch):
     refuse(monkeypatch, errno.EIO, (fcntl, "flock"))
     with pytest.raises(OSError) as failed:
-        local_launcher.alone_on(volume).__enter__()
+        volume_module.hold_lock(volume).__enter__()
     assert (failed.value.errno, failed.value.filename) == (errno.EIO, str(volume.lock))

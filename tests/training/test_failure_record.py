@@ -78,8 +78,8 @@ def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path, monkeypatc
     job = SimpleNamespace(volume=Volume(tmp_path), run="distml-1", stall_timeout=1, settings=SimpleNamespace())
     job.settings.train_images = 1
     for module, name, answer in [
-        (script.worker_process, "join_gang", None),
-        (script.worker_process, "is_chief", True),
+        (script.worker, "join_gang", None),
+        (script.worker, "is_chief", True),
         (script.input_pipeline, "load_first", None),
         (script.input_pipeline, "load", None),
         (script, "train", trained),

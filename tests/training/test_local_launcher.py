@@ -14,6 +14,7 @@ import pytest
 
 import local_pipeline
 from distml.step import outcome
+from distml.step import volume as volume_module
 from distml.step.volume import Volume
 from distml.training import local_launcher, tf_config
 from support.project import SOURCE
@@ -28,8 +29,9 @@ SLOW = (
 )
 LAUNCHER = (
     "import sys; sys.path.insert(0, sys.argv[1])\n"
-    "from pathlib import Path; from distml.training import local_launcher; from distml.step.volume import Volume\n"
-    "with local_launcher.alone_on(Volume(Path(sys.argv[3]))) as lock:\n"
+    "from pathlib import Path; from distml.training import local_launcher\n"
+    "from distml.step.volume import Volume, hold_lock\n"
+    "with hold_lock(Volume(Path(sys.argv[3]))) as lock:\n"
     "    local_launcher.run_gang([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
 )
 # What worker 0 and the other one do.
@@ -96,13 +98,13 @@ def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(t
     launcher.kill()
     launcher.wait()
     for worker in workers:
-        with pytest.raises(local_launcher.InUse, match=f"another run uses {tmp_path}") as refused:
-            local_launcher.alone_on(volume).__enter__()
+        with pytest.raises(volume_module.InUse, match=f"another run uses {tmp_path}") as refused:
+            volume_module.hold_lock(volume).__enter__()
         assert refused.value.exit_status == 1
         worker.kill()
     with volume.lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # waits
-    with local_launcher.alone_on(volume):
+    with volume_module.hold_lock(volume):
         assert volume.lock.exists()
 
 

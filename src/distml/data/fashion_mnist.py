@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from distml.step import outcome
-from distml.step.volume import Volume, sha256_of_files
+from distml.step.atomic_files import sha256_of_files
+from distml.step.volume import Volume
 
 MANIFEST = "ingestion.json"
 # What every manifest must say of the data, whatever it was prepared from.

@@ -19,7 +19,7 @@ from tensorflow_datasets.image_classification import FashionMNIST
 
 from distml.data.fashion_mnist import FACTS, class_names, read_split
 from distml.step import disk_errors, outcome
-from distml.step.volume import sha256_of_files
+from distml.step.atomic_files import sha256_of_files
 
 IMAGES = sum(FACTS["images"].values())
 IMAGES_PER_CALL = 1000

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.volume import sha256_of_files, write_json
+from distml.step.atomic_files import sha256_of_files, write_json
 
 MANIFEST = "manifest.json"
 

@@ -16,7 +16,8 @@ from distml.model.lite_engine import LiteEngine
 from distml.publishing import image_intensity
 from distml.serving.release.served_version import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
-from distml.step.volume import Volume, write_json
+from distml.step.atomic_files import write_json
+from distml.step.volume import Volume
 
 CHECKED_IMAGES = 1000
 

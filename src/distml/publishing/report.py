@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from distml.model import image_decoding
-from distml.step.volume import write_json
+from distml.step.atomic_files import write_json
 
 MISTAKES = 20
 # Okabe and Ito's colours, which colour-blind readers tell apart, and markers for a print without colour.

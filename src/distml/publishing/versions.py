@@ -7,8 +7,7 @@ from pathlib import Path
 
 from distml.model import manifest as model_manifest
 from distml.step import outcome
-from distml.step.volume import (
-    Volume,
+from distml.step.atomic_files import (
     copy_folder,
     folder_beside,
     remove_abandoned,
@@ -16,6 +15,7 @@ from distml.step.volume import (
     rename_folder,
     write_json,
 )
+from distml.step.volume import Volume
 
 # Holds the highest number ever given, in the folder of the versions. Servers look at numeric names only.
 HIGHEST = ".highest"

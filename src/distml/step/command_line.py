@@ -3,11 +3,14 @@
 import argparse
 import math
 import os
+import re
 from pathlib import Path
 from typing import NoReturn
 
 from distml.step import outcome
 from distml.step.volume import Volume
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,6 +46,13 @@ def volume(text: str) -> Volume:
     if not text.strip():
         raise argparse.ArgumentTypeError("the volume's folder has no name; give one, such as ./trained_model")
     return Volume(path(text))
+
+
+def run_name(text: str) -> str:
+    """An argparse type: a run's name is one plain folder name, such as a workflow's."""
+    if not PLAIN_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no plain folder name; use letters, digits, dots, - and _")
+    return text
 
 
 def path(text: str) -> Path:

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -97,18 +97,3 @@ def fail(message: str, status: int = 1) -> NoReturn:
 def tell_endings(message: str, status: int) -> None:
     for told in endings:
         told(message, status)
-
-
-def table(rows: Sequence[Sequence[object]]) -> str:
-    """Rows of cells as aligned text; the first row is the heading, the first column left-aligned."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from distml.step import outcome
-from distml.step.volume import Volume, write_json
-from distml.training import run_identity, tf_config
+from distml.step import command_line, outcome
+from distml.step.atomic_files import write_json
+from distml.step.volume import Volume
+from distml.training import tf_config
 
 WRONG_INPUT = outcome.StepError.exit_status
 
@@ -39,7 +40,7 @@ def keep_from_now_on(argv: list[str]) -> None:
     except argparse.ArgumentError:
         return
     names = [given.run, given.model]
-    if given.volume and Path(given.volume).is_dir() and all(map(run_identity.NAME.fullmatch, names)):
+    if given.volume and Path(given.volume).is_dir() and all(map(command_line.PLAIN_NAME.fullmatch, names)):
         outcome.endings.append(partial(_keep, Volume(Path(given.volume)).failure(*names)))
 
 

@@ -1,7 +1,5 @@
 """Plays the training operator on one machine: starts a gang of workers, and restarts it as a whole when one dies."""
 
-import errno
-import fcntl
 import json
 import math
 import os
@@ -14,7 +12,6 @@ from contextlib import contextmanager
 
 from distml.step import network, outcome
 from distml.step.progress_bar import say
-from distml.step.volume import NOT_SUPPORTED, Volume, naming
 
 GRACE_SECONDS = 10
 # How long the workers may take to end after one has failed, and after one is done. The first wait is for the status of
@@ -28,44 +25,6 @@ class GivenUp(outcome.StepError):
     """The workers failed too often: their input was right, and another attempt may work."""
 
     exit_status = 1
-
-
-class InUse(outcome.StepError):
-    """Somebody else runs the pipeline on this volume now."""
-
-    exit_status = 1
-
-
-@contextmanager
-def alone_on(volume: Volume) -> Iterator[int]:
-    """Hold the volume's lock; yields its descriptor. A process that inherits that holds it too, until it ends.
-
-    Workers that outlive their launcher train on, so the volume is not free before they have ended. On a volume that has
-    no locks the user is told so, once.
-
-    Raises:
-        InUse: another process holds it.
-    """
-    volume.root.mkdir(parents=True, exist_ok=True)
-    with volume.lock.open("w") as file:
-        with naming(volume.lock):
-            _lock(volume, file.fileno())
-        yield file.fileno()
-
-
-def _lock(volume: Volume, descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-            raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
-        if error.errno not in (errno.ENOLCK, *NOT_SUPPORTED):
-            raise
-        outcome.write_line(
-            sys.stderr,
-            f"warning: {volume} has no file locks ({error.strerror}); nothing keeps a second run off it, so start one"
-            " at a time",
-        )
 
 
 def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:

@@ -1,12 +1,10 @@
 """What decides the weights that a run ends with: data, settings, code and software. Same identity, same run."""
 
-import argparse
 import contextlib
 import errno
 import hashlib
 import json
 import os
-import re
 import time
 from dataclasses import asdict
 from importlib import metadata
@@ -14,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.volume import Volume, flush_to_disk, json_beside, let_others_read, naming, sha256_of_file
+from distml.step.atomic_files import flush_to_disk, json_beside, let_others_read, naming, sha256_of_file
+from distml.step.volume import Volume
 from distml.training.settings import Settings
 
 # The modules whose change makes another model.
@@ -31,7 +30,6 @@ CODE = (
 )
 # How long another worker may take to write a record that it has begun, on a slow volume.
 SECONDS_TO_WRITE = 5
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def code_sha256() -> str:
@@ -65,13 +63,6 @@ def _tensorflow_version() -> str:
 def default_run(identity: dict) -> str:
     """The name of a run that nobody named: a hash of its identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def run_name(text: str) -> str:
-    """An argparse type: a run's name is one plain folder name, such as a workflow's."""
-    if not NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no plain folder name; use letters, digits, dots, - and _")
-    return text
 
 
 def claim_run(volume: Volume, run: str, identity: dict) -> None:
