@@ -5,8 +5,6 @@ python src/sample_request.py --volume ./trained_model > inference-input.json
 
 import argparse
 
-from distml.step import load_tensorflow  # isort: skip  # noqa: F401
-
 import http_client
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding

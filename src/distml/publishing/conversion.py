@@ -3,12 +3,13 @@
 `assets.extra/` is where TensorFlow Serving expects files that are not part of the model.
 """
 
+from distml.step.load_tensorflow import tf
+
 import base64
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from distml.data import input_pipeline
 from distml.model import image_decoding
