@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     worker.end_on_sigterm()
     data = fashion_mnist.verified_manifest(args.volume)
     gang = tf_config.read()
-    settings = training_settings.of(args, len(gang.addresses) if gang else 1)
+    settings = Settings.from_args(args, len(gang.addresses) if gang else 1)
     identity = run_identity.identity_of(data["data_sha256"], settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
