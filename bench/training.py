@@ -84,7 +84,7 @@ def measure(way: str, volume: Path, batch: int, steps: int) -> float:
 
 
 def start(script: str, together: bool, arguments: list) -> list[subprocess.Popen]:
-    """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a gang."""
+    """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a group."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
     for listener in sockets:

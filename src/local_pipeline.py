@@ -20,7 +20,7 @@ from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
 from distml.training import run_identity
 from distml.training import settings as training_settings
-from distml.training.local_launcher import run_gang
+from distml.training.local_launcher import run_worker_group
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parent
@@ -55,7 +55,7 @@ def run_all(args: argparse.Namespace, lock: int) -> None:
         # One group of workers for all models: it loads TensorFlow and the images once.
         script, options = "multi_worker_distributed_training.py", settings.options()
         training = command(script, "--volume", args.volume, "--model", ",".join(missing), "--run", run, *options)
-        run_gang(training, args.workers, RESTARTS * len(missing), [lock])
+        run_worker_group(training, args.workers, RESTARTS * len(missing), [lock])
     heading("select, publish, report")
     choice = ("--run", run, "--models", ",".join(args.models))
     limits = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)

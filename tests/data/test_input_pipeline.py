@@ -23,7 +23,7 @@ def epoch_of(split: Split, share: Share, epoch: int, seed: int = 1) -> list[np.n
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
-def test_workers_never_see_an_image_twice_in_an_epoch_and_leave_out_less_than_one_global_batch(numbered, workers):
+def test_an_epoch_holds_each_image_at_most_once_in_whole_global_batches(numbered, workers):
     seen = np.concatenate(
         [np.concatenate(epoch_of(numbered, Share(BATCH, workers, index), epoch=0)) for index in range(workers)]
     )

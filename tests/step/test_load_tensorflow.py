@@ -64,7 +64,7 @@ def test_a_tensorflow_that_cannot_be_loaded_is_one_line_and_what_it_said(tmp_pat
     )
 
 
-def test_announcements_are_not_shown_when_the_process_is_ended_while_it_loads(tmp_path):
+def test_announcements_are_not_shown_if_the_process_ends_while_it_loads(tmp_path):
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\nother\\n')\nos._exit(143)")
     assert (ended.returncode, ended.stderr) == (143, "other\n")
 

@@ -1,4 +1,4 @@
-"""How the gang of one machine ends, with small programs in the place of workers."""
+"""How the worker group of one machine ends, with small programs in the place of workers."""
 
 import fcntl
 import os
@@ -32,25 +32,25 @@ LAUNCHER = (
     "from pathlib import Path; from distml.training import local_launcher\n"
     "from distml.step.volume import Volume, hold_lock\n"
     "with hold_lock(Volume(Path(sys.argv[3]))) as lock:\n"
-    "    local_launcher.run_gang([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
+    "    local_launcher.run_worker_group([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
 )
 # What worker 0 and the other one do.
 TWO = "import json, os, sys, time\nif json.loads(os.environ['TF_CONFIG'])['task']['index'] == 0:\n    {}\nelse:\n    {}"
 
 
-def test_failures_that_outlast_the_restarts_are_no_wrong_input():
+def test_running_out_of_restarts_exits_with_1():
     with pytest.raises(
         local_launcher.GivenUp, match="worker 0 ended with status 7; given up after 1 restarts"
     ) as ended:
-        local_launcher.run_gang([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
+        local_launcher.run_worker_group([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
     assert ended.value.exit_status == 1
 
 
 def test_a_port_that_was_taken_meanwhile_is_no_wrong_input():
     with socket.create_server(("", 0)) as listener:
-        gang = tf_config.TFConfig((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
+        group = tf_config.WorkerGroup((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
         with pytest.raises(tf_config.PortTaken) as ended:
-            tf_config.wait_for_peers(gang)
+            tf_config.wait_for_peers(group)
     assert ended.value.exit_status == 1
 
 
@@ -64,7 +64,7 @@ def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
 
 def run_two(first: str, second: str) -> None:
     """Run two workers that execute these statements."""
-    local_launcher.run_gang([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
+    local_launcher.run_worker_group([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
 
 
 def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
@@ -76,13 +76,13 @@ def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
     assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 
-def test_wrong_input_is_not_tried_again_although_another_worker_failed_first(capsys):
+def test_wrong_input_is_not_tried_again_even_if_another_failed_first(capsys):
     with pytest.raises(outcome.StepError, match="the workers refused to start") as ended:
         run_two("sys.exit(1)", "time.sleep(0.5); sys.exit(2)")
     assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
 
 
-def test_a_worker_that_hangs_on_its_way_out_is_ended_and_the_gang_started_again(monkeypatch, capsys, tmp_path):
+def test_a_worker_that_hangs_on_its_way_out_restarts_the_group(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(local_launcher, "SECONDS_AFTER_A_SUCCESS", 2)
     once = tmp_path / "once"
     run_two("pass", f"os.path.exists({str(once)!r}) or (open({str(once)!r}, 'w'), time.sleep(60))")
@@ -92,7 +92,7 @@ def test_a_worker_that_hangs_on_its_way_out_is_ended_and_the_gang_started_again(
     ]
 
 
-def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(tmp_path):
+def test_a_killed_launchers_workers_hold_the_volume_until_the_last_ends(tmp_path):
     volume = Volume(tmp_path)
     launcher, workers = launch(tmp_path)
     launcher.kill()

@@ -31,7 +31,7 @@ def test_the_software_is_what_is_installed_and_what_trains():
     assert run_identity.software() == {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def test_a_run_of_other_software_has_another_name_and_cannot_be_gone_on_with(tmp_path, monkeypatch):
+def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(tmp_path, monkeypatch):
     volume, before = Volume(tmp_path), run_identity.identity_of("data", SETTINGS)
     run_identity.claim_run(volume, "mine", before)
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})

@@ -8,15 +8,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tensorflow.python.distribute import multi_worker_util
 
 from distml.step import network, outcome
 from distml.training import local_launcher, tf_config
-from distml.training.tf_config import TFConfig
+from distml.training.tf_config import WorkerGroup
 from support.network import needs_ipv6
 from support.project import run_script
 
 
-def read(monkeypatch, cluster: object, kind: object = "worker", index: object = 0, **others: object) -> TFConfig | None:
+def read(monkeypatch, cluster: object, kind: object = "worker", index: object = 0, **others: object) -> WorkerGroup:
     config = {"cluster": cluster, "task": {"type": kind, "index": index}, **others}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     return tf_config.read()
@@ -25,14 +26,23 @@ def read(monkeypatch, cluster: object, kind: object = "worker", index: object = 
 def test_the_chief_comes_before_the_workers(monkeypatch):
     cluster = {"worker": ["b:2222", "[fd00::3]:2222"], "chief": ["a.ns.svc:2222"]}
     addresses = ("a.ns.svc:2222", "b:2222", "[fd00::3]:2222")
-    assert read(monkeypatch, cluster, "chief", environment="cloud") == TFConfig(addresses, 0)
-    assert read(monkeypatch, cluster, "worker", 1, rpc_layer="grpc") == TFConfig(addresses, 2)
+    assert read(monkeypatch, cluster, "chief", environment="cloud") == WorkerGroup(addresses, 0)
+    assert read(monkeypatch, cluster, "worker", 1, rpc_layer="grpc") == WorkerGroup(addresses, 2)
+
+
+@pytest.mark.parametrize("cluster", [{"worker": ["b:1", "c:1"]}, {"worker": ["b:1", "c:1"], "chief": ["a:1"]}])
+def test_the_workers_have_tensorflows_own_order_and_chief(monkeypatch, cluster):
+    tasks = [(kind, number) for kind in cluster for number in range(len(cluster[kind]))]
+    groups = [read(monkeypatch, cluster, *task) for task in tasks]
+    assert [group.index for group in groups] == [multi_worker_util.id_in_cluster(cluster, *task) for task in tasks]
+    assert [group.is_chief for group in groups] == [multi_worker_util.is_chief(cluster, *task) for task in tasks]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "{}"])
-def test_without_a_cluster_there_is_no_gang(monkeypatch, text):
+def test_without_a_cluster_the_worker_is_alone(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
-    assert tf_config.read() is None
+    group = tf_config.read()
+    assert (group, group.size, group.is_chief) == (WorkerGroup((), 0), 1, True)
 
 
 @pytest.mark.parametrize("kind", ["evaluator", "ps", "Worker", "gpu"])
@@ -105,7 +115,7 @@ def test_a_cluster_that_is_none_is_one_line_with_the_reason(monkeypatch, cluster
         "{'cluster': 1}",
     ],
 )
-def test_what_is_no_description_of_a_gang_is_one_line(monkeypatch, text):
+def test_what_describes_no_worker_group_is_one_line(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(
         outcome.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"
@@ -129,7 +139,7 @@ def test_two_workers_find_each_other_by_any_address(host):
     both_are_there = threading.Barrier(2, timeout=30)
 
     def start(index: int) -> int:
-        tf_config.wait_for_peers(TFConfig(tuple(f"{host}:{port}" for port in ports), index))
+        tf_config.wait_for_peers(WorkerGroup(tuple(f"{host}:{port}" for port in ports), index))
         with network.listen(ports[index]):  # as TensorFlow does next
             return both_are_there.wait()
 

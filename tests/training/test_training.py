@@ -25,9 +25,9 @@ from distml.model import saved_model
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
-from distml.training import worker as worker_process
-from distml.training.checkpoints import COLUMNS, Progress
-from distml.training.replicated_model import Training
+from distml.training import worker as worker_module
+from distml.training.checkpoints import COLUMNS, Checkpoints
+from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 from support.project import SOURCE, run_script
 
@@ -35,13 +35,13 @@ SCRIPT = SOURCE / "multi_worker_distributed_training.py"
 FAST = ("--batch-per-worker", "64", "--train-images", "6400", "--run", "test")
 
 
-class Gang:
-    """`local_pipeline`'s gang for one model, its output line by line."""
+class Group:
+    """`local_pipeline`'s worker group for one model, its output line by line."""
 
     def __init__(self, volume, *options: str, workers: int = 2):
         code = (
-            "import sys; sys.path.insert(0, sys.argv[1]); from distml.training.local_launcher import run_gang\n"
-            "run_gang([sys.executable, *sys.argv[3:]], int(sys.argv[2]), restarts=3)"
+            "import sys; sys.path.insert(0, sys.argv[1]); from distml.training.local_launcher import run_worker_group\n"
+            "run_worker_group([sys.executable, *sys.argv[3:]], int(sys.argv[2]), restarts=3)"
         )
         command = [sys.executable, "-c", code, SOURCE, workers, SCRIPT, "--volume", volume, *FAST, *options]
         self.process = subprocess.Popen(
@@ -56,7 +56,7 @@ class Gang:
             self.lines.append(line.rstrip())
             if text in line:
                 return
-        pytest.fail(f"the gang ended without saying {text!r}:\n" + "\n".join(self.lines))
+        pytest.fail(f"the group ended without saying {text!r}:\n" + "\n".join(self.lines))
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
@@ -82,19 +82,19 @@ class Gang:
         return [int(match[1]) for line in self.lines if (match := re.search(r"epoch (\d+)/\d+  loss", line))]
 
 
-def test_a_gang_that_is_killed_and_stalled_ends_with_the_weights_of_an_undisturbed_one(volume, trained_volume):
-    gang = Gang(volume, "--model", "batchnorm", "--epochs", "3", "--stall-timeout", "60")
-    gang.wait_for("epoch 1/3")
-    gang.workers()[1].kill()
-    gang.wait_for("epoch 2/3")
-    gang.workers()[1].send_signal(signal.SIGSTOP)
-    gang.wait_for("epoch 3/3")
-    gang.kill_during_export(volume.candidates("test"))
-    assert gang.end() == 0, gang.lines
-    output = "\n".join(gang.lines)
+def test_a_killed_and_stalled_group_ends_with_an_undisturbed_ones_weights(volume, trained_volume):
+    group = Group(volume, "--model", "batchnorm", "--epochs", "3", "--stall-timeout", "60")
+    group.wait_for("epoch 1/3")
+    group.workers()[1].kill()
+    group.wait_for("epoch 2/3")
+    group.workers()[1].send_signal(signal.SIGSTOP)
+    group.wait_for("epoch 3/3")
+    group.kill_during_export(volume.candidates("test"))
+    assert group.end() == 0, group.lines
+    output = "\n".join(group.lines)
     assert "worker 1 was killed by SIGKILL" in output and "worker 0 was killed by SIGKILL" in output
     assert "lost a peer" in output or "took longer than 60 s" in output  # TensorFlow's heartbeat is usually first
-    assert gang.finished_epochs() == [1, 2, 3]
+    assert group.finished_epochs() == [1, 2, 3]
     disturbed = model_manifest.verified(volume.candidate("test", "batchnorm"))
     undisturbed = model_manifest.verified(trained_volume.candidate("first", "batchnorm"))
     assert [measured(disturbed, key) for key in CURVES] == [measured(undisturbed, key) for key in CURVES]
@@ -111,8 +111,8 @@ def measured(manifest: dict, key: str) -> list[float]:
 
 def test_a_wait_beyond_its_bound_ends_the_worker(monkeypatch):
     ended = queue.Queue()
-    monkeypatch.setattr(worker_process, "end", lambda message, status: ended.put((message, status)))
-    with worker_process.Watchdog().bound(1, "a step"):
+    monkeypatch.setattr(worker_module, "end", lambda message, status: ended.put((message, status)))
+    with worker_module.Watchdog().bound(1, "a step"):
         assert ended.get(timeout=10) == ("worker: a step took longer than 1 s; the job has to be restarted", 1)
 
 
@@ -131,10 +131,10 @@ def test_tensorboard_shows_each_epoch(trained_volume):
 def test_no_step_is_computed_in_the_loops_own_graph():
     strategy = tf.distribute.get_strategy()
     settings = Settings(workers=1, epochs=1, batch_per_worker=2, learning_rate=1e-3, seed=1, train_images=2)
-    training = Training(strategy, "plain", settings, steps_per_epoch=1)
+    model = ReplicatedModel(strategy, "plain", settings, steps_per_epoch=1)
     batch = (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    graph = training.train.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
+    graph = model.take_steps.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
     steps = [one for one in graph.library.function if any(node.op == "MaxPoolGrad" for node in one.node_def)]
     assert steps and all(one.attr["_noinline"].b for one in steps)
 
@@ -143,16 +143,15 @@ def test_a_resumed_training_does_not_repeat_the_dropout_of_its_first_epoch(tmp_p
     settings = Settings(workers=1, epochs=2, batch_per_worker=8, learning_rate=1e-3, seed=1, train_images=16)
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))
 
-    def training() -> tuple[Training, Progress]:
-        strategy = tf.distribute.get_strategy()
-        one = Training(strategy, "dropout", settings, steps_per_epoch=2)
-        return one, Progress(strategy, one, tmp_path / "checkpoints", tmp_path / "logs")
+    def training() -> tuple[ReplicatedModel, Checkpoints]:
+        model = ReplicatedModel(tf.distribute.get_strategy(), "dropout", settings, steps_per_epoch=2)
+        return model, Checkpoints(model, True, tmp_path / "checkpoints", tmp_path / "logs")
 
-    first, progress = training()
-    first.train(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(2))
-    progress.record(**dict.fromkeys(COLUMNS, 0.0))
-    again, progress = training()
-    assert progress.restore(epochs=2) == 1
+    first, checkpoints = training()
+    first.take_steps(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(2))
+    checkpoints.record(**dict.fromkeys(COLUMNS, 0.0))
+    again, checkpoints = training()
+    assert checkpoints.restore(epochs=2) == 1
     (drawn,), (resumed,) = first.random_state, again.random_state
     assert resumed.numpy().tolist() == drawn.numpy().tolist()
     assert resumed.numpy()[1] == 2  # the counter, after two steps
@@ -251,13 +250,13 @@ def test_sigterm_ends_a_waiting_worker_at_once_with_status_143(volume):
     assert "ended by SIGTERM" in worker.stderr.read()
 
 
-def test_ctrl_c_stops_the_whole_gang(volume):
-    gang = Gang(volume, "--model", "plain", "--epochs", "9")
-    gang.wait_for("epoch 1/9")
-    workers = gang.workers()
-    gang.process.send_signal(signal.SIGINT)
-    gang.end()
-    assert sum("worker: ended by SIGTERM" in line for line in gang.lines) == 2
+def test_ctrl_c_stops_the_whole_worker_group(volume):
+    group = Group(volume, "--model", "plain", "--epochs", "9")
+    group.wait_for("epoch 1/9")
+    workers = group.workers()
+    group.process.send_signal(signal.SIGINT)
+    group.end()
+    assert sum("worker: ended by SIGTERM" in line for line in group.lines) == 2
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 

@@ -17,7 +17,7 @@ WRONG_INPUT = outcome.StepError.exit_status
 
 @dataclass(frozen=True)
 class Failure:
-    """How a worker ended: its place in the gang, its exit status and what it said."""
+    """How a worker ended: its place in the group, its exit status and what it said."""
 
     worker: int
     status: int
@@ -59,12 +59,11 @@ def _keep(path: Path, message: str, status: int) -> None:
     if before and before.status == WRONG_INPUT != status:  # a peer that lost this worker
         return
     with contextlib.suppress(OSError):  # the volume may be what failed
-        write_json(path, asdict(Failure(_worker(), status, message)))
+        write_json(path, asdict(Failure(_worker_index(), status, message)))
 
 
-def _worker() -> int:
+def _worker_index() -> int:
     try:
-        gang = tf_config.read()
+        return tf_config.read().index
     except outcome.StepError:
         return 0
-    return gang.index if gang else 0

@@ -24,9 +24,11 @@ CODE = (
     "distml/model/saved_model.py",
     "distml/model/variants.py",
     "distml/step/load_tensorflow.py",
+    "distml/training/checkpoints.py",
+    "distml/training/export.py",
+    "distml/training/loop.py",
     "distml/training/replicated_model.py",
     "distml/training/settings.py",
-    "multi_worker_distributed_training.py",
 )
 # How long another worker may take to write a record that it has begun, on a slow volume.
 SECONDS_TO_WRITE = 5
