@@ -7,7 +7,6 @@ again: they go on from the last checkpoint.
 """
 
 import argparse
-import sys
 
 from distml.data import fashion_mnist
 from distml.model import variants
@@ -31,8 +30,17 @@ def main(args: argparse.Namespace) -> None:
         progress_bar.speak_as(f"worker {group.index}", draw=group.is_chief)
     models = candidates.unfinished(args.volume, run, args.model, speaks=group.is_chief)
     if models:
-        timeouts = (args.start_timeout, args.stall_timeout)
-        loop.run(TrainingJob(args.volume, run, models, settings, identity, data["class_names"], *timeouts), group)
+        job = TrainingJob(
+            args.volume,
+            run,
+            models,
+            settings,
+            identity,
+            data["class_names"],
+            start_timeout=args.start_timeout,
+            stall_timeout=args.stall_timeout,
+        )
+        loop.run(job, group)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,5 +60,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    failure_record.keep_from_now_on(sys.argv[1:])
+    failure_record.keep_from_now_on()  # before the arguments are parsed: wrong ones are a failure too
     outcome.run(main, parse_args())
