@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -17,14 +18,14 @@ from support.project import CLASS_NAMES, run_script
 
 
 @pytest.fixture(autouse=True)
-def endings(monkeypatch, tmp_path):
+def endings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each test begins with nothing to be told of a failure, in a job that names the file for one."""
     monkeypatch.setattr(outcome, "endings", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
 
 
-def kept(tmp_path) -> Failure | None:
+def kept(tmp_path: Path) -> Failure | None:
     return failure_record.read(Volume(tmp_path).failure("distml-1", "plain"))
 
 
@@ -35,7 +36,7 @@ def fail(message: str, status: int) -> None:
         outcome.fail(message, status)
 
 
-def test_a_worker_that_fails_leaves_its_last_line(tmp_path, monkeypatch):
+def test_a_worker_that_fails_leaves_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
     fail("a peer was lost", 1)
@@ -44,19 +45,19 @@ def test_a_worker_that_fails_leaves_its_last_line(tmp_path, monkeypatch):
     assert str(kept(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
 
 
-def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path):
+def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     fail("no data", 2)
     fail("that peer was lost", 1)
     assert kept(tmp_path) == Failure(0, 2, "no data")
 
 
-def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path):
+def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path: Path) -> None:
     fail("ended by SIGTERM", outcome.TERMINATED)
     assert kept(tmp_path) is None
 
 
-def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path):
+def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path: Path) -> None:
     def main(_: argparse.Namespace) -> None:
         raise RuntimeError("out of luck\nfor once")
 
@@ -66,7 +67,7 @@ def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path):
     assert kept(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
 
 
-def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path, monkeypatch):
+def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distml.training import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
@@ -75,7 +76,7 @@ def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path, monkeyp
     assert kept(tmp_path) == Failure(0, 1, "worker: lost a peer")
 
 
-def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path):
+def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
     export_candidate(Volume(tmp_path), MODELS["plain"](), facts)
@@ -83,7 +84,9 @@ def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path):
     assert kept(tmp_path) is None
 
 
-def test_without_the_variable_nothing_is_kept(tmp_path, monkeypatch, capsys):
+def test_without_the_variable_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("FAILURE_RECORD")
     fail("a peer was lost", 1)
     assert (kept(tmp_path), len(capsys.readouterr().err.splitlines())) == (None, 1)
@@ -99,7 +102,9 @@ def test_without_the_variable_nothing_is_kept(tmp_path, monkeypatch, capsys):
         "/volume/runs/{{workflow.name}}/failures/plain.json",
     ],
 )
-def test_a_name_of_no_record_is_reported_and_hides_no_failure(monkeypatch, capsys, name):
+def test_a_name_of_no_record_is_reported_and_hides_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     monkeypatch.setenv("FAILURE_RECORD", name)
     fail("a peer was lost", 1)
     warning, failure = capsys.readouterr().err.splitlines()
@@ -107,26 +112,28 @@ def test_a_name_of_no_record_is_reported_and_hides_no_failure(monkeypatch, capsy
     assert failure.endswith(": a peer was lost")
 
 
-def test_a_volume_that_is_not_there_is_not_made_and_hides_no_failure(monkeypatch, capsys, tmp_path):
+def test_a_volume_that_is_not_there_is_not_made_and_hides_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path / "typo").failure("distml-1", "plain")))
     fail("a peer was lost", 1)
     assert capsys.readouterr().err.endswith(": a peer was lost\n")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_that_cannot_be_written_hides_no_failure(capsys, tmp_path):
+def test_a_record_that_cannot_be_written_hides_no_failure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     fail("a peer was lost", 1)
     assert capsys.readouterr().err.endswith(": a peer was lost\n")
 
 
-def test_arguments_that_are_wrong_are_kept_too(tmp_path):
+def test_arguments_that_are_wrong_are_kept_too(tmp_path: Path) -> None:
     ended = run_script("multi_worker_distributed_training.py", "--model=plain", "--epochs=none")
     assert ended.returncode == 2
     assert str(kept(tmp_path)).startswith("worker 0 ended with status 2: argument --epochs: 'none' is not an integer")
 
 
-def test_what_is_damaged_counts_as_nothing(tmp_path):
+def test_what_is_damaged_counts_as_nothing(tmp_path: Path) -> None:
     path = Volume(tmp_path).failure("distml-1", "plain")
     path.parent.mkdir(parents=True)
     path.write_text("[1]")

@@ -51,7 +51,7 @@ def imported_by(module: str) -> set[str]:
     return {name for name in names if file_of(name).is_file()}
 
 
-def test_whatever_training_imports_is_in_the_identity_or_cannot_change_weights():
+def test_whatever_training_imports_is_in_the_identity_or_cannot_change_weights() -> None:
     reached, following = set(), {SCRIPT}
     while following:
         reached |= following
@@ -61,13 +61,13 @@ def test_whatever_training_imports_is_in_the_identity_or_cannot_change_weights()
     assert reached - covered == CANNOT_CHANGE_WEIGHTS.keys()
 
 
-def test_a_package_itself_imports_nothing():
+def test_a_package_itself_imports_nothing() -> None:
     packages = [ast.parse(path.read_text()).body for path in SOURCE.rglob("__init__.py")]
     assert packages and all(len(body) == 1 and isinstance(body[0], ast.Expr) for body in packages)
 
 
 @pytest.fixture
-def source(tmp_path) -> Path:
+def source(tmp_path: Path) -> Path:
     """A copy of src in another place, with other times and without bytecode."""
     copy = tmp_path / "copy of src"
     return shutil.copytree(SOURCE, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
@@ -80,7 +80,7 @@ def source(tmp_path) -> Path:
         *("variants.py~", "#variants.py#", ".#variants.py", "variants 2.py"),
     ],
 )
-def test_neither_the_place_nor_what_editors_leave_is_code(source, name):
+def test_neither_the_place_nor_what_editors_leave_is_code(source: Path, name: str) -> None:
     left = source / "distml" / "model" / name
     left.parent.mkdir(exist_ok=True)
     left.write_text("left")
@@ -88,20 +88,20 @@ def test_neither_the_place_nor_what_editors_leave_is_code(source, name):
 
 
 @pytest.mark.parametrize("name", ["distml/training/settings.py", "distml/training/local_launcher.py", f"{SCRIPT}.py"])
-def test_a_word_in_an_option_or_in_a_launcher_makes_no_new_run(source, name):
+def test_a_word_in_an_option_or_in_a_launcher_makes_no_new_run(source: Path, name: str) -> None:
     with (source / name).open("a") as file:
         file.write("# a word\n")
     assert run_identity.code_sha256(source) == run_identity.code_sha256()
 
 
 @pytest.mark.parametrize("name", ["distml/training/loop.py", "distml/model/variants.py", "distml/model/a_new_one.py"])
-def test_another_training_step_or_a_new_model_makes_a_new_run(source, name):
+def test_another_training_step_or_a_new_model_makes_a_new_run(source: Path, name: str) -> None:
     with (source / name).open("a") as file:
         file.write("# a word\n")
     assert run_identity.code_sha256(source) != run_identity.code_sha256()
 
 
-def test_the_identity_names_data_code_software_and_settings(monkeypatch):
+def test_the_identity_names_data_code_software_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_identity, "code_sha256", lambda: "code")
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     assert run_identity.identity_of("data", SETTINGS) == {
@@ -114,11 +114,13 @@ def test_the_identity_names_data_code_software_and_settings(monkeypatch):
     }  # fmt: skip
 
 
-def test_the_software_is_what_is_installed_and_what_trains():
+def test_the_software_is_what_is_installed_and_what_trains() -> None:
     assert run_identity.software() == {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(tmp_path, monkeypatch):
+def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume, before = Volume(tmp_path), run_identity.identity_of("data", SETTINGS)
     run_identity.claim_run(volume, "mine", before)
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
@@ -128,7 +130,7 @@ def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(tmp_path
         run_identity.claim_run(volume, "mine", after)
 
 
-def test_every_claim_removes_what_a_killed_one_left(tmp_path):
+def test_every_claim_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     run_identity.claim_run(volume, "mine", {})
     left = volume.run("mine") / ".run.json-killed"

@@ -4,7 +4,7 @@ import multi_worker_distributed_training as script
 from distml.training.settings import Settings
 
 
-def test_the_options_of_settings_parse_to_the_same_settings():
+def test_the_options_of_settings_parse_to_the_same_settings() -> None:
     settings = Settings(
         workers=3, epochs=7, batch_per_worker=32, learning_rate=1.5e-05, seed=2**31 - 1, train_images=640
     )
