@@ -79,7 +79,7 @@ def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path: Path, m
 def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
-    export_candidate(Volume(tmp_path), MODELS["plain"](), facts)
+    export_candidate(Volume(tmp_path), MODELS["plain"]().get_weights(), facts)
     assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain"))["model"] == "plain"
     assert kept(tmp_path) is None
 

@@ -82,7 +82,7 @@ class TrainingLoop:
             check_agreement(self._strategy, model.network)
             if self._group.is_chief:
                 facts = {"run": job.run, **job.identity, "class_names": job.class_names, "model": name}
-                export_candidate(job.volume, model.network, {**facts, **checkpoints.facts()})
+                export_candidate(job.volume, model.network.get_weights(), {**facts, **checkpoints.facts()})
             values_of_all(self._strategy, 0)  # a barrier: a worker that leaves early would fail the others
 
     def train(self, name: str) -> tuple[ReplicatedModel, Checkpoints]:
