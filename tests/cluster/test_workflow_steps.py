@@ -161,7 +161,7 @@ def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_other
 def test_serving_again_leaves_mode_runtime_and_resources_alone(pods, tmp_path):
     name = "kept-mode"
     text = (ROOT / "autoscaled-inference-service-knative.yaml").read_text().replace("flower-sample", name)
-    stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.19.1", text).replace("512Mi", "640Mi")
+    stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.20.0", text).replace("512Mi", "640Mi")
     kubectl("apply", "--filename=-", stdin=stock.replace("/saved_model_versions", "/elsewhere"))
     before = get("inferenceservice", name)
     update(name, tmp_path)
