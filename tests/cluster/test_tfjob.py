@@ -90,6 +90,22 @@ def test_a_worker_whose_peer_does_not_come_says_so_and_the_job_ends_at_its_back_
     tfjobs.delete("alone")
 
 
+def test_at_the_back_off_limit_only_pods_that_had_ended_stay_with_their_logs(pods: None) -> None:
+    job = tfjobs.tfjob("kept")
+    job["spec"]["runPolicy"]["backoffLimit"] = 1
+    del tfjobs.pod(job)["initContainers"]
+    (container,) = tfjobs.pod(job)["containers"]
+    container["command"] = ["sh", "-c", "echo here is $HOSTNAME; test $HOSTNAME = kept-worker-1 || { sleep 5; false; }"]
+    create(job)
+    tfjobs.wait_for("kept", "Failed", seconds=120)
+    selector = "--selector=training.kubeflow.org/job-name=kept"
+    phases = "--output=jsonpath={range .items[*]}{.metadata.name} {.status.phase} {end}"
+    wait_until("worker 0 is gone", 30, lambda: "kept-worker-0" not in kubectl("get", "pods", selector, phases))
+    assert kubectl("get", "pods", selector, phases).split() == ["kept-worker-1", "Succeeded"]
+    assert tfjobs.logs("kept", 1) == "here is kept-worker-1\n"
+    tfjobs.delete("kept")
+
+
 def workers_that_wait() -> str:
     return kubectl("get", "pods", "--field-selector=status.phase=Pending", "--output=name")
 
