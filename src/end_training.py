@@ -96,7 +96,8 @@ def holding(job: dict[str, Any]) -> list[dict[str, Any]]:
 def why(job: dict[str, Any], pods: list[Any], warnings: list[Any]) -> str:
     """One line: why a job has not succeeded, from its conditions, or from what its pods wait for.
 
-    A job that failed has no pods left that would tell; of the `warnings`, events of all pods, the last of its own may.
+    Of a job that failed only pods that had ended are left; of the `warnings`, events of all pods, the last of its own
+    may tell.
     """
     for condition in holding(job):
         if condition["type"] == "Failed":

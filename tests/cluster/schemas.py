@@ -13,11 +13,11 @@ class Missing(Exception):
     """A full schema that could not be had."""
 
 
-KSERVE = "https://github.com/kserve/kserve//config/crd?ref=v0.20.0"
+KSERVE = "https://github.com/kserve/kserve//config/crd?ref=v0.21.0"
 # What the project's files use, and where its full schema is released.
 SCHEMAS = {
     "workflows.argoproj.io": "https://github.com/argoproj/argo-workflows//manifests/base/crds/full?ref=v4.1.2",
-    "tfjobs.kubeflow.org": "https://github.com/kubeflow/training-operator//manifests/base/crds?ref=v1.9.3",
+    "tfjobs.kubeflow.org": "https://github.com/kubeflow/training-operator//manifests/base/crds?ref=v1.9.4",
     "inferenceservices.serving.kserve.io": KSERVE,
     "servingruntimes.serving.kserve.io": KSERVE,
 }

@@ -29,7 +29,7 @@ def test_two_workers_ingest_once_train_and_agree(trained):
     assert len(tfjobs.history(trained)) == 1
 
 
-def test_a_killed_process_restarts_the_gang_which_goes_on_from_its_checkpoint(trained):
+def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained):
     job = tfjobs.tfjob("killed", "--epochs=3", "--train-images=25600")
     # Nothing in a container can kill its process 1: here that is the pod's own, and the worker is another.
     tfjobs.pod(job)["shareProcessNamespace"] = True
@@ -88,6 +88,22 @@ def test_a_worker_whose_peer_does_not_come_says_so_and_the_job_ends_at_its_back_
     wait_until("worker 0 says so", 90, lambda: "waiting for all 2 workers to start" in said("alone"))
     tfjobs.wait_for("alone", "Failed", seconds=120)
     tfjobs.delete("alone")
+
+
+def test_at_the_back_off_limit_only_pods_that_had_ended_stay_with_their_logs(pods: None) -> None:
+    job = tfjobs.tfjob("kept")
+    job["spec"]["runPolicy"]["backoffLimit"] = 1
+    del tfjobs.pod(job)["initContainers"]
+    (container,) = tfjobs.pod(job)["containers"]
+    container["command"] = ["sh", "-c", "echo here is $HOSTNAME; test $HOSTNAME = kept-worker-1 || { sleep 5; false; }"]
+    create(job)
+    tfjobs.wait_for("kept", "Failed", seconds=120)
+    selector = "--selector=training.kubeflow.org/job-name=kept"
+    phases = "--output=jsonpath={range .items[*]}{.metadata.name} {.status.phase} {end}"
+    wait_until("worker 0 is gone", 30, lambda: "kept-worker-0" not in kubectl("get", "pods", selector, phases))
+    assert kubectl("get", "pods", selector, phases).split() == ["kept-worker-1", "Succeeded"]
+    assert tfjobs.logs("kept", 1) == "here is kept-worker-1\n"
+    tfjobs.delete("kept")
 
 
 def workers_that_wait() -> str:

@@ -3,17 +3,18 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cluster import templates, tfjobs
+from cluster import kserve_stand_in, templates, tfjobs
 from cluster.kube import NAMESPACE, ROOT, create, forwarded, get, kubectl, run, wait_until
 
 pytestmark = pytest.mark.cluster
 NAME = "steps"
-PREDICTOR = "by-hand-predictor"
+SERVICE = "by-hand"
 
 
 @pytest.fixture(scope="module")
@@ -58,25 +59,18 @@ def published(trained_by_template) -> dict:
 
 
 @pytest.fixture(scope="module")
-def predictor(published) -> str:
-    """The predictor's pod, from the InferenceService and its runtime, behind a Service; its name."""
-    service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())["spec"]["predictor"]
-    runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())["spec"]
-    model = service.pop("model")
-    claim, folder = model["storageUri"].removeprefix("pvc://").split("/")
-    (container,) = runtime["containers"]
-    container["resources"] = model["resources"]
-    container["volumeMounts"].append({"name": "model", "mountPath": "/mnt/models", "subPath": folder, "readOnly": True})
-    volumes = [*runtime["volumes"], {"name": "model", "persistentVolumeClaim": {"claimName": claim}}]
-    metadata = {"name": PREDICTOR, "labels": {"app": PREDICTOR}}
-    spec = {**service, "containers": [container], "volumes": volumes}
-    create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    port = {"port": 80, "targetPort": 8080}
-    spec = {"selector": {"app": PREDICTOR}, "ports": [port]}
-    create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": PREDICTOR}, "spec": spec})
-    kubectl("wait", "--for=condition=Ready", f"pod/{PREDICTOR}", "--timeout=2m")
-    yield PREDICTOR
-    kubectl("delete", f"pod/{PREDICTOR}", f"service/{PREDICTOR}")
+def predictor(published: dict) -> Iterator[str]:
+    """The predictor's Deployment and Service, made from the InferenceService and its runtime; the name of both."""
+    service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
+    service["metadata"]["name"] = SERVICE
+    runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
+    made = kserve_stand_in.predictor_objects(service, runtime)
+    for document in made:
+        create(document)
+    (name,) = {document["metadata"]["name"] for document in made}
+    kubectl("rollout", "status", f"deployment/{name}", "--timeout=2m")
+    yield name
+    kubectl("delete", f"deployment/{name}", f"service/{name}", "--cascade=foreground")
 
 
 def test_ingestion_and_the_templates_job_leave_a_candidate_in_the_workflows_run(trained_by_template):
@@ -100,7 +94,7 @@ def test_the_smoke_step_finds_the_published_version_served(predictor, published)
     asked = templates.run(
         "smoke",
         "smoke",
-        workflow__parameters__service=PREDICTOR.removesuffix("-predictor"),
+        workflow__parameters__service=SERVICE,
         inputs__parameters__version=str(published["version"]),
     )
     assert asked.status == 0, asked.output
@@ -167,7 +161,7 @@ def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_other
 def test_serving_again_leaves_mode_runtime_and_resources_alone(pods, tmp_path):
     name = "kept-mode"
     text = (ROOT / "autoscaled-inference-service-knative.yaml").read_text().replace("flower-sample", name)
-    stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.19.1", text).replace("512Mi", "640Mi")
+    stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.20.0", text).replace("512Mi", "640Mi")
     kubectl("apply", "--filename=-", stdin=stock.replace("/saved_model_versions", "/elsewhere"))
     before = get("inferenceservice", name)
     update(name, tmp_path)

@@ -1,41 +1,99 @@
-"""Each version of an upstream part is the same wherever it stands, and docs/upgrading.md tells it."""
+"""Each version of an upstream part is the same wherever it stands: that of the table in docs/upgrading.md."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from support.project import ROOT
 
-ARGO, OPERATOR = "manifests/argo-workflows/*.yaml", "manifests/kubeflow-training/*.yaml"
-SCHEMAS, SERVICES = "tests/cluster/schemas.py", "*inference-service*.yaml"
-# What docs/upgrading.md calls it; a pattern around the version; where it occurs, and how often.
+TABLE = ROOT / "docs/upgrading.md"
+FOLDERS = ("docs/**/*.md", "manifests/**/*.yaml", "src/**/*.py", "tests/**/*.py")
+SINGLE = ("*.md", "*.yaml", ".ci/run", "Dockerfile", "Makefile", "environment.sh", "pyproject.toml")
+# The table itself and its text, which tells of former versions too; what changed once.
+HISTORY = {TABLE, ROOT / "CHANGELOG.md"}
+FILES = sorted({path for pattern in FOLDERS + SINGLE for path in ROOT.glob(pattern)} - HISTORY - {Path(__file__)})
+# Versions of no upstream part: this project's own, invented ones, Pythons that a test plays.
+OTHERS = {
+    "pyproject.toml": {"0.1.0"},
+    "test_report.py": {"2.99.1", "3.99.2"},
+    "test_run_identity.py": {"2.99.1", "3.99.2"},
+    "test_environment.py": {"3.12.9", "3.9.2", "2.7.18", "3.14.0"},
+}
+# Where a version stands without its part's name before it: what the table calls the part, and what stands around.
 PINS = [
-    ("Argo Workflows", r"argo-workflows\S*ref=v([\d.]+)", (ARGO, SCHEMAS), 4),
-    ("Argo Workflows", r"(?:newTag: |argoexec:)v([\d.]+)", (ARGO,), 2),
-    ("training operator", r"training-operator\S*ref=v([\d.]+)", (OPERATOR, SCHEMAS), 2),
-    ("KServe in the cluster", r"kserve/(?:kserve/|\S*ref=)v([\d.]+)", ("README.md", SCHEMAS), 3),
-    ("KServe in the cluster", r"install/v([\d.]+)/|need KServe v([\d.]+) ", ("README.md",), 3),
-    ("TensorFlow Serving, KServe's stock runtime", r"runtimeVersion: ([\d.]+)", ("README.md", SERVICES), 5),
-    ("kubectl", r"kubectl ([\d.]+) or later", ("README.md",), 1),
-    ("metrics-server, for kind", r"metrics-server/releases/download/v([\d.]+)", ("README.md",), 1),
-    ("Traefik's chart, for kind", r"traefik/traefik --version ([\d.]+)", ("README.md",), 1),
+    ("Argo Workflows", r"argo-workflows\S*ref=v([\d.]+)"),
+    ("Argo Workflows", r"(?:/workflow-controller\s+newTag: |argoexec:)v([\d.]+)"),
+    ("training operator", r"training-operator\S*ref=v([\d.]+)"),
+    ("KServe in the cluster", r"kserve/(?:kserve/|\S*ref=)v([\d.]+)"),
+    ("KServe in the cluster", r"/install/v([\d.]+)/"),
+    ("TensorFlow Serving, KServe's stock runtime", r"runtimeVersion: ([\d.]+)"),
+    ("metrics-server, for kind", r"metrics-server/releases/download/v([\d.]+)"),
+    ("Traefik's chart, for kind", r"traefik/traefik --version ([\d.]+)"),
 ]
+# A name before a version, and what the table calls the parts that it may mean.
+NAMES = {
+    "Argo": ["Argo Workflows"],
+    "Argo Workflows": ["Argo Workflows"],
+    "cert-manager": ["cert-manager, Knative, Istio"],
+    "Istio": ["cert-manager, Knative, Istio"],
+    "Keras": ["TensorFlow, Keras"],
+    "Knative": ["cert-manager, Knative, Istio"],
+    "KServe": ["KServe in the cluster", "KServe's Python server"],
+    "kubectl": ["kubectl"],
+    "Kubernetes": ["Kubernetes"],
+    "metrics-server": ["metrics-server, for kind"],
+    "TensorFlow": ["TensorFlow, Keras", "TensorFlow Serving, KServe's stock runtime"],
+    "TensorFlow Serving": ["TensorFlow Serving, KServe's stock runtime"],
+    "Traefik": ["Traefik's chart, for kind"],
+    "training operator": ["training operator"],
+}
 
 
 def rows() -> dict[str, str]:
-    table = (ROOT / "docs/upgrading.md").read_text()
-    return dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", table, re.MULTILINE))
+    return dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", TABLE.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize(("part", "pattern", "files", "count"), PINS)
-def test_a_version_is_the_same_wherever_it_stands(part, pattern, files, count):
-    texts = [path.read_text() for pattern_of_files in files for path in sorted(ROOT.glob(pattern_of_files))]
-    found = ["".join(match.groups("")) for text in texts for match in re.finditer(pattern, text)]
-    assert len(found) == count
-    assert set(found) == {rows()[part].split()[0].removeprefix("v")}
+def versions(*parts: str) -> set[str]:
+    return {version for part in parts for version in re.findall(r"\d+(?:\.\d+)+", rows()[part])}
 
 
-def test_tensorflow_and_keras_are_those_of_the_requirements():
+def strays(path: Path) -> set[str]:
+    """The version numbers in a file that the table does not know."""
+    found = set(re.findall(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)", path.read_text()))
+    return found - versions(*rows()) - OTHERS.get(path.name, set())
+
+
+def test_each_version_number_in_a_file_is_one_of_the_table() -> None:
+    assert {str(path.relative_to(ROOT)): strays(path) for path in FILES if strays(path)} == {}
+
+
+@pytest.mark.parametrize(("part", "pattern"), PINS)
+def test_a_version_is_the_parts_wherever_it_stands(part: str, pattern: str) -> None:
+    found = {version for path in FILES for version in re.findall(pattern, path.read_text())}
+    assert found == {rows()[part].split()[0].removeprefix("v")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_version_after_a_parts_name_is_the_parts(name: str) -> None:
+    pattern = rf"\b{name}(?:'s)? v?(\d+(?:\.\d+)+)"
+    found = {version for path in FILES for version in re.findall(pattern, path.read_text())}
+    known = versions(*NAMES[name])
+    assert [version for version in found if not any(f"{full}.".startswith(f"{version}.") for full in known)] == []
+
+
+def test_the_operators_image_tag_is_the_one_that_the_table_tells_of() -> None:
+    (tag,) = re.findall(r"newTag: (.*)", (ROOT / "manifests/kubeflow-training/kustomization.yaml").read_text())
+    assert f"`{tag}`" in TABLE.read_text()
+
+
+def test_each_row_tells_whether_it_was_run_or_read() -> None:
+    tried = re.findall(r"^\| [^|]+ \| [^|]+ \| (\w+)", TABLE.read_text(), re.MULTILINE)
+    assert tried[0] == "tried"
+    assert set(tried[1:]) == {"run", "read"}
+
+
+def test_tensorflow_and_keras_are_those_of_the_requirements() -> None:
     pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements.in").read_text(), re.MULTILINE))
     assert rows()["TensorFlow, Keras"] == f"{pins['tensorflow']}, {pins['keras']}"
     assert rows()["KServe's Python server"] == pins["kserve"]

@@ -1,0 +1,153 @@
+"""A stand-in for KServe's controller, where that cannot be had: what a workflow needs of it, and no more.
+
+It follows the InferenceServices of one namespace. For each it keeps the predictor's Deployment and Service, made from
+the ServingRuntime that the service names, and its status. Both go with the InferenceService, which owns them.
+"""
+
+import json
+import threading
+from copy import deepcopy
+from typing import Any
+
+from kubernetes import client
+
+GROUP = "serving.kserve.io"
+MANAGER = "kserve-stand-in"
+MODELS = "/mnt/models"
+SECONDS = 1.0
+
+
+def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a predictor's pod: the runtime's, with what the InferenceService says before it."""
+    predictor = deepcopy(service["spec"]["predictor"])
+    model = predictor.pop("model")
+    for scaling in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
+        predictor.pop(scaling, None)
+    name = service["metadata"]["name"]
+    (container,) = json.loads(json.dumps(runtime["spec"]["containers"]).replace("{{.Name}}", name))
+    container["args"] = container.get("args", []) + model.get("args", [])
+    variables = {variable["name"]: variable for variable in container.get("env", []) + model.get("env", [])}
+    container["env"] = list(variables.values())
+    resources = container.get("resources", {})
+    for kind, amounts in model.get("resources", {}).items():
+        resources[kind] = resources.get(kind, {}) | amounts
+    claim, _, folder = model["storageUri"].removeprefix("pvc://").partition("/")
+    volume = {"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": claim}}
+    mount = {"name": volume["name"], "mountPath": MODELS, "subPath": folder, "readOnly": True}
+    container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
+    volumes = [*runtime["spec"].get("volumes", []), *predictor.pop("volumes", []), volume]
+    return {**predictor, "containers": [container], "volumes": volumes}
+
+
+def replicas(service: dict[str, Any], current: int) -> int:
+    """How many predictors there shall be: as many as there are, within the bounds of the InferenceService."""
+    least = service["spec"]["predictor"].get("minReplicas") or 1
+    most = service["spec"]["predictor"].get("maxReplicas") or least
+    return min(max(current, least), max(most, least))
+
+
+def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current: int = 0) -> list[dict[str, Any]]:
+    """The predictor's Deployment and Service, owned by the InferenceService where that is in the cluster."""
+    name = service["metadata"]["name"]
+    predictor = f"{name}-predictor"
+    app = {"app": f"isvc.{predictor}"}
+    labels = app | {f"{GROUP}/inferenceservice": name, "component": "predictor"}
+    pod = predictor_pod(service, runtime)
+    metadata: dict[str, Any] = {"name": predictor, "labels": labels}
+    if "uid" in service["metadata"]:
+        owner = {"apiVersion": f"{GROUP}/v1beta1", "kind": "InferenceService", "name": name, "controller": True}
+        metadata["ownerReferences"] = [owner | {"uid": service["metadata"]["uid"]}]
+    deployment = {
+        "replicas": replicas(service, current),
+        "selector": {"matchLabels": app},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    port = {"name": "http", "port": 80, "targetPort": pod["containers"][0]["ports"][0]["containerPort"]}
+    return [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": app, "ports": [port]}},
+    ]
+
+
+def status(service: dict[str, Any], ready: bool) -> dict[str, Any]:
+    """What `kubectl get inferenceservices` shows, and its users wait for."""
+    metadata = service["metadata"]
+    state = "Loaded" if ready else "Pending"
+    holds = {"status": str(ready)} | ({} if ready else {"reason": "PredictorNotReady"})
+    return {
+        "observedGeneration": metadata["generation"],
+        "url": f"http://{metadata['name']}-{metadata['namespace']}.example.com",
+        "conditions": [{"type": kind, **holds} for kind in ("PredictorReady", "Ready")],
+        "modelStatus": {
+            "states": {"activeModelState": state, "targetModelState": state},
+            "transitionStatus": "UpToDate" if ready else "InProgress",
+        },
+    }
+
+
+class StandIn(threading.Thread):
+    """A thread that does KServe's part until `end` is called; what went wrong meanwhile is in `troubles`."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        super().__init__(name=MANAGER, daemon=True)
+        self.troubles: set[str] = set()
+        self.namespace = namespace
+        self.custom = client.CustomObjectsApi(api)
+        self.apps = client.AppsV1Api(api)
+        self.core = client.CoreV1Api(api)
+        self.applied: dict[str, list[dict[str, Any]]] = {}
+        self.told: dict[str, dict[str, Any]] = {}
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        """Look at all services once a second, and go on after any error: it is tried again at the next look."""
+        while not self.ending.wait(SECONDS):
+            try:
+                for service in self.objects("v1beta1", "inferenceservices"):
+                    self.follow(service)
+            except Exception as error:
+                self.troubles.add(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+    def end(self) -> None:
+        self.ending.set()
+        self.join()
+
+    def objects(self, version: str, plural: str) -> list[dict[str, Any]]:
+        found: Any = self.custom.list_namespaced_custom_object(GROUP, version, self.namespace, plural)
+        return found["items"]
+
+    def follow(self, service: dict[str, Any]) -> None:
+        """Make one service's objects and status what they shall be; one that names no runtime of ours is left alone."""
+        uid, named = service["metadata"]["uid"], service["spec"]["predictor"].get("model", {}).get("runtime")
+        runtimes = {runtime["metadata"]["name"]: runtime for runtime in self.objects("v1alpha1", "servingruntimes")}
+        if named not in runtimes or "deletionTimestamp" in service["metadata"]:
+            return
+        found = self.deployment(service)
+        wanted = predictor_objects(service, runtimes[named], found.spec.replicas if found else 0)
+        if not found or self.applied.get(uid) != wanted:
+            self.apply(wanted)
+            self.applied[uid] = wanted
+            return
+        current = found.metadata.generation == found.status.observed_generation
+        now = status(service, bool(current and found.status.available_replicas))
+        if self.told.get(uid) != now:
+            where = (GROUP, "v1beta1", self.namespace, "inferenceservices", service["metadata"]["name"])
+            self.custom.patch_namespaced_custom_object_status(*where, {"status": now})
+            self.told[uid] = now
+
+    def deployment(self, service: dict[str, Any]) -> Any:
+        """The service's Deployment; None where there is none yet."""
+        name = f"{service['metadata']['name']}-predictor"
+        found = self.apps.list_namespaced_deployment(self.namespace, field_selector=f"metadata.name={name}").items
+        return found[0] if found else None
+
+    def apply(self, wanted: list[dict[str, Any]]) -> None:
+        deployment, service = wanted
+        how: dict[str, Any] = {
+            "field_manager": MANAGER,
+            "force": True,
+            "_content_type": "application/apply-patch+yaml",
+        }
+        name = deployment["metadata"]["name"]
+        self.apps.patch_namespaced_deployment(name, self.namespace, deployment, **how)
+        self.core.patch_namespaced_service(name, self.namespace, service, **how)

@@ -1,0 +1,112 @@
+"""What the stand-in for KServe's controller makes of an InferenceService; these tests need no cluster."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster import kserve_stand_in
+from cluster.kube import ROOT
+
+RUNTIME = {
+    "metadata": {"name": "some-runtime"},
+    "spec": {
+        "containers": [
+            {
+                "name": "kserve-container",
+                "image": "some-image",
+                "args": ["--model_name={{.Name}}"],
+                "env": [{"name": "A", "value": "runtime"}, {"name": "B", "value": "runtime"}],
+                "ports": [{"containerPort": 8080}],
+                "resources": {"requests": {"cpu": "1", "memory": "1Gi"}},
+                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+            }
+        ],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    },
+}
+
+
+def service(**predictor: Any) -> dict[str, Any]:
+    model = {
+        "runtime": "some-runtime",
+        "storageUri": "pvc://claim/some/folder",
+        "args": ["--more"],
+        "env": [{"name": "B", "value": "service"}],
+        "resources": {"requests": {"cpu": "2"}},
+    }
+    metadata = {"name": "flowers", "namespace": "here", "uid": "1", "generation": 3}
+    return {"metadata": metadata, "spec": {"predictor": {"model": model, "enableServiceLinks": False, **predictor}}}
+
+
+def test_a_pod_is_the_runtimes_with_what_the_service_says_before_it() -> None:
+    assert kserve_stand_in.predictor_pod(service(minReplicas=1), RUNTIME) == {
+        "enableServiceLinks": False,
+        "containers": [
+            {
+                "name": "kserve-container",
+                "image": "some-image",
+                "args": ["--model_name=flowers", "--more"],
+                "env": [{"name": "A", "value": "runtime"}, {"name": "B", "value": "service"}],
+                "ports": [{"containerPort": 8080}],
+                "resources": {"requests": {"cpu": "2", "memory": "1Gi"}},
+                "volumeMounts": [
+                    {"name": "tmp", "mountPath": "/tmp"},
+                    {
+                        "name": "kserve-pvc-source",
+                        "mountPath": "/mnt/models",
+                        "subPath": "some/folder",
+                        "readOnly": True,
+                    },
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": "claim"}},
+        ],
+    }
+
+
+def test_the_service_owns_both_objects_and_port_80_leads_to_the_runtimes() -> None:
+    deployment, found = kserve_stand_in.predictor_objects(service(), RUNTIME)
+    (owner,) = deployment["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("InferenceService", "flowers", "1")
+    assert found["metadata"] == deployment["metadata"]
+    assert found["metadata"]["name"] == "flowers-predictor"
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels["serving.kserve.io/inferenceservice"] == "flowers"
+    assert labels.items() >= found["spec"]["selector"].items() == deployment["spec"]["selector"]["matchLabels"].items()
+    assert found["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8080}]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "current", "replicas"),
+    [
+        ({}, 0, 1),
+        ({}, 3, 1),
+        ({"minReplicas": 2}, 0, 2),
+        ({"minReplicas": 1, "maxReplicas": 3}, 2, 2),
+        ({"minReplicas": 1, "maxReplicas": 3}, 5, 3),
+    ],
+)
+def test_there_are_as_many_predictors_as_the_bounds_allow(bounds: dict[str, int], current: int, replicas: int) -> None:
+    deployment, _ = kserve_stand_in.predictor_objects(service(**bounds), RUNTIME, current)
+    assert deployment["spec"]["replicas"] == replicas
+
+
+@pytest.mark.parametrize(("ready", "states"), [(True, ["True", "True"]), (False, ["False", "False"])])
+def test_the_status_tells_whether_the_predictor_is_ready(ready: bool, states: list[str]) -> None:
+    told = kserve_stand_in.status(service(), ready)
+    assert [condition["type"] for condition in told["conditions"]] == ["PredictorReady", "Ready"]
+    assert [condition["status"] for condition in told["conditions"]] == states
+    assert told["url"] == "http://flowers-here.example.com"
+
+
+def test_it_can_serve_the_projects_own_service() -> None:
+    own = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
+    runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
+    deployment, _ = kserve_stand_in.predictor_objects(own, runtime)
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert "--model-dir=/mnt/models" in pod["containers"][0]["command"]
