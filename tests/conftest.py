@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before anything imports Keras, as in each script.
 from distml.step import load_tensorflow  # isort: skip  # noqa: E402, F401
 
-from distml.data import sources  # noqa: E402
+from distml.data import published_files, sources  # noqa: E402
 from distml.step.volume import Volume  # noqa: E402
 from support.network import DEAD_PROXY  # noqa: E402
 from support.project import CLASS_NAMES, SOURCE, run_script  # noqa: E402
@@ -53,11 +53,11 @@ def small_source(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
     published = {}
-    for name in sources.FILES:
+    for name in published_files.FILES:
         (folder / name).write_bytes(gzip.compress(name.encode()))
         published[name.removesuffix(".gz")] = hashlib.sha256(name.encode()).hexdigest()
-    monkeypatch.setattr(sources, "CONTENT_SHA256", published)
-    sources.check_files(folder)
+    monkeypatch.setattr(published_files, "CONTENT_SHA256", published)
+    published_files.check_files(folder)
     return folder
 
 
