@@ -3,6 +3,8 @@
 python bench/empty_predictor.py --http_port 8082 --grpc_port 8083
 """
 
+from typing import Any
+
 from kserve import Model, ModelServer
 
 
@@ -13,7 +15,7 @@ class Empty(Model):
         super().__init__("flower-sample")
         self.ready = True
 
-    async def predict(self, payload, headers=None, response_headers=None):
+    async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> dict[str, list]:
         return {"predictions": []}
 
 

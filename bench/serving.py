@@ -44,8 +44,7 @@ class Server:
     seconds_to_ready: float
 
     def memory_mib(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+        return first_number(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text()) / 1024
 
     def stop(self) -> None:
         self.process.terminate()
@@ -62,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
     version = newest_version(args.volume)
     with tempfile.TemporaryDirectory() as folder:
         requests = write_requests(Path(folder))
-        starts = {name: [] for name in ("predictor", "empty")}
+        starts: dict[str, list[float]] = {name: [] for name in ("predictor", "empty")}
         for _ in range(args.starts):
             for name in starts:
                 server = start(name, args.volume)
@@ -92,8 +91,8 @@ def newest_version(volume: Path) -> Path:
 def write_requests(folder: Path) -> dict[str, list[str]]:
     """Bodies as files; returns what hey is told of each: path on the server, content type, headers."""
     images = np.random.default_rng(1).integers(0, 256, (IMAGES_AT_ONCE, 28, 28, 1), np.uint8)
-    tensor = {"name": "images", "datatype": "UINT8", "shape": list(images.shape)}
-    tensor["parameters"] = {"binary_data_size": images.nbytes}
+    described = {"name": "images", "datatype": "UINT8", "shape": list(images.shape)}
+    tensor = {**described, "parameters": {"binary_data_size": images.nbytes}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     bodies = {
         "image_bytes": (HERE.parent / "inference-input.json").read_bytes(),
@@ -173,8 +172,16 @@ def load(hey: str, port: int, request: list[str], count: int, clients: int) -> t
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
     if re.findall(r"\[(\d+)\]\s+\d+ responses", output) != ["200"]:
         sys.exit(f"bench/serving.py: not every answer was 200:\n{output}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
-    return rate, 1000 * float(re.search(r"99%+ in ([\d.]+) secs", output)[1])
+    rate, slowest = r"Requests/sec:\s+([\d.]+)", r"99%+ in ([\d.]+) secs"
+    return first_number(rate, output), 1000 * first_number(slowest, output)
+
+
+def first_number(pattern: str, text: str) -> float:
+    """Return the number in the first match of `pattern`, which has one group."""
+    found = re.search(pattern, text)
+    if not found:
+        sys.exit(f"bench/serving.py: no {pattern} in:\n{text}")
+    return float(found[1])
 
 
 def report(figures: list[dict[str, float]], starts: dict, memory: dict, args: argparse.Namespace) -> None:

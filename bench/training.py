@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 300  # for one measurement, the workers' start included
@@ -63,27 +64,31 @@ def measure(way: str, volume: Path, batch: int, steps: int) -> float:
     """Run two pinned workers side by side; returns the images/s of both together."""
     script, together = WAYS[way]
     workers = start(script, together, [volume, "plain", batch, steps])
-    limit = threading.Timer(SECONDS, lambda: [worker.kill() for worker in workers])
+    limit = threading.Timer(SECONDS, kill, [workers])
     limit.start()
     try:
         if not together:
             for worker in workers:
                 expect(worker, "ready", script)
             for worker in workers:
-                worker.stdin.write("go\n")
-                worker.stdin.flush()
+                print("go", file=worker.stdin, flush=True)
         results = [json.loads(expect(worker, "{", script)) for worker in workers]
         for worker in workers:
             worker.communicate()
     finally:
         limit.cancel()
+        kill(workers)
         for worker in workers:
-            worker.kill()
             worker.wait()
     return sum(result["images_per_second"] for result in results)
 
 
-def start(script: str, together: bool, arguments: list) -> list[subprocess.Popen]:
+def kill(workers: list[subprocess.Popen[str]]) -> None:
+    for worker in workers:
+        worker.kill()
+
+
+def start(script: str, together: bool, arguments: list[object]) -> list[subprocess.Popen[str]]:
     """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a gang."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
@@ -97,16 +102,18 @@ def start(script: str, together: bool, arguments: list) -> list[subprocess.Popen
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment["TF_CONFIG"] = json.dumps(task)
         command = [sys.executable, str(HERE / script), *map(str, arguments)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        worker = subprocess.Popen(command, env=environment, **pipes)
+        pipe = subprocess.PIPE
+        worker = subprocess.Popen(
+            command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+        )
         os.sched_setaffinity(worker.pid, {core})
         workers.append(worker)
     return workers
 
 
-def expect(worker: subprocess.Popen, beginning: str, script: str) -> str:
+def expect(worker: subprocess.Popen[str], beginning: str, script: str) -> str:
     """The next line that a worker prints with this beginning."""
-    for line in worker.stdout:
+    for line in worker.stdout or ():
         if line.startswith(beginning):
             return line
     sys.exit(f"{script} ended early, or took more than {SECONDS} s; start it by hand to see why")
@@ -127,7 +134,7 @@ def report(speeds: dict[tuple[str, int], list[float]]) -> None:
                 "most": spread["most"],
             }
         )
-    content = {
+    content: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "repetitions": len(speeds[OWN, 64]),
         "images_per_second": {

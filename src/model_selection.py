@@ -22,7 +22,7 @@ from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
 from distml.model import saved_model, variants
 from distml.publishing import conversion, report, versions
-from distml.serving.release.served_version import LITE_MODEL
+from distml.publishing.version_files import LITE_MODEL
 from distml.step import command_line, outcome
 from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
 from distml.step.progress_bar import counting, say, working

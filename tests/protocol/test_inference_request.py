@@ -13,7 +13,8 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 from PIL import Image
 
 from distml.protocol import inference_request
-from distml.protocol.inference_request import BadInput, PixelBudget
+from distml.protocol.contract import BadInput
+from distml.protocol.inference_request import PixelBudget
 from support.images import image_file, png_file
 
 JSON = st.recursive(

@@ -13,8 +13,8 @@ from distml.model import saved_model
 from distml.model.lite_engine import LiteEngine
 from distml.model.variants import MODELS
 from distml.publishing import conversion, versions
+from distml.publishing.version_files import LITE_MODEL
 from distml.serving.release import served_version
-from distml.serving.release.served_version import LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
 

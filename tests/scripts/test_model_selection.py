@@ -10,7 +10,7 @@ import model_selection
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
 from distml.publishing import versions
-from distml.serving.release.served_version import GOLDEN, LITE_MODEL
+from distml.publishing.version_files import GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import run_script

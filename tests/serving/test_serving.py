@@ -20,9 +20,9 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from PIL import Image
 
 import grpc_client
-import http_client
 from distml.data import input_pipeline
 from distml.model import saved_model
+from distml.protocol import client
 from distml.step import outcome
 from support.images import KINDS, image_file
 from support.network import DEAD_PROXY, needs_ipv6
@@ -403,7 +403,7 @@ def test_a_host_name_that_is_none_is_one_line(script):
 
 def test_an_answer_without_what_was_asked_for_is_one_line(monkeypatch):
     args = grpc_client.parse_args(["image.png"])
-    monkeypatch.setattr(http_client, "read_file", lambda path: b"")
+    monkeypatch.setattr(client, "read_file", lambda path: b"")
     monkeypatch.setattr(grpc_client, "ask", lambda args, files: InferResponse("1", "another", []))
     with pytest.raises(outcome.StepError, match="what localhost:8081 answers is no prediction of such images"):
         grpc_client.main(args)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from distml.model import manifest
-from distml.serving.release.served_version import GOLDEN, LITE_MODEL
+from distml.publishing.version_files import GOLDEN, LITE_MODEL
 from distml.step.volume import Volume
 from support.predictor_process import PREDICT, READY, Predictor, predictor
 

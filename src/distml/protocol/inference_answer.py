@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 from kserve import InferOutput, InferResponse
 
-from distml.protocol.inference_request import OUTPUTS
+from distml.protocol.contract import OUTPUTS
 from distml.serving.release.served_version import ServedVersion
 
 

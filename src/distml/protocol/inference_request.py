@@ -16,6 +16,7 @@ from PIL import Image
 
 from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
+from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput
 
 if TYPE_CHECKING:  # KServe reads the command line when it is imported; publication comes by here too
     from kserve import InferRequest
@@ -24,9 +25,6 @@ MAX_INSTANCES = 256
 MAX_PIXELS = 2**24
 MAX_PIXELS_OF_REQUEST = 2**25
 MAX_SIDE = 2**14
-FILES, PIXELS = "image_bytes", "images"
-# The outputs' datatypes.
-OUTPUTS = {"probabilities": "FP32", "class_index": "INT64", "class_name": "BYTES"}
 # The largest request, 256 images of [28, 28, 1] as lists, has about 410,000. A body of nothing else would take 30 times
 # its length in memory, and orjson lets nobody else run until it has read all.
 MAX_JSON_PARTS = 500_000
@@ -41,10 +39,6 @@ _TENSOR_RULE = (
     f'expected one input, either "{FILES}" with datatype BYTES and shape [n],'
     f' or "{PIXELS}" with datatype UINT8 and shape [n, {SIZE}, {SIZE}, 1]'
 )
-
-
-class BadInput(ValueError):
-    """The request cannot be answered; the message is one sentence for whoever sent it."""
 
 
 class NotHere(Exception):

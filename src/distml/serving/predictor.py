@@ -15,13 +15,13 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import inference_answer, inference_request
-from distml.protocol.inference_request import FILES, OUTPUTS, PIXELS, BadInput, NotHere, PixelBudget
+from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS, BadInput
+from distml.protocol.inference_request import NotHere, PixelBudget
 from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
 from distml.serving.release.served_version import ServedVersion
 
-NAME = "flower-sample"
 # What is read on the event loop itself; more is read in a thread, so that nobody waits behind it.
 _BODY_READ_HERE = 2**16
 _PIXELS_READ_HERE = 2**14
@@ -43,7 +43,7 @@ class Predictor(Model):
     """`flower-sample`: ready from its first version until it is told to stop."""
 
     def __init__(self, version: ServedVersion):
-        super().__init__(NAME)
+        super().__init__(MODEL_NAME)
         self.admission = Admission()
         self._batcher = Batcher(version)
         self._reader = ThreadPoolExecutor(1, "reader")
@@ -77,7 +77,7 @@ class Predictor(Model):
         """
         images = await self._read(len(body), partial(inference_request.images_of_v1, body))
         probabilities, version = await self._batcher.classify(images)
-        return inference_answer.v1(NAME, version, probabilities), None
+        return inference_answer.v1(MODEL_NAME, version, probabilities), None
 
     async def answer_v2(
         self, body: bytes | bytearray, json_length: int | None, wanted: str | None = None
@@ -91,7 +91,7 @@ class Predictor(Model):
         request = await self._read(len(body), partial(inference_request.v2_request, body, json_length))
         probabilities, version = await self._batcher.classify(request.images)
         check_version(wanted, version)
-        return inference_answer.v2(NAME, version, probabilities, request.outputs, request.id or str(uuid.uuid4()))
+        return inference_answer.v2(MODEL_NAME, version, probabilities, request.outputs, request.id or str(uuid.uuid4()))
 
     async def predict(
         self, payload: InferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
@@ -110,7 +110,7 @@ class Predictor(Model):
                 check_version(wanted, version)
             except OtherVersion:
                 request.outcome = "not found"
-                raise ModelNotFound(f"{NAME}, version {wanted},") from None
+                raise ModelNotFound(f"{MODEL_NAME}, version {wanted},") from None
             except BadInput as error:
                 request.outcome = "bad input"
                 raise InvalidInput(str(error)) from None
@@ -120,7 +120,7 @@ class Predictor(Model):
             except asyncio.CancelledError:
                 request.outcome = "hung up"
                 raise
-            return inference_answer.grpc(NAME, version, probabilities, outputs, payload.id or str(uuid.uuid4()))
+            return inference_answer.grpc(MODEL_NAME, version, probabilities, outputs, payload.id or str(uuid.uuid4()))
 
     async def _read(self, length: int, read: Callable[[PixelBudget], Any]) -> Any:
         """Call `read`, here when little is to be read, else in a thread."""
@@ -159,7 +159,7 @@ class HonestDataPlane(DataPlane):
         return {**super().metadata(), "extensions": ["binary_tensor_data"]}
 
     async def ready(self) -> bool:
-        return await self.model_registry.is_model_ready(NAME)
+        return await self.model_registry.is_model_ready(MODEL_NAME)
 
 
 class PublishedVersionsOnly(ModelRepositoryExtension):

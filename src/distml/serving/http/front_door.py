@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from distml.protocol.inference_request import BadInput
+from distml.protocol.contract import MODEL_NAME, BadInput
 from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
-from distml.serving.predictor import NAME, OtherVersion, Predictor, check_version
+from distml.serving.predictor import OtherVersion, Predictor, check_version
 
 MAX_BODY = 2**23
 SECONDS_TO_SEND = 20
@@ -99,8 +99,8 @@ class FrontDoor:
             await self._refuse(refusal, body, send)
 
     def _check_address(self, model: str, version: str | None) -> None:
-        if model != NAME:
-            raise Refusal(404, "not found", f"there is no model of this name; the model is {NAME}")
+        if model != MODEL_NAME:
+            raise Refusal(404, "not found", f"there is no model of this name; the model is {MODEL_NAME}")
         check_version(version, self._predictor.version)
 
     async def _refuse(self, refusal: Refusal, body: "Body", send: Send) -> None:

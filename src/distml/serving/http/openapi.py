@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from distml.model.image_decoding import SIZE
-from distml.protocol.inference_request import FILES, MAX_INSTANCES, OUTPUTS, PIXELS
-from distml.serving.predictor import NAME
+from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS
+from distml.protocol.inference_request import MAX_INSTANCES
 
 PREDICT, INFER = "/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer"
 _SENTENCES = {
@@ -31,7 +31,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _correct(page: dict[str, Any]) -> None:
-    page["info"]["title"] = f"{NAME}: image classification"
+    page["info"]["title"] = f"{MODEL_NAME}: image classification"
     paths = page["paths"]
     # The front door takes no other POST.
     for path in [path for path in paths if "post" in paths[path] and path not in (PREDICT, INFER)]:
@@ -43,7 +43,7 @@ def _correct(page: dict[str, Any]) -> None:
             operation["parameters"] = [one for one in operation.get("parameters", []) if one["in"] == "path"]
             for parameter in operation["parameters"]:
                 if parameter["name"] == "model_name":
-                    parameter["schema"] = {"type": "string", "enum": [NAME]}
+                    parameter["schema"] = {"type": "string", "enum": [MODEL_NAME]}
             if "{" in path:
                 operation["responses"] |= {status: _refusal(status) for status in ("404", "503")}
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}

@@ -11,12 +11,8 @@ from distml.model import manifest as model_manifest
 from distml.model.lite_engine import LiteEngine
 from distml.protocol.inference_request import images_of_v1
 from distml.publishing import image_intensity
+from distml.publishing.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
-
-LITE_MODEL = "assets.extra/model.tflite"
-GOLDEN = "assets.extra/golden.json"
-# Between the probabilities of the SavedModel and those of its converted form.
-AGREEMENT = 1e-3
 
 
 @dataclass(frozen=True)
