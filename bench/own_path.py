@@ -12,9 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from distml.step import load_tensorflow  # isort: skip  # noqa: F401
-
-import tensorflow as tf
+from distml.step.load_tensorflow import tf
 
 from distml.data import input_pipeline
 from distml.data.input_pipeline import Share

@@ -11,10 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distml.step.text_table import table
-
-from distml.step import load_tensorflow  # isort: skip  # noqa: F401
-
 import numpy as np
 
 from distml.data import fashion_mnist, input_pipeline
@@ -26,6 +22,7 @@ from distml.publishing.version_files import LITE_MODEL
 from distml.step import command_line, outcome
 from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
 from distml.step.progress_bar import counting, say, working
+from distml.step.text_table import table
 from distml.step.volume import Volume
 
 # Images per call of the model.

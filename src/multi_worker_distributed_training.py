@@ -6,6 +6,8 @@ Every worker of a TFJob runs this command. Without TF_CONFIG it is the one worke
 again: they go on from the last checkpoint.
 """
 
+from distml.step.load_tensorflow import tf
+
 import argparse
 import hashlib
 import sys
@@ -15,10 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from distml.step import load_tensorflow  # isort: skip  # noqa: F401
-
 import keras
-import tensorflow as tf
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.data.input_pipeline import Share, Split

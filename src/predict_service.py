@@ -3,6 +3,8 @@
 python3 /predict-service.py
 """
 
+from distml.step.load_tensorflow import tf
+
 import argparse
 import math
 import os
@@ -10,12 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distml.step.text_table import table
-
-from distml.step import load_tensorflow  # isort: skip  # noqa: F401
-
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from distml.data import fashion_mnist, input_pipeline
@@ -23,6 +20,7 @@ from distml.model import image_decoding, saved_model
 from distml.publishing import versions
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
+from distml.step.text_table import table
 
 MOST_SAMPLES = 100
 TITLE_LENGTH = 22

@@ -6,8 +6,6 @@ python src/sample_request.py --volume ./trained_model > inference-input.json
 import argparse
 import json
 
-from distml.step import load_tensorflow  # isort: skip  # noqa: F401
-
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding
 from distml.protocol import client

@@ -1,5 +1,7 @@
 """The real data set, ingested once for all tests, and one short real training on it."""
 
+from distml.step.load_tensorflow import tf
+
 import gzip
 import hashlib
 import os
@@ -14,6 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from distml.data import published_files, sources
+from distml.step.volume import Volume
+from support.network import DEAD_PROXY
+from support.project import CLASS_NAMES, SOURCE, run_script
+
 # The tests' own connections on this machine use no proxy; a download of the data uses the caller's.
 for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
     if name != "no_grpc_proxy" or name in os.environ:
@@ -22,13 +29,10 @@ for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
 # A shell that starts the tests in the background has SIGINT ignored in all of them, and Ctrl-C is tested too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Before anything imports Keras, as in each script.
-from distml.step import load_tensorflow  # isort: skip  # noqa: E402, F401
 
-from distml.data import published_files, sources  # noqa: E402
-from distml.step.volume import Volume  # noqa: E402
-from support.network import DEAD_PROXY  # noqa: E402
-from support.project import CLASS_NAMES, SOURCE, run_script  # noqa: E402
+def pytest_report_header() -> str:
+    """Say which TensorFlow is tested: loaded before any test's module imports Keras, as in each script."""
+    return f"TensorFlow {tf.__version__}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

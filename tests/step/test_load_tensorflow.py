@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def load(tmp_path, body: str, then: str = "") -> subprocess.CompletedProcess:
     """Load a module `tensorflow` with this body in place of the real one, then execute `then`."""
     (tmp_path / "tensorflow.py").write_text(f"import os, signal\n{body}\n")
     return subprocess.run(
-        [sys.executable, "-c", f"from distml.step import load_tensorflow\n{then}"],
+        [sys.executable, "-c", f"from distml.step.load_tensorflow import tf\n{then}"],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCE}"},
         capture_output=True,
         text=True,
@@ -36,7 +37,7 @@ def load(tmp_path, body: str, then: str = "") -> subprocess.CompletedProcess:
 def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path):
     (tmp_path / "tensorflow.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
     script = subprocess.Popen(
-        [sys.executable, "-c", "from distml.step import load_tensorflow"],
+        [sys.executable, "-c", "from distml.step.load_tensorflow import tf"],
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{SOURCE}"},
         stdout=subprocess.PIPE,
         text=True,
@@ -78,7 +79,7 @@ def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path):
     settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
     code = (
-        "from distml.step import load_tensorflow\nimport keras, os\n"
+        "from distml.step.load_tensorflow import tf\nimport keras, os\n"
         "found = [keras.config.backend(), keras.config.floatx(), keras.config.image_data_format()]\n"
         "found += [keras.config.epsilon(), keras.config.dtype_policy().name, keras.__version__[0]]\n"
         f"print([*found, *(os.environ.get(name) for name in {[*HOSTILE]})])"
@@ -100,3 +101,17 @@ def test_variables_that_name_workers_threads_and_logs_stay(tmp_path, monkeypatch
         monkeypatch.setenv(name, "7")
     ended = load(tmp_path, "", then=f"import os; print([os.environ[name] for name in {names}])")
     assert ended.stdout == "['7', '7', '7', '7']\n"
+
+
+def test_tensorflow_is_imported_in_one_place():
+    importing = re.compile(r"^\s*(?:import|from) tensorflow\b", re.MULTILINE)
+    importers = [path for path in SOURCE.rglob("*.py") if importing.search(path.read_text())]
+    assert importers == [SOURCE / "distml" / "step" / "load_tensorflow.py"]
+
+
+def test_no_module_imports_keras_before_tensorflow_is_loaded():
+    importing = re.compile(r"^(?:import|from) (?:keras|tensorflow_datasets)\b", re.MULTILINE)
+    texts = [path.read_text() for path in SOURCE.rglob("*.py")]
+    found = [(text, match.start()) for text in texts if (match := importing.search(text))]
+    assert len(found) >= 3
+    assert all("from distml.step.load_tensorflow import tf\n" in text[:place] for text, place in found)

@@ -36,7 +36,8 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         images: uint8 [n, 28, 28, 1], 0 is black; labels: int64 [n], 0 to 9.
     """
-    import tensorflow as tf
+    from distml.step.load_tensorflow import tf
+
     import tensorflow_datasets as tfds
 
     features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
@@ -57,13 +58,6 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         parts += records.map(decode, num_parallel_calls=2).with_options(options).as_numpy_iterator()
     images, labels = zip(*parts, strict=True)
     return np.concatenate(images), np.concatenate(labels)
-
-
-def class_names(folder: Path) -> list[str]:
-    """The names of the classes, by label."""
-    import tensorflow_datasets as tfds
-
-    return list(tfds.builder_from_directory(folder).info.features["label"].names)
 
 
 def verified_manifest(volume: Volume) -> dict:

@@ -7,11 +7,12 @@ Each worker iterates over a plain tf.data iterator. The one that `strategy.exper
 the C library's allocator to return memory after each step, which costs a third of the speed (see bench/README.md).
 """
 
+from distml.step.load_tensorflow import tf
+
 import functools
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from distml.data.fashion_mnist import read_split
 from distml.step.volume import Volume

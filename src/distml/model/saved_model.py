@@ -1,15 +1,17 @@
 """A trained model as a SavedModel that TensorFlow Serving serves as it is."""
 
+from distml.step.load_tensorflow import tf
+
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 
 from distml.model import image_decoding
 from distml.model import manifest as model_manifest
 from distml.model.image_decoding import SIZE
+
+tnp = tf.experimental.numpy
 
 
 class ServedModel(tf.Module):

@@ -1,10 +1,11 @@
 """What the predictor needs of a version beside its SavedModel, made at publication, under the version's manifest."""
 
+from distml.step.load_tensorflow import tf
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from distml.data import input_pipeline
 from distml.model import image_decoding

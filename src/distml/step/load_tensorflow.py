@@ -1,4 +1,6 @@
-"""Import this first: it loads TensorFlow, with the choices that it, Keras and gRPC read from the environment only once.
+"""TensorFlow, loaded with the choices that it, Keras and gRPC read from the environment only once.
+
+Whoever needs TensorFlow takes `tf` from here, before importing Keras; isort keeps that import first in every file.
 
 What is trained depends on data, code and settings alone: neither a variable of the caller's nor a keras.json of another
 project can change it. Loading takes seconds, during which SIGTERM ends the script too.
@@ -8,6 +10,8 @@ import os
 import signal
 
 from distml.step import native_stderr, outcome
+
+__all__ = ["tf"]
 
 # As process 1 of a container the script would not end otherwise before `outcome.run` sets its own handler.
 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -29,7 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exception
 try:
     # TensorFlow says twice on stderr, at any log level, that oneDNN is on.
     with native_stderr.held_back():
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
 except ImportError as error:
     reason = str(error).strip().splitlines()[0]
     short = "failed to map" in reason or "allocate memory" in reason

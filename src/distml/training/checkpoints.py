@@ -1,8 +1,8 @@
 """How far a training is: a checkpoint after each epoch, its history inside, TensorBoard's logs beside."""
 
-from pathlib import Path
+from distml.step.load_tensorflow import tf
 
-import tensorflow as tf
+from pathlib import Path
 
 from distml.step import outcome
 from distml.step.progress_bar import say

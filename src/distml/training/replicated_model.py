@@ -1,7 +1,8 @@
 """One model in training: its variables on all workers, and the step that they take together."""
 
+from distml.step.load_tensorflow import tf
+
 import keras
-import tensorflow as tf
 
 from distml.model.variants import MODELS
 from distml.training.settings import Settings

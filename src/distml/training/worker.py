@@ -3,6 +3,8 @@
 Only the whole gang can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
 """
 
+from distml.step.load_tensorflow import tf
+
 import faulthandler
 import os
 import signal
@@ -12,8 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import tensorflow as tf
 
 from distml.step import network, outcome
 from distml.step.progress_bar import say, working
