@@ -16,7 +16,7 @@ import numpy as np
 from distml.data import fashion_mnist, input_pipeline
 from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
-from distml.model import saved_model, variants
+from distml.model import names, saved_model
 from distml.publishing import conversion, report, versions
 from distml.publishing.version_files import LITE_MODEL
 from distml.step import command_line, outcome
@@ -206,7 +206,7 @@ def summary(content: dict, volume: Volume) -> str:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: the newest run)")
-    parser.add_argument("--models", type=variants.models, help="which models may win (default: all of the run)")
+    parser.add_argument("--models", type=names.models, help="which models may win (default: all of the run)")
     command_line.add_limits(parser)
     parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")
     return parser.parse_args(argv)

@@ -21,7 +21,7 @@ import keras
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.data.input_pipeline import Share, Split
-from distml.model import manifest, saved_model, variants
+from distml.model import manifest, names, saved_model
 from distml.model.variants import MODELS
 from distml.publishing import candidates
 from distml.step import command_line, disk_errors, outcome, progress_bar
@@ -161,7 +161,7 @@ def export_candidate(trained: keras.Model, facts: dict, folder: Path) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
-        "--model", type=variants.models, required=True, help="rows of the table of models, one after the other"
+        "--model", type=names.models, required=True, help="rows of the table of models, one after the other"
     )
     parser.add_argument(
         "--run", type=command_line.run_name, help="folder below runs/ (default: a hash of data, settings and code)"

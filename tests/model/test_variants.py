@@ -7,14 +7,15 @@ import pytest
 import local_pipeline
 import model_selection
 import multi_worker_distributed_training as training
-from distml.model import variants
+from distml.model import names
 from distml.model.variants import MODELS
 
 PROMISED = ("plain", "dropout", "batchnorm")
 
 
-def test_the_table_has_the_three_models_that_are_promised():
-    assert MODELS.keys() >= set(PROMISED)
+def test_the_table_has_a_builder_for_each_name_and_all_that_are_promised() -> None:
+    assert tuple(MODELS) == names.MODELS
+    assert set(PROMISED) <= MODELS.keys()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -32,17 +33,17 @@ def test_a_promised_model_has_three_convolutions_and_scales_inside(name):
     assert model.layers[0].scale == 1 / 255
 
 
-def test_a_fourth_row_is_all_that_the_command_lines_need(monkeypatch):
-    monkeypatch.setitem(MODELS, "fourth", MODELS["plain"])
+def test_a_fourth_name_is_all_that_the_command_lines_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "MODELS", (*names.MODELS, "fourth"))
     assert training.parse_args(["--model", "fourth"]).model == ["fourth"]
     assert local_pipeline.parse_args([]).models[-1] == "fourth"
     assert model_selection.parse_args(["--models", "plain,fourth"]).models == ["plain", "fourth"]
 
 
 @pytest.mark.parametrize(("text", "said"), [("plain other", "unknown model other; choose"), (" ", "none given")])
-def test_models_that_are_not_in_the_table_are_refused(text, said):
+def test_models_that_are_not_in_the_table_are_refused(text: str, said: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=said):
-        variants.models(text)
+        names.models(text)
 
 
 def test_the_variants_differ_in_what_they_are_named_for():

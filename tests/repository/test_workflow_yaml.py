@@ -9,7 +9,7 @@ import yaml
 
 import end_training
 from cluster import templates
-from distml.model import variants
+from distml.model import names
 from support.project import ROOT
 
 WORKFLOW = yaml.safe_load((ROOT / "workflow.yaml").read_text())
@@ -88,7 +88,7 @@ def test_a_winner_must_reach_what_it_must_reach_on_a_laptop():
 
 
 def test_it_trains_exactly_the_models_of_the_table():
-    assert json.loads(PARAMETERS["models"]) == list(variants.MODELS)
+    assert json.loads(PARAMETERS["models"]) == list(names.MODELS)
 
 
 def test_each_model_and_each_attempt_has_a_job_of_its_own_and_each_workflow_a_run():
@@ -99,11 +99,11 @@ def test_each_model_and_each_attempt_has_a_job_of_its_own_and_each_workflow_a_ru
     assert {"--run=<workflow.name>", "--model=<inputs.parameters.model>"} <= set(
         worker(command)["containers"][0]["command"]
     )
-    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{max(variants.MODELS, key=len)}-2-worker-99"
+    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{max(names.MODELS, key=len)}-2-worker-99"
     assert len(longest) <= 63
 
 
-@pytest.mark.parametrize("model", variants.MODELS)
+@pytest.mark.parametrize("model", names.MODELS)
 def test_a_models_name_may_be_part_of_a_jobs_name(model):
     assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", model)
 
@@ -134,7 +134,7 @@ def test_the_back_off_limit_grows_with_the_workers_of_which_each_counts():
 
 
 def test_the_workflow_has_time_for_three_attempts_at_each_model_and_for_the_rest():
-    attempts = 3 * len(variants.MODELS)
+    attempts = 3 * len(names.MODELS)
     assert SPEC["activeDeadlineSeconds"] >= attempts * int(PARAMETERS["training-deadline"]) + 3600
 
 
