@@ -55,8 +55,7 @@ RUN python3 -m compileall -q /opt/pipeline/src \
  && ln -s /opt/pipeline/src/multi_worker_distributed_training.py /multi-worker-distributed-training.py \
  && ln -s /opt/pipeline/src/model_selection.py /model-selection.py \
  && ln -s /opt/pipeline/src/predict_service.py /predict-service.py \
- && ln -s /opt/pipeline/src/end_training.py /end-training.py \
- && ln -s /opt/pipeline/src/smoke_test.py /smoke-test.py \
+ && ln -s /opt/pipeline/src/pipeline_admin.py /pipeline-admin.py \
  && ln -s /opt/pipeline/src/serve.py /serve.py
 
 USER 1000:1000

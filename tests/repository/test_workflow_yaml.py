@@ -7,9 +7,9 @@ import re
 import pytest
 import yaml
 
-import end_training
 from cluster import templates
 from distml.model import names
+from distml.training import tfjobs
 from support.project import ROOT
 
 WORKFLOW = yaml.safe_load((ROOT / "workflow.yaml").read_text())
@@ -139,7 +139,7 @@ def test_the_workflow_has_time_for_three_attempts_at_each_model_and_for_the_rest
 
 
 def test_argo_logs_shows_the_workers_and_the_steps_that_end_training_find_jobs_and_workers():
-    labels = {end_training.WORKFLOW_LABEL: "distml-abcde", end_training.MODEL_LABEL: "plain"}
+    labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain"}
     assert list(labels) == ["workflows.argoproj.io/workflow", "model"]
     assert tfjob()["metadata"]["labels"] == labels
     assert tfjob()["spec"]["tfReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"] == labels

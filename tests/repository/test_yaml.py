@@ -111,8 +111,7 @@ def test_each_documented_script_in_the_image_is_one_of_src():
         "multi_worker_distributed_training": "multi-worker-distributed-training.py",
         "model_selection": "model-selection.py",
         "predict_service": "predict-service.py",
-        "end_training": "end-training.py",
-        "smoke_test": "smoke-test.py",
+        "pipeline_admin": "pipeline-admin.py",
         "serve": "serve.py",
     }
     for module in SCRIPTS:

@@ -1,12 +1,5 @@
-"""End the TFJobs of a workflow that have not ended, and wait until none of their workers can write any more.
+"""The TFJobs of a workflow: which there are, how to end them, and why one has not succeeded."""
 
-    python3 /end-training.py --workflow distml-7k2px
-
-A workflow runs it at its end; for one model, before it trains that again; and after a training that failed, with
-`--failed-job`: then it fails itself, with the reason as its message.
-"""
-
-import argparse
 import http
 import os
 import time
@@ -15,8 +8,9 @@ from typing import Any
 
 from kubernetes import client, config
 
-from distml.step import command_line, outcome
+from distml.step import outcome
 from distml.step.progress_bar import say, working
+from distml.step.volume import Volume
 from distml.training import failure_record
 
 GROUP, VERSION, PLURAL = "kubeflow.org", "v1", "tfjobs"
@@ -31,7 +25,52 @@ class TrainingFailed(outcome.StepError):
     exit_status = 1
 
 
-def main(args: argparse.Namespace) -> None:
+def end_training(
+    volume: Volume,
+    workflow: str,
+    namespace: str,
+    seconds: float,
+    model: str | None = None,
+    failed_job: str | None = None,
+) -> None:
+    """End the jobs of a workflow that have not ended, and wait until none of their workers can write any more.
+
+    Args:
+        volume: holds what the workers of `model` said when they failed.
+        workflow: its name, which is its run's too.
+        namespace: where the jobs are.
+        seconds: that the workers have to end.
+        model: end the jobs of this model alone.
+        failed_job: the job of `model` that has failed.
+
+    Raises:
+        TrainingFailed: the reason why `failed_job` has; or workers did not end in time.
+        StepError: there is no cluster, or the input of `model` was wrong, so that another attempt would end alike.
+    """
+    jobs, core = connect()
+    selector = f"{WORKFLOW_LABEL}={workflow}" + (f",{MODEL_LABEL}={model}" if model else "")
+    reasons = end_jobs(jobs, core, namespace, selector)
+    with working("waiting for the workers to end"):
+        wait_for_workers(core, namespace, selector, seconds)
+    failure = failure_record.read(volume.failure(workflow, model)) if model else None
+    if failed_job:
+        reason = reasons.get(failed_job, "it is not there; somebody deleted it, or it could not be created")
+        raise TrainingFailed(
+            f"TFJob {failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; more: kubectl get"
+            f" events --namespace={namespace} | grep {failed_job}"
+        )
+    if failure and failure.status == failure_record.WRONG_INPUT:
+        raise outcome.StepError(f"{model} is not trained again, as it would end alike: {failure}")
+
+
+def connect() -> tuple[Any, Any]:
+    """Return the parts of the cluster's API for TFJobs and for pods, in a pod or by KUBECONFIG.
+
+    Any: in the client's types each field may be missing, in the cluster those used here are there.
+
+    Raises:
+        StepError: there is no cluster.
+    """
     try:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config()
@@ -39,22 +78,7 @@ def main(args: argparse.Namespace) -> None:
             config.load_kube_config()
     except config.ConfigException as error:
         raise outcome.StepError(f"no cluster: {error}; run it in a pod, or set KUBECONFIG") from None
-    # Any: in the client's types each field may be missing, in the cluster those used here are there.
-    jobs: Any = client.CustomObjectsApi()
-    core: Any = client.CoreV1Api()
-    selector = f"{WORKFLOW_LABEL}={args.workflow}" + (f",{MODEL_LABEL}={args.model}" if args.model else "")
-    reasons = end_jobs(jobs, core, args.namespace, selector)
-    with working("waiting for the workers to end"):
-        wait_for_workers(core, args.namespace, selector, args.timeout)
-    failure = failure_record.read(args.volume.failure(args.workflow, args.model)) if args.model else None
-    if args.failed_job:
-        reason = reasons.get(args.failed_job, "it is not there; somebody deleted it, or it could not be created")
-        raise TrainingFailed(
-            f"TFJob {args.failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; more: kubectl get"
-            f" events --namespace={args.namespace} | grep {args.failed_job}"
-        )
-    if failure and failure.status == failure_record.WRONG_INPUT:
-        raise outcome.StepError(f"{args.model} is not trained again, as it would end alike: {failure}")
+    return client.CustomObjectsApi(), client.CoreV1Api()
 
 
 def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, str]:
@@ -67,8 +91,8 @@ def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, s
     reasons = {}
     for job in found:
         name = job["metadata"]["name"]
-        reasons[name] = why(job, [pod for pod in pods if pod.metadata.labels[JOB_LABEL] == name], warnings)
-        if ended(job):
+        reasons[name] = reason_of(job, [pod for pod in pods if pod.metadata.labels[JOB_LABEL] == name], warnings)
+        if has_ended(job):
             say(f"TFJob {name} has ended: {reasons[name]}")
         else:
             say(f"ending TFJob {name}: {reasons[name]}")
@@ -77,38 +101,41 @@ def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, s
 
 
 def delete(jobs: Any, namespace: str, name: str) -> None:
+    """Delete a job, unless it is gone already."""
     try:
         jobs.delete_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
     except client.ApiException as error:
-        if error.status != http.HTTPStatus.NOT_FOUND:  # somebody else was faster
+        if error.status != http.HTTPStatus.NOT_FOUND:  # another client was faster
             raise
 
 
-def ended(job: dict[str, Any]) -> bool:
-    return any(condition["type"] in ("Succeeded", "Failed") for condition in holding(job))
+def has_ended(job: dict[str, Any]) -> bool:
+    """Tell whether a job has succeeded or failed."""
+    return any(condition["type"] in ("Succeeded", "Failed") for condition in true_conditions(job))
 
 
-def holding(job: dict[str, Any]) -> list[dict[str, Any]]:
+def true_conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the conditions of a job that hold now."""
     conditions = job.get("status", {}).get("conditions") or []
     return [condition for condition in conditions if condition["status"] == "True"]
 
 
-def why(job: dict[str, Any], pods: list[Any], warnings: list[Any]) -> str:
-    """One line: why a job has not succeeded, from its conditions, or from what its pods wait for.
+def reason_of(job: dict[str, Any], pods: list[Any], warnings: list[Any]) -> str:
+    """Return in one line why a job has not succeeded, from its conditions, or from what its pods wait for.
 
     Of a job that failed only pods that had ended are left; of the `warnings`, events of all pods, the last of its own
     may tell.
     """
-    for condition in holding(job):
+    for condition in true_conditions(job):
         if condition["type"] == "Failed":
             return "; ".join(filter(None, [condition["message"], last_warning(job["metadata"]["name"], warnings)]))
         if condition["type"] == "Succeeded":
-            return "it did, but its step had not noticed yet"
+            return "it succeeded, but the workflow step had not seen that yet"
     return "; ".join(filter(None, map(waits_for, pods))) or "it had not ended yet"
 
 
 def last_warning(job: str, warnings: list[Any]) -> str:
-    """The last event of the job's pods; one that explains comes before one that only names, "Error: ErrImagePull"."""
+    """Return the last event of the job's pods; one that explains comes before a mere name, "Error: ErrImagePull"."""
     its_own = [event for event in warnings if event.involved_object.name.startswith(f"{job}-worker-")]
     if not its_own:
         return ""
@@ -117,11 +144,12 @@ def last_warning(job: str, warnings: list[Any]) -> str:
 
 
 def time_of(event: Any) -> datetime:
+    """Return when an event last happened, for comparison."""
     return event.last_timestamp or event.event_time or datetime.min.replace(tzinfo=UTC)
 
 
 def waits_for(pod: Any) -> str:
-    """What keeps a pod from running, such as an image that cannot be pulled; empty for one that runs."""
+    """Return what keeps a pod from running, such as an image that cannot be pulled; empty for one that runs."""
     statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
     waiting = [status.state.waiting for status in statuses if status.state and status.state.waiting]
     for state in waiting:
@@ -144,22 +172,3 @@ def wait_for_workers(core: Any, namespace: str, selector: str, seconds: float) -
         if time.monotonic() > deadline:
             raise TrainingFailed(f"{', '.join(running)} did not end within {seconds:.0f} s; see kubectl describe pod")
         time.sleep(1)
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--workflow", required=True, help="name of the workflow whose jobs are meant, and of its run")
-    parser.add_argument("--model", help="the jobs of this model alone; fails when its input was wrong")
-    parser.add_argument("--failed-job", help="this job of the model has failed, and so will this step")
-    parser.add_argument("--namespace", default="kubeflow", help="where the jobs are")
-    parser.add_argument(
-        "--timeout", type=command_line.positive, default=240, help="seconds that the workers have to end"
-    )
-    args = parser.parse_args(argv)
-    if args.failed_job and not args.model:
-        parser.error("--failed-job needs --model")
-    return args
-
-
-if __name__ == "__main__":
-    outcome.run(main, parse_args())

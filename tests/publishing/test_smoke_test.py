@@ -1,4 +1,4 @@
-"""The smoke step's script against a server on loopback that answers as the two runtimes do."""
+"""The smoke test against a server on loopback that answers as the two runtimes do."""
 
 import json
 import socket
@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-import smoke_test
+import pipeline_admin
 from distml.model import manifest
+from distml.publishing import smoke_test
 from distml.step import network
 from distml.step.volume import Volume
 from support.network import DEAD_PROXY, needs_ipv6
@@ -91,7 +92,7 @@ def new(tmp_path) -> str:
 
 def smoke(url: str, volume, version: int = 3, timeout: int = 1, **environment: str):
     options = ("--url", url, "--volume", volume, "--version", version, "--timeout", timeout)
-    return run_script("smoke_test.py", *options, **environment)
+    return run_script("pipeline_admin.py", "smoke-test", *options, **environment)
 
 
 def test_it_waits_until_the_published_digest_answers_each_time(serve, new, tmp_path):
@@ -120,8 +121,20 @@ def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_th
         serve(STOCK, ["-"], UNIFORM),
     )
     for service in (ours, stock):
-        args = ["--url", service.url, "--volume", str(tmp_path), "--version", "3", "--model", "roses", "--timeout", "1"]
-        smoke_test.main(smoke_test.parse_args(args))
+        args = [
+            "smoke-test",
+            "--url",
+            service.url,
+            "--volume",
+            str(tmp_path),
+            "--version",
+            "3",
+            "--model",
+            "roses",
+            "--timeout",
+            "1",
+        ]
+        pipeline_admin.main(pipeline_admin.parse_args(args))
     assert set(ours.paths) == {"/v1/models", "/v1/models/flower-sample", "/metrics"}
     assert set(stock.paths) == {"/v1/models", "/v1/models/roses"}
 
@@ -135,7 +148,7 @@ def test_it_fails_when_the_prediction_is_none(serve, new, tmp_path):
 def test_it_fails_with_one_line_when_nobody_answers(new, tmp_path):
     asked = smoke("http://127.0.0.1:9", tmp_path)
     assert asked.returncode == 1
-    assert asked.stderr.startswith("smoke_test.py: http://127.0.0.1:9 does not serve version 3")
+    assert asked.stderr.startswith("pipeline_admin.py: http://127.0.0.1:9 does not serve version 3")
 
 
 def test_it_asks_the_service_itself_past_any_proxy(serve, new, tmp_path):
@@ -157,7 +170,7 @@ def test_it_asks_a_service_on_ipv6(serve, new, tmp_path, monkeypatch):
 )
 def test_a_url_that_names_no_service_is_one_line(capsys, url):
     with pytest.raises(SystemExit) as ended:
-        smoke_test.parse_args(["--version", "1", "--url", url])
+        pipeline_admin.parse_args(["smoke-test", "--version", "1", "--url", url])
     said = capsys.readouterr().err
     assert (ended.value.code, said.count("\n")) == (2, 1)
     assert f"{url!r} is no URL of a service; expected http://host or http://[::1]:8080" in said

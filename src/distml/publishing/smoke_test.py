@@ -1,12 +1,9 @@
-"""Ask an inference service until it serves one published version, then ask it about an image.
+"""The question whether a service serves one published version: its manifest says which, the service answers.
 
-    python3 /smoke-test.py --url http://flower-sample-predictor --volume /trained_model --version 3
-
-It asks the service itself: what KServe says of a model can be stale after an update.
+The service itself is asked: what KServe says of a model can be stale after an update.
 """
 
 import argparse
-import base64
 import http.client
 import io
 import json
@@ -20,8 +17,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from distml.model import manifest
-from distml.step import command_line, outcome
+from distml.protocol import client
+from distml.step import outcome
 from distml.step.progress_bar import say, working
+from distml.step.volume import Volume
 
 CLASSES = 10
 # Each of several replicas must have the version; each question may reach another one.
@@ -38,55 +37,68 @@ class NotServed(outcome.StepError):
 
 @dataclass(frozen=True)
 class Served:
-    """What answers: a version, and its digest where the runtime knows one (TensorFlow Serving does not)."""
+    """The version that answers, and its digest where the runtime knows one (TensorFlow Serving does not)."""
 
     version: str
     digest: str | None
 
-    def is_the(self, version: int, digest: str) -> bool:
+    def matches(self, version: int, digest: str) -> bool:
         return self.digest == digest if self.digest else self.version == str(version)
 
     def __str__(self) -> str:
         return f"version {self.version}, {f'digest {self.digest[:12]}' if self.digest else 'digest not told'}"
 
 
-def main(args: argparse.Namespace) -> None:
+def check_service(volume: Volume, version: int, url: str, model: str, seconds: float) -> None:
+    """Ask the service at `url` until it serves the version, then ask it about an image.
+
+    Args:
+        volume: holds the published version.
+        version: its number.
+        url: of the service, without a path.
+        model: the model's name where the service lists none.
+        seconds: that the service has to serve the version.
+
+    Raises:
+        StepError: the published version is damaged, or not there.
+        NotServed: the service does not serve it in time, or answers no prediction.
+    """
     started = time.monotonic()
-    digest = manifest.verified(args.volume.version(args.version))["digest"]
-    with working(f"waiting until {args.url} serves version {args.version}"):
-        model, last = wait_until_served(args, digest)
-    check_prediction(args.url, model)
-    say(f"{args.url} serves {last}, after {time.monotonic() - started:.0f} s")
+    digest = manifest.verified(volume.version(version))["digest"]
+    with working(f"waiting until {url} serves version {version}"):
+        model, last = wait_until_served(url, model, version, digest, seconds)
+    check_prediction(url, model)
+    say(f"{url} serves {last}, after {time.monotonic() - started:.0f} s")
 
 
-def wait_until_served(args: argparse.Namespace, digest: str) -> tuple[str, str]:
+def wait_until_served(url: str, model: str, version: int, digest: str, seconds: float) -> tuple[str, str]:
     """Ask until the version has answered several times in a row; returns the model's name and the last answer.
 
     Raises:
-        NotServed: it did not within `args.timeout` seconds.
+        NotServed: it did not within `seconds`.
     """
     started = time.monotonic()
     in_a_row, last = 0, "nothing"
     while in_a_row < ANSWERS_IN_A_ROW:
         try:
-            model = named_model(args.url, args.model)
-            served = ask_version(args.url, model)
+            name = named_model(url, model)
+            served = ask_version(url, name)
             last = str(served)
-            in_a_row = in_a_row + 1 if served.is_the(args.version, digest) else 0
+            in_a_row = in_a_row + 1 if served.matches(version, digest) else 0
         except (OSError, ValueError, KeyError, StopIteration) as error:
             in_a_row, last = 0, f"an error ({error or type(error).__name__})"
         if not in_a_row:
-            if time.monotonic() - started > args.timeout:
+            if time.monotonic() - started > seconds:
                 raise NotServed(
-                    f"{args.url} does not serve version {args.version}, digest {digest[:12]}, after"
-                    f" {args.timeout} s; its last answer: {last}; see kubectl describe inferenceservice"
+                    f"{url} does not serve version {version}, digest {digest[:12]}, after {seconds} s; its last answer:"
+                    f" {last}; see kubectl describe inferenceservice"
                 )
             time.sleep(1)
-    return model, last
+    return name, last
 
 
 def named_model(url: str, model: str) -> str:
-    """The model that the service lists, as ours does; `model` where it lists none, as TensorFlow Serving."""
+    """Return the model that the service lists, as ours does; `model` where it lists none, as TensorFlow Serving."""
     try:
         (listed,) = json.loads(fetch(f"{url}/v1/models"))["models"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -95,7 +107,7 @@ def named_model(url: str, model: str) -> str:
 
 
 def ask_version(url: str, model: str) -> Served:
-    """What the service serves.
+    """Ask which version the service serves.
 
     Raises:
         OSError, ValueError, KeyError, StopIteration: it gave no usable answer.
@@ -115,9 +127,9 @@ def check_prediction(url: str, model: str) -> None:
     """Send one image by the V1 protocol, as every runtime takes it, and look at the answer's shape."""
     file = io.BytesIO()
     Image.new("L", (28, 28), 128).save(file, "PNG")
-    body = {"instances": [{"image_bytes": {"b64": base64.b64encode(file.getvalue()).decode()}}]}
+    request = json.dumps(client.v1_request([file.getvalue()])).encode()
     try:
-        answer = json.loads(fetch(f"{url}/v1/models/{model}:predict", json.dumps(body).encode()))
+        answer = json.loads(fetch(f"{url}/v1/models/{model}:predict", request))
         (prediction,) = answer["predictions"]
         # TensorFlow Serving leaves out the name where there is one output only.
         probabilities = prediction["probabilities"] if isinstance(prediction, dict) else prediction
@@ -128,6 +140,11 @@ def check_prediction(url: str, model: str) -> None:
 
 
 def fetch(url: str, body: bytes | None = None) -> bytes:
+    """Send a GET, or a POST with `body`; returns the body of the answer.
+
+    Raises:
+        OSError: there is no answer, or one with an error's status.
+    """
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
         with DIRECTLY.open(request, timeout=20) as response:
@@ -139,7 +156,7 @@ def fetch(url: str, body: bytes | None = None) -> bytes:
 
 
 def service_url(text: str) -> str:
-    """An argparse type: where a service is, such as `http://localhost:8080` or `http://[::1]:8080`."""
+    """An argparse type: the address of a service, such as `http://localhost:8080` or `http://[::1]:8080`."""
     try:
         parts = urllib.parse.urlsplit(text)
         named = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
@@ -148,18 +165,3 @@ def service_url(text: str) -> str:
     if not named:
         raise argparse.ArgumentTypeError(f"{text!r} is no URL of a service; expected http://host or http://[::1]:8080")
     return text.rstrip("/")
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument(
-        "--url", type=service_url, default="http://flower-sample-predictor", help="of the service, without a path"
-    )
-    parser.add_argument("--model", default="flower-sample", help="the model's name, if the service tells none")
-    parser.add_argument("--version", type=command_line.positive, required=True, help="the published version's number")
-    parser.add_argument("--timeout", type=command_line.positive, default=600, help="seconds until it must be served")
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    outcome.run(main, parse_args())

@@ -1,9 +1,9 @@
-"""What the script says of a TFJob that did not succeed, and how it ends; that it ends jobs is shown on a cluster."""
+"""The reason why a TFJob did not succeed, and how its end is told; that jobs are ended is shown on a cluster."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,11 +19,11 @@ from kubernetes.client import (
     V1PodStatus,
 )
 
-import end_training
+import pipeline_admin
 from distml.step import outcome
 from distml.step.volume import Volume
-from end_training import ended, why
-from support.project import SOURCE
+from distml.training import tfjobs
+from distml.training.tfjobs import has_ended, reason_of
 
 
 def job(*conditions: tuple[str, str, str]) -> dict:
@@ -57,51 +57,53 @@ TOO_LONG = job(("Running", "False", "running"), ("Failed", "True", "j was active
 TRAINING = job(("Created", "True", "created"), ("Running", "True", "running"))
 
 
-def test_a_failed_job_gives_its_own_message():
+def test_a_failed_job_gives_its_own_message() -> None:
     failed = job(("Running", "False", "running"), ("Failed", "True", "it reached its back-off limit"))
-    assert ended(failed)
-    assert why(failed, [], []) == "it reached its back-off limit"
+    assert has_ended(failed)
+    assert reason_of(failed, [], []) == "it reached its back-off limit"
 
 
-def test_a_failed_job_whose_pods_are_gone_gives_the_last_warning_that_explains():
+def test_a_failed_job_whose_pods_are_gone_gives_the_last_warning_that_explains() -> None:
     warnings = [
         warning("j-worker-1", "FailedScheduling", "no node", minute=0),
         warning("j-worker-0", "Failed", 'Failed to pull image "no-such-image": not found', minute=1),
         warning("j-worker-0", "Failed", "Error: ErrImagePull", minute=2),
         warning("jj-worker-0", "BackOff", "of another job", minute=3),
     ]
-    assert why(TOO_LONG, [], warnings) == (
+    assert reason_of(TOO_LONG, [], warnings) == (
         "j was active longer than specified deadline;"
         ' j-worker-0, Failed: Failed to pull image "no-such-image": not found'
     )
 
 
-def test_a_job_that_runs_has_not_ended():
-    assert not ended(TRAINING)
-    assert not ended({"metadata": {"name": "j"}})
-    assert ended(job(("Succeeded", "True", "done")))
+def test_a_job_that_runs_has_not_ended() -> None:
+    assert not has_ended(TRAINING)
+    assert not has_ended({"metadata": {"name": "j"}})
+    assert has_ended(job(("Succeeded", "True", "done")))
 
 
-def test_a_pod_that_waits_for_its_image_is_named_with_its_reason():
+def test_a_pod_that_waits_for_its_image_is_named_with_its_reason() -> None:
     pods = [waiting("ErrImagePull", "not found"), RUNNING]
-    assert why(TRAINING, pods, []) == "j-worker-0 waits, ErrImagePull: not found"
+    assert reason_of(TRAINING, pods, []) == "j-worker-0 waits, ErrImagePull: not found"
 
 
-def test_a_pod_that_finds_no_node_is_named_with_the_schedulers_words():
-    assert why(TRAINING, [unscheduled("0/1 nodes are available")], []) == (
+def test_a_pod_that_finds_no_node_is_named_with_the_schedulers_words() -> None:
+    assert reason_of(TRAINING, [unscheduled("0/1 nodes are available")], []) == (
         "j-worker-1 waits, Unschedulable: 0/1 nodes are available"
     )
 
 
-def test_a_pod_that_only_starts_is_no_reason():
-    assert why(TRAINING, [waiting("ContainerCreating", None), RUNNING], []) == "it had not ended yet"
+def test_a_pod_that_only_starts_is_no_reason() -> None:
+    assert reason_of(TRAINING, [waiting("ContainerCreating", None), RUNNING], []) == "it had not ended yet"
 
 
 class Cluster:
-    """A namespace with TFJobs and without pods; plays both parts of the API that the script asks."""
+    """A namespace with TFJobs and without pods; plays both parts of the API that are asked."""
 
-    def __init__(self, *jobs: dict):
-        self.jobs, self.deleted, self.selectors = list(jobs), [], []
+    def __init__(self, *jobs: dict) -> None:
+        self.jobs = list(jobs)
+        self.deleted: list[str] = []
+        self.selectors: list[str] = []
 
     def list_namespaced_custom_object(self, *_: str, label_selector: str) -> dict:
         self.selectors.append(label_selector)
@@ -119,19 +121,20 @@ class Cluster:
 
 
 @pytest.fixture
-def end(monkeypatch, tmp_path):
-    """Run the script against a cluster, with a volume on which workers left what they said."""
-    monkeypatch.setattr(end_training.config, "load_kube_config", lambda: None)
+def end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Run `end-training` against a cluster, with a volume on which workers left what they said."""
+    monkeypatch.setattr(tfjobs.config, "load_kube_config", lambda: None)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     def run(cluster: Cluster, *options: str, said: dict | None = None) -> None:
-        monkeypatch.setattr(end_training.client, "CustomObjectsApi", lambda: cluster)
-        monkeypatch.setattr(end_training.client, "CoreV1Api", lambda: cluster)
+        monkeypatch.setattr(tfjobs.client, "CustomObjectsApi", lambda: cluster)
+        monkeypatch.setattr(tfjobs.client, "CoreV1Api", lambda: cluster)
         if said:
             path = Volume(tmp_path).failure("distml-1", "plain")
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(said))
-        end_training.main(end_training.parse_args([f"--volume={tmp_path}", "--workflow=distml-1", *options]))
+        command = ["end-training", f"--volume={tmp_path}", "--workflow=distml-1", *options]
+        pipeline_admin.main(pipeline_admin.parse_args(command))
 
     return run
 
@@ -140,7 +143,7 @@ LOST = {"worker": 1, "status": 1, "message": "lost a peer"}
 WRONG = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
 
 
-def test_at_the_end_of_a_workflow_every_job_that_has_not_ended_is_ended(end):
+def test_at_the_end_of_a_workflow_every_job_that_has_not_ended_is_ended(end: Callable[..., None]) -> None:
     cluster = Cluster(TRAINING, TOO_LONG)
     end(cluster)
     assert cluster.deleted == ["j"]
@@ -148,8 +151,8 @@ def test_at_the_end_of_a_workflow_every_job_that_has_not_ended_is_ended(end):
     assert cluster.selectors == ["workflows.argoproj.io/workflow=distml-1", workers, workers]
 
 
-def test_a_failed_job_is_told_of_with_the_workers_last_line_first(end):
-    with pytest.raises(end_training.TrainingFailed) as failed:
+def test_a_failed_job_is_told_of_with_the_workers_last_line_first(end: Callable[..., None]) -> None:
+    with pytest.raises(tfjobs.TrainingFailed) as failed:
         end(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", said=LOST)
     assert str(failed.value) == (
         "TFJob j did not succeed: worker 1 ended with status 1: lost a peer; j was active longer than"
@@ -158,29 +161,23 @@ def test_a_failed_job_is_told_of_with_the_workers_last_line_first(end):
     assert failed.value.exit_status == 1
 
 
-def test_a_failed_job_that_is_gone_says_so(end):
-    with pytest.raises(
-        end_training.TrainingFailed, match="TFJob j did not succeed: it is not there; somebody deleted it"
-    ):
+def test_a_failed_job_that_is_gone_says_so(end: Callable[..., None]) -> None:
+    with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it is not there; somebody deleted it"):
         end(Cluster(), "--model=plain", "--failed-job=j")
 
 
-def test_before_another_attempt_the_former_job_is_ended_and_a_lost_peer_is_no_obstacle(end):
+def test_after_a_lost_peer_the_former_job_is_ended_and_another_may_start(
+    end: Callable[..., None],
+) -> None:
     cluster = Cluster(TRAINING)
     end(cluster, "--model=plain", said=LOST)
     assert cluster.deleted == ["j"]
     assert cluster.selectors[0] == "workflows.argoproj.io/workflow=distml-1,model=plain"
 
 
-def test_after_wrong_input_there_is_no_other_attempt(end):
+def test_after_wrong_input_there_is_no_other_attempt(end: Callable[..., None]) -> None:
     with pytest.raises(
         outcome.StepError, match=r"plain is not trained again.*worker 0 ended with status 2: a global"
     ) as no:
         end(Cluster(TOO_LONG), "--model=plain", said=WRONG)
     assert no.value.exit_status == 2
-
-
-def test_it_starts_without_tensorflow():
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import end_training; print('tensorflow' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code, SOURCE], capture_output=True, text=True, check=True).stdout
-    assert told == "False\n"
