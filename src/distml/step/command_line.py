@@ -41,12 +41,6 @@ def add_volume(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """What a winner must reach to be published: for the selection, and for whatever starts it."""
-    parser.add_argument("--accuracy-floor", type=fraction, default=0.85, help="least validation accuracy")
-    parser.add_argument("--tolerance", type=fraction, default=0.01, help="below the published version's accuracy")
-
-
 def volume(text: str) -> Volume:
     """An argparse type: the folder of a volume; `~` is the user's home, as make passes it on unchanged."""
     if not text.strip():
