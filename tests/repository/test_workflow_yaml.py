@@ -154,12 +154,13 @@ def test_conditions_stand_inside_resource_where_argo_reads_them():
     assert job["setOwnerReference"] is True
 
 
-def test_the_service_that_is_made_is_inference_service_yaml_and_belongs_to_nobody():
+def test_a_new_service_is_that_of_inference_service_yaml() -> None:
     assert yaml.safe_load(filled(RESOURCES["create-service"]["manifest"])) == load("inference-service.yaml")
+    # Whoever deletes a workflow wants the service to stay.
     assert not [name for name in ("create-service", "update-service") if "setOwnerReference" in RESOURCES[name]]
 
 
-def test_of_a_service_that_is_there_only_what_it_serves_is_set():
+def test_an_existing_service_only_changes_what_it_serves() -> None:
     file = load("inference-service.yaml")
     model = {key: file["spec"]["predictor"]["model"][key] for key in ("modelFormat", "storageUri")}
     assert yaml.safe_load(filled(RESOURCES["update-service"]["manifest"])) == {

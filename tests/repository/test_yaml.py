@@ -302,3 +302,21 @@ def test_the_gpu_variant_differs_in_tensorflow_alone():
     (tensorflow,) = (pin for pin in gpu if pin.startswith("tensorflow=="))
     assert laptop - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
     assert gpu <= laptop
+
+
+def test_each_copy_names_a_file_and_the_test_that_compares_them() -> None:
+    found = [
+        (path.name, *named)
+        for path in files()
+        for named in re.findall(r"^ *# Copies ([\w-]+\.yaml); see (\w+\.py)::(\w+)$", path.read_text(), re.MULTILINE)
+    ]
+    assert [(copy, original) for copy, original, _, _ in found] == [
+        ("autoscaled-inference-service-knative.yaml", "inference-service.yaml"),
+        ("autoscaled-inference-service.yaml", "inference-service.yaml"),
+        ("workflow.yaml", "multi-worker-tfjob.yaml"),
+        ("workflow.yaml", "inference-service.yaml"),
+        ("workflow.yaml", "inference-service.yaml"),
+    ]
+    for _, original, module, function in found:
+        assert (ROOT / original).is_file()
+        assert f"\ndef {function}(" in (ROOT / "tests/repository" / module).read_text()
