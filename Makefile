@@ -71,11 +71,12 @@ test: ## every test that needs no cluster
 	@sh environment.sh dev
 	$(RUN) -m pytest -m "not cluster"
 
-lint: ## ruff and mypy
+lint: ## ruff, mypy, and who imports whom
 	@sh environment.sh dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	cd src && ../.venv/bin/lint-imports ../pyproject.toml --no-cache --no-logo
 
 format: ## let ruff rewrite the layout of the code
 	@sh environment.sh dev
