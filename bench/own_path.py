@@ -18,32 +18,32 @@ from distml.data import input_pipeline
 from distml.data.input_pipeline import Share
 from distml.step.volume import Volume
 from distml.training import tf_config, worker
-from distml.training.replicated_model import Training
+from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 
 
 def main(volume: str, model: str, batch: str, steps: str) -> None:
-    strategy = worker.join_gang(worker.Watchdog(), 120)
-    gang = tf_config.read()
-    workers = len(gang.addresses) if gang else 1
-    share = Share(int(batch), workers, worker.worker_index(strategy))
+    group = tf_config.read()
+    strategy = worker.join_worker_group(group, worker.Watchdog(), 120)
+    share = Share(int(batch), group.size, group.index)
     split = input_pipeline.load(Volume(Path(volume)), "train")
     settings = Settings(
-        workers, epochs=100, batch_per_worker=share.batch, learning_rate=1e-3, seed=1, train_images=len(split)
+        group.size, epochs=100, batch_per_worker=share.batch, learning_rate=1e-3, seed=1, train_images=len(split)
     )
-    training = Training(strategy, model, settings, input_pipeline.steps_per_epoch(len(split), share.global_batch))
+    steps_per_epoch = input_pipeline.steps_per_epoch(len(split), share.global_batch)
+    replicated = ReplicatedModel(strategy, model, settings, steps_per_epoch)
     batches = iter(input_pipeline.training_batches(split, share, seed=1))
-    training.train(batches, tf.constant(50))
-    if not gang:  # nothing else keeps two of them side by side
+    replicated.take_steps(batches, tf.constant(50))
+    if not group.addresses:  # nothing else keeps two of them side by side
         print("ready", flush=True)
         sys.stdin.readline()
     started = time.monotonic()
-    training.train(batches, tf.constant(int(steps)))
+    replicated.take_steps(batches, tf.constant(int(steps)))
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"images_per_second": int(steps) * share.batch / seconds, "memory_gib": memory}), flush=True)
-    while not gang and not select.select([sys.stdin], [], [], 0)[0]:  # the other one may still be measuring
-        training.train(batches, tf.constant(5))
+    while not group.addresses and not select.select([sys.stdin], [], [], 0)[0]:  # the other one may still be measuring
+        replicated.take_steps(batches, tf.constant(5))
     worker.values_of_all(strategy, 0)
 
 

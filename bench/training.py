@@ -89,7 +89,7 @@ def kill(workers: list[subprocess.Popen[str]]) -> None:
 
 
 def start(script: str, together: bool, arguments: list[object]) -> list[subprocess.Popen[str]]:
-    """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a gang."""
+    """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a group."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
     for listener in sockets:

@@ -18,8 +18,10 @@ from distml.publishing import candidates, quality_gate
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
-from distml.training import run_identity, settings
-from distml.training.local_launcher import run_gang
+from distml.training import run_identity
+from distml.training import settings as training_settings
+from distml.training.local_launcher import run_worker_group
+from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parent
 # How often all workers may be started again, for each model that is to be trained.
@@ -43,16 +45,17 @@ def run_all(args: argparse.Namespace, lock: int) -> None:
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
     # The training scripts, given the same options, will find the same identity.
-    identity = run_identity.identity_of(data_sha256, settings.of(args, args.workers))
+    settings = Settings.from_args(args, args.workers)
+    identity = run_identity.identity_of(data_sha256, settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
     heading(f"train {', '.join(args.models)} on {args.workers} workers")
     missing = candidates.unfinished(args.volume, run, args.models)
     if missing:
         # One group of workers for all models: it loads TensorFlow and the images once.
-        script, options = "multi_worker_distributed_training.py", settings.as_options(args)
+        script, options = "multi_worker_distributed_training.py", settings.options()
         training = command(script, "--volume", args.volume, "--model", ",".join(missing), "--run", run, *options)
-        run_gang(training, args.workers, RESTARTS * len(missing), [lock])
+        run_worker_group(training, args.workers, RESTARTS * len(missing), [lock])
     heading("select, publish, report")
     choice = ("--run", run, "--models", ",".join(args.models))
     limits = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
@@ -91,10 +94,8 @@ def run_step(lock: int, script: str, *options: object) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes per model")
-    settings.add_options(parser)
-    parser.add_argument(
-        "--models", type=names.models, default=list(names.MODELS), help="which rows of the table to train"
-    )
+    training_settings.add_options(parser)
+    parser.add_argument("--models", type=names.models, default=list(names.MODELS), help="which ones to train")
     parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: a hash)")
     quality_gate.add_options(parser)

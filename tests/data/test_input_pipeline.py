@@ -1,5 +1,7 @@
 """Batches and their sharding, on image numbers instead of images where that shows more."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def epoch_of(split: Split, share: Share, epoch: int, seed: int = 1) -> list[np.n
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
-def test_workers_never_see_an_image_twice_in_an_epoch_and_leave_out_less_than_one_global_batch(numbered, workers):
+def test_an_epoch_holds_each_image_at_most_once_in_whole_global_batches(numbered: Split, workers: int) -> None:
     seen = np.concatenate(
         [np.concatenate(epoch_of(numbered, Share(BATCH, workers, index), epoch=0)) for index in range(workers)]
     )
@@ -32,25 +34,25 @@ def test_workers_never_see_an_image_twice_in_an_epoch_and_leave_out_less_than_on
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
-def test_each_global_batch_is_the_one_that_a_single_worker_would_take(numbered, workers):
+def test_each_global_batch_is_the_one_that_a_single_worker_would_take(numbered: Split, workers: int) -> None:
     shares = [epoch_of(numbered, Share(BATCH, workers, index), epoch=3) for index in range(workers)]
     together = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
     alone = epoch_of(numbered, Share(BATCH * workers), epoch=3)
     assert [batch.tolist() for batch in together] == [batch.tolist() for batch in alone]
 
 
-def test_another_epoch_has_another_order_and_leaves_out_other_images(numbered):
+def test_another_epoch_has_another_order_and_leaves_out_other_images(numbered: Split) -> None:
     first, second = (np.concatenate(epoch_of(numbered, Share(BATCH), epoch)) for epoch in (0, 1))
     assert first.tolist() != second.tolist()
     assert set(range(IMAGES)) - set(first) != set(range(IMAGES)) - set(second)
 
 
-def test_the_seed_alone_decides_the_order(numbered):
+def test_the_seed_alone_decides_the_order(numbered: Split) -> None:
     once, again, other = (np.concatenate(epoch_of(numbered, Share(BATCH), 0, seed)).tolist() for seed in (1, 1, 2))
     assert once == again != other
 
 
-def test_a_resumed_training_sees_the_epoch_that_it_would_have_seen(numbered):
+def test_a_resumed_training_sees_the_epoch_that_it_would_have_seen(numbered: Split) -> None:
     steps = input_pipeline.steps_per_epoch(IMAGES, BATCH)
     whole = [
         labels.numpy().tolist()
@@ -61,7 +63,7 @@ def test_a_resumed_training_sees_the_epoch_that_it_would_have_seen(numbered):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
-def test_validation_counts_each_image_once(numbered, workers):
+def test_validation_counts_each_image_once(numbered: Split, workers: int) -> None:
     counted = np.zeros(IMAGES)
     for index in range(workers):
         batches, steps = input_pipeline.evaluation_batches(numbered, Share(BATCH, workers, index))
@@ -70,13 +72,13 @@ def test_validation_counts_each_image_once(numbered, workers):
     assert counted.tolist() == [1.0] * IMAGES
 
 
-def test_no_iterator_has_a_tuner_whose_sleep_its_end_would_wait_for(numbered):
+def test_no_iterator_has_a_tuner_whose_sleep_its_end_would_wait_for(numbered: Split) -> None:
     batches, _ = input_pipeline.evaluation_batches(numbered, Share(BATCH))
     for dataset in (input_pipeline.training_batches(numbered, Share(BATCH), seed=1), batches):
         assert dataset.options().autotune.enabled is False
 
 
-def test_the_splits_are_fixed_and_apart(volume_with_data):
+def test_the_splits_are_fixed_and_apart(volume_with_data: Volume) -> None:
     train, validation, test = (input_pipeline.load(volume_with_data, name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (55_000, 5_000, 10_000)
     assert train.images.dtype == np.uint8 and train.images.shape == (55_000, 28, 28, 1)
@@ -86,6 +88,8 @@ def test_the_splits_are_fixed_and_apart(volume_with_data):
     assert np.array_equal(whole, np.concatenate([train.labels, validation.labels]))
 
 
-def test_the_first_images_never_reach_into_those_for_validation(tmp_path, monkeypatch):
+def test_the_first_images_never_reach_into_those_for_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(input_pipeline, "read_split", lambda folder, split: (split, None))
     assert input_pipeline.load_first(Volume(tmp_path), 60_000).images == "train[:55000]"

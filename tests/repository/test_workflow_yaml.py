@@ -7,9 +7,10 @@ import re
 import pytest
 import yaml
 
+import pipeline_admin
 from cluster import templates
 from distml.model import names
-from distml.training import tfjobs
+from distml.training import failure_record, tfjobs
 from support.project import ROOT
 
 WORKFLOW = yaml.safe_load((ROOT / "workflow.yaml").read_text())
@@ -120,12 +121,20 @@ def test_the_job_is_that_of_multi_worker_tfjob_yaml():
     pod, alone = worker(ours), worker(file)
     del alone["initContainers"]  # the workflow has ingested
     pod["containers"][0]["command"] = alone["containers"][0]["command"]
+    del pod["containers"][0]["env"][0]  # of the workflow's own: the file for a failure, as compared below
     assert pod == alone
     del ours["spec"]["tfReplicaSpecs"]["Worker"]["template"], file["spec"]["tfReplicaSpecs"]["Worker"]["template"]
     # It stays as long as the workflow, which may have failed.
     assert ours["spec"]["runPolicy"].pop("ttlSecondsAfterFinished") == SPEC["ttlStrategy"]["secondsAfterFailure"]
     del file["spec"]["runPolicy"]["ttlSecondsAfterFinished"]
     assert ours["spec"] == file["spec"]
+
+
+def test_a_worker_leaves_its_failure_where_the_steps_that_end_training_look():
+    variables = {variable["name"]: variable.get("value") for variable in worker(tfjob())["containers"][0]["env"]}
+    for name in ("end-former-training", "failed-training"):
+        ending = pipeline_admin.parse_args([filled(argument) for argument in CONTAINERS[name]["command"][2:]])
+        assert variables[failure_record.VARIABLE] == str(ending.volume.failure(ending.workflow, ending.model))
 
 
 def test_the_back_off_limit_grows_with_the_workers_of_which_each_counts():

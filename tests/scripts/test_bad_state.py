@@ -74,7 +74,7 @@ def config(addresses: list, index: int, kind: str = "worker") -> str:
         (config([1], 0), "1 is not host:port"),
     ],
 )
-def test_a_tf_config_that_names_no_gang_is_one_line(monkeypatch, text, reason):
+def test_a_tf_config_that_names_no_worker_group_is_one_line(monkeypatch, text, reason):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(outcome.StepError, match=reason) as refused:
         tf_config.read()

@@ -20,12 +20,12 @@ from support.project import SOURCE
 
 @pytest.fixture
 def started(monkeypatch) -> list[str]:
-    """Steps and gangs are noted, not run."""
+    """Steps and worker groups are noted, not run."""
     started: list[str] = []
     monkeypatch.setattr(local_pipeline, "end_on_signals", lambda: None)
     monkeypatch.setattr(local_pipeline, "run_step", lambda lock, script, *options: started.append(script))
     monkeypatch.setattr(
-        local_pipeline, "run_gang", lambda command, *rest: started.append(command[command.index("--model") + 1])
+        local_pipeline, "run_worker_group", lambda command, *rest: started.append(command[command.index("--model") + 1])
     )
     return started
 

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ HOSTILE = {
 ANNOUNCEMENT = "I0000 00:00:1795674379.723620    6085 port.cc:153] oneDNN custom operations are on."
 
 
-def load(tmp_path, body: str, then: str = "") -> subprocess.CompletedProcess:
+def load(tmp_path: Path, body: str, then: str = "") -> subprocess.CompletedProcess[str]:
     """Load a module `tensorflow` with this body in place of the real one, then execute `then`."""
     (tmp_path / "tensorflow.py").write_text(f"import os, signal\n{body}\n")
     return subprocess.run(
@@ -34,7 +35,7 @@ def load(tmp_path, body: str, then: str = "") -> subprocess.CompletedProcess:
     )
 
 
-def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path):
+def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
     script = subprocess.Popen(
         [sys.executable, "-c", "from distml.step.load_tensorflow import tf"],
@@ -42,19 +43,19 @@ def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert script.stdout.readline() == "loading\n"
+    assert script.stdout and script.stdout.readline() == "loading\n"
     script.terminate()
     assert script.wait(timeout=20) == 143
 
 
 @pytest.mark.parametrize("end", ["\n", ""])
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGILL, signal.SIGSEGV, signal.SIGKILL])
-def test_what_tensorflow_said_before_it_killed_the_process_is_shown(tmp_path, number, end):
+def test_what_tensorflow_said_before_it_killed_the_process_is_shown(tmp_path: Path, number: int, end: str) -> None:
     ended = load(tmp_path, f"os.write(2, {f'no AVX here{end}'.encode()!r})\nos.kill(os.getpid(), {int(number)})")
     assert (ended.returncode, ended.stderr) == (-number, "no AVX here\n")
 
 
-def test_a_tensorflow_that_cannot_be_loaded_is_one_line_and_what_it_said(tmp_path):
+def test_a_tensorflow_that_cannot_be_loaded_is_one_line_and_what_it_said(tmp_path: Path) -> None:
     ended = load(tmp_path, "os.write(2, b'said\\n')\nraise ImportError('libx.so.1: cannot open\\n\\nFailed to load')")
     assert ended.returncode == 1
     said, line = ended.stderr.splitlines()
@@ -64,17 +65,17 @@ def test_a_tensorflow_that_cannot_be_loaded_is_one_line_and_what_it_said(tmp_pat
     )
 
 
-def test_announcements_are_not_shown_when_the_process_is_ended_while_it_loads(tmp_path):
+def test_announcements_are_not_shown_if_the_process_ends_while_it_loads(tmp_path: Path) -> None:
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\nother\\n')\nos._exit(143)")
     assert (ended.returncode, ended.stderr) == (143, "other\n")
 
 
-def test_what_tensorflow_announces_is_held_back_and_later_words_are_not(tmp_path):
+def test_what_tensorflow_announces_is_held_back_and_later_words_are_not(tmp_path: Path) -> None:
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\n')", then="import os; os.write(2, b'later\\n')")
     assert (ended.returncode, ended.stderr) == (0, "later\n")
 
 
-def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path):
+def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path: Path) -> None:
     (tmp_path / ".keras").mkdir()
     settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
@@ -95,7 +96,7 @@ def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path):
     assert ended.stdout == f"{['tensorflow', 'float32', 'channels_last', 1e-07, 'float32', '3', *kept]}\n"
 
 
-def test_variables_that_name_workers_threads_and_logs_stay(tmp_path, monkeypatch):
+def test_variables_that_name_workers_threads_and_logs_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_CPP_MIN_LOG_LEVEL", "TF_FORCE_GPU_ALLOW_GROWTH"]
     for name in names:
         monkeypatch.setenv(name, "7")
@@ -103,13 +104,13 @@ def test_variables_that_name_workers_threads_and_logs_stay(tmp_path, monkeypatch
     assert ended.stdout == "['7', '7', '7', '7']\n"
 
 
-def test_tensorflow_is_imported_in_one_place():
+def test_tensorflow_is_imported_in_one_place() -> None:
     importing = re.compile(r"^\s*(?:import|from) tensorflow\b", re.MULTILINE)
     importers = [path for path in SOURCE.rglob("*.py") if importing.search(path.read_text())]
     assert importers == [SOURCE / "distml" / "step" / "load_tensorflow.py"]
 
 
-def test_no_module_imports_keras_before_tensorflow_is_loaded():
+def test_no_module_imports_keras_before_tensorflow_is_loaded() -> None:
     importing = re.compile(r"^(?:import|from) (?:keras|tensorflow_datasets)\b", re.MULTILINE)
     texts = [path.read_text() for path in SOURCE.rglob("*.py")]
     found = [(text, match.start()) for text in texts if (match := importing.search(text))]

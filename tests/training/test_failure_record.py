@@ -3,110 +3,137 @@
 import argparse
 import json
 import os
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
+from distml.model import manifest
+from distml.model.variants import MODELS
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import failure_record
+from distml.training.export import export_candidate
 from distml.training.failure_record import Failure
+from support.project import CLASS_NAMES, run_script
 
 
 @pytest.fixture(autouse=True)
-def endings(monkeypatch):
+def endings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test begins with nothing to be told of a failure, in a job that names the file for one."""
     monkeypatch.setattr(outcome, "endings", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
 
 
-def kept(tmp_path) -> Failure | None:
+def kept(tmp_path: Path) -> Failure | None:
     return failure_record.read(Volume(tmp_path).failure("distml-1", "plain"))
 
 
-def fail(tmp_path, message: str, status: int) -> None:
+def fail(message: str, status: int) -> None:
     outcome.endings.clear()
-    failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model", "plain", "--epochs=4"])
+    failure_record.keep_from_now_on()
     with pytest.raises(SystemExit):
         outcome.fail(message, status)
 
 
-def test_a_worker_that_fails_leaves_its_last_line(tmp_path, monkeypatch):
+def test_a_worker_that_fails_leaves_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
-    fail(tmp_path, "a peer was lost", 1)
+    fail("a peer was lost", 1)
     path = tmp_path / "runs" / "distml-1" / "failures" / "plain.json"
     assert json.loads(path.read_text()) == {"worker": 1, "status": 1, "message": "a peer was lost"}
     assert str(kept(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
 
 
-def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path):
-    fail(tmp_path, "a peer was lost", 1)
-    fail(tmp_path, "no data", 2)
-    fail(tmp_path, "that peer was lost", 1)
+def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path: Path) -> None:
+    fail("a peer was lost", 1)
+    fail("no data", 2)
+    fail("that peer was lost", 1)
     assert kept(tmp_path) == Failure(0, 2, "no data")
 
 
-def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path):
-    fail(tmp_path, "ended by SIGTERM", outcome.TERMINATED)
+def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path: Path) -> None:
+    fail("ended by SIGTERM", outcome.TERMINATED)
     assert kept(tmp_path) is None
 
 
-def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path):
+def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path: Path) -> None:
     def main(_: argparse.Namespace) -> None:
         raise RuntimeError("out of luck\nfor once")
 
-    failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
+    failure_record.keep_from_now_on()
     with pytest.raises(RuntimeError):
         outcome.run(main, argparse.Namespace())
     assert kept(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
 
 
-def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path, monkeypatch):
+def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distml.training import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
-    failure_record.keep_from_now_on([f"--volume={tmp_path}", "--run=distml-1", "--model=plain"])
+    failure_record.keep_from_now_on()
     worker.end("worker: lost a peer", 1)
     assert kept(tmp_path) == Failure(0, 1, "worker: lost a peer")
 
 
-def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path, monkeypatch):
-    import multi_worker_distributed_training as script
-
-    fail(tmp_path, "a peer was lost", 1)
-    trained = (SimpleNamespace(network=None), SimpleNamespace(facts=dict))
-    job = SimpleNamespace(volume=Volume(tmp_path), run="distml-1", stall_timeout=1, settings=SimpleNamespace())
-    job.settings.train_images = 1
-    for module, name, answer in [
-        (script.worker, "join_gang", None),
-        (script.worker, "is_chief", True),
-        (script.input_pipeline, "load_first", None),
-        (script.input_pipeline, "load", None),
-        (script, "train", trained),
-        (script, "check_agreement", None),
-        (script, "export_candidate", None),
-        (script, "values_of_all", [0]),
-    ]:
-        monkeypatch.setattr(module, name, lambda *_, answer=answer: answer)
-    script.train_and_export(job, ["plain"], {}, 1)
+def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path: Path) -> None:
+    fail("a peer was lost", 1)
+    facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
+    export_candidate(Volume(tmp_path), MODELS["plain"](), facts)
+    assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain"))["model"] == "plain"
     assert kept(tmp_path) is None
 
 
+def test_without_the_variable_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FAILURE_RECORD")
+    fail("a peer was lost", 1)
+    assert (kept(tmp_path), len(capsys.readouterr().err.splitlines())) == (None, 1)
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [["--model=plain"], ["--run=distml-1", "--model=../plain"], ["--run=../x", "--model=plain"], ["--run"]],
+    "name",
+    [
+        "runs/distml-1/failures/plain.json",
+        "/volume/failure.json",
+        "/volume/runs/distml-1/failures/plain.txt",
+        "/volume/runs/../failures/plain.json",
+        "/volume/runs/{{workflow.name}}/failures/plain.json",
+    ],
 )
-def test_without_a_run_and_a_model_nothing_is_kept(tmp_path, arguments):
-    failure_record.keep_from_now_on([f"--volume={tmp_path}", *arguments])
-    assert outcome.endings == []
+def test_a_name_of_no_record_is_reported_and_hides_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setenv("FAILURE_RECORD", name)
+    fail("a peer was lost", 1)
+    warning, failure = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: FAILURE_RECORD is '{name}', expected /<volume>/runs/<run>/failures/")
+    assert failure.endswith(": a peer was lost")
 
 
-def test_a_volume_that_is_not_there_is_not_made(tmp_path):
-    failure_record.keep_from_now_on([f"--volume={tmp_path / 'typo'}", "--run=distml-1", "--model=plain"])
-    assert outcome.endings == []
+def test_a_volume_that_is_not_there_is_not_made_and_hides_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path / "typo").failure("distml-1", "plain")))
+    fail("a peer was lost", 1)
+    assert capsys.readouterr().err.endswith(": a peer was lost\n")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_damaged_counts_as_nothing(tmp_path):
+def test_a_record_that_cannot_be_written_hides_no_failure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    fail("a peer was lost", 1)
+    assert capsys.readouterr().err.endswith(": a peer was lost\n")
+
+
+def test_arguments_that_are_wrong_are_kept_too(tmp_path: Path) -> None:
+    ended = run_script("multi_worker_distributed_training.py", "--model=plain", "--epochs=none")
+    assert ended.returncode == 2
+    assert str(kept(tmp_path)).startswith("worker 0 ended with status 2: argument --epochs: 'none' is not an integer")
+
+
+def test_what_is_damaged_counts_as_nothing(tmp_path: Path) -> None:
     path = Volume(tmp_path).failure("distml-1", "plain")
     path.parent.mkdir(parents=True)
     path.write_text("[1]")

@@ -1,4 +1,4 @@
-"""How the gang of one machine ends, with small programs in the place of workers."""
+"""How the worker group of one machine ends, with small programs in the place of workers."""
 
 import fcntl
 import os
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -32,42 +33,43 @@ LAUNCHER = (
     "from pathlib import Path; from distml.training import local_launcher\n"
     "from distml.step.volume import Volume, hold_lock\n"
     "with hold_lock(Volume(Path(sys.argv[3]))) as lock:\n"
-    "    local_launcher.run_gang([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
+    "    local_launcher.run_worker_group([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
 )
 # What worker 0 and the other one do.
 TWO = "import json, os, sys, time\nif json.loads(os.environ['TF_CONFIG'])['task']['index'] == 0:\n    {}\nelse:\n    {}"
 
 
-def test_failures_that_outlast_the_restarts_are_no_wrong_input():
+def test_running_out_of_restarts_exits_with_1() -> None:
     with pytest.raises(
         local_launcher.GivenUp, match="worker 0 ended with status 7; given up after 1 restarts"
     ) as ended:
-        local_launcher.run_gang([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
+        local_launcher.run_worker_group([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
     assert ended.value.exit_status == 1
 
 
-def test_a_port_that_was_taken_meanwhile_is_no_wrong_input():
+def test_a_port_that_was_taken_meanwhile_is_no_wrong_input() -> None:
     with socket.create_server(("", 0)) as listener:
-        gang = tf_config.TFConfig((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
+        group = tf_config.WorkerGroup((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
         with pytest.raises(tf_config.PortTaken) as ended:
-            tf_config.wait_for_peers(gang)
+            tf_config.wait_for_peers(group)
     assert ended.value.exit_status == 1
 
 
 def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
     """A launcher that holds the volume in `folder`, and its two workers."""
-    command = [sys.executable, "-c", LAUNCHER, SOURCE, SLOW, folder]
+    command = [sys.executable, "-c", LAUNCHER, str(SOURCE), SLOW, str(folder)]
     launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert launcher.stdout
     assert [launcher.stdout.readline() for _ in range(2)] == [b"ready\n"] * 2
     return launcher, psutil.Process(launcher.pid).children()
 
 
 def run_two(first: str, second: str) -> None:
     """Run two workers that execute these statements."""
-    local_launcher.run_gang([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
+    local_launcher.run_worker_group([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
 
 
-def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
+def test_a_second_ctrl_c_leaves_no_worker(tmp_path: Path) -> None:
     launcher, workers = launch(tmp_path)
     for _ in range(2):
         launcher.send_signal(signal.SIGINT)
@@ -76,13 +78,15 @@ def test_a_second_ctrl_c_leaves_no_worker(tmp_path):
     assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 
-def test_wrong_input_is_not_tried_again_although_another_worker_failed_first(capsys):
+def test_wrong_input_is_not_tried_again_even_if_another_failed_first(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(outcome.StepError, match="the workers refused to start") as ended:
         run_two("sys.exit(1)", "time.sleep(0.5); sys.exit(2)")
     assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
 
 
-def test_a_worker_that_hangs_on_its_way_out_is_ended_and_the_gang_started_again(monkeypatch, capsys, tmp_path):
+def test_a_worker_that_hangs_on_its_way_out_restarts_the_group(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setattr(local_launcher, "SECONDS_AFTER_A_SUCCESS", 2)
     once = tmp_path / "once"
     run_two("pass", f"os.path.exists({str(once)!r}) or (open({str(once)!r}, 'w'), time.sleep(60))")
@@ -92,7 +96,7 @@ def test_a_worker_that_hangs_on_its_way_out_is_ended_and_the_gang_started_again(
     ]
 
 
-def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(tmp_path):
+def test_a_killed_launchers_workers_hold_the_volume_until_the_last_ends(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     launcher, workers = launch(tmp_path)
     launcher.kill()
@@ -109,7 +113,7 @@ def test_a_volume_is_held_until_the_last_worker_of_a_killed_launcher_has_ended(t
 
 
 @pytest.fixture
-def handlers():
+def handlers() -> Iterator[None]:
     """Give the test process the system's own handlers, as nohup would change them, and put its own back."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
@@ -118,7 +122,9 @@ def handlers():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_pipeline_ends_as_on_sigterm_when_its_terminal_is_closed(handlers, capsys, number):
+def test_the_pipeline_ends_as_on_sigterm_when_its_terminal_is_closed(
+    handlers: None, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
     local_pipeline.end_on_signals()
     with pytest.raises(SystemExit) as ended:
         os.kill(os.getpid(), number)
@@ -127,7 +133,7 @@ def test_the_pipeline_ends_as_on_sigterm_when_its_terminal_is_closed(handlers, c
     assert capsys.readouterr().err.endswith(f": ended by {number.name}\n")
 
 
-def test_the_pipeline_leaves_a_hangup_to_nohup(handlers):
+def test_the_pipeline_leaves_a_hangup_to_nohup(handlers: None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     local_pipeline.end_on_signals()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -1,6 +1,9 @@
 """What two trainings must share to be of one run."""
 
+import ast
 import os
+import shutil
+from pathlib import Path
 
 import keras
 import pytest
@@ -10,11 +13,95 @@ from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
 from distml.training.settings import Settings
+from support.project import SOURCE
 
 SETTINGS = Settings(2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1, train_images=55_000)
 
+SCRIPT = "multi_worker_distributed_training"
+CANNOT_CHANGE_WEIGHTS = {
+    SCRIPT: "parses the command line; its settings are in the identity",
+    "distml.publishing.candidates": "says which models are trained already",
+    "distml.step.atomic_files": "writes, renames and hashes files",
+    "distml.step.command_line": "parses options; their values are in the identity",
+    "distml.step.disk_errors": "finds the cause of an error",
+    "distml.step.native_stderr": "holds back what libraries print",
+    "distml.step.network": "opens connections, and no proxy",
+    "distml.step.outcome": "ends the process",
+    "distml.step.progress_bar": "prints",
+    "distml.step.volume": "names folders",
+    "distml.training.failure_record": "keeps a message",
+    "distml.training.run_identity": "names the run",
+    "distml.training.settings": "its values are in the identity",
+}
 
-def test_the_identity_names_data_code_software_and_settings(monkeypatch):
+
+def file_of(module: str) -> Path:
+    return SOURCE / f"{module.replace('.', '/')}.py"
+
+
+def imported_by(module: str) -> set[str]:
+    """The modules of src that a module imports, in functions too; a package itself holds a docstring alone."""
+    names = set()
+    for node in ast.walk(ast.parse(file_of(module).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import is not followed"
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if file_of(name).is_file()}
+
+
+def test_whatever_training_imports_is_in_the_identity_or_cannot_change_weights() -> None:
+    reached, following = set(), {SCRIPT}
+    while following:
+        reached |= following
+        following = set().union(*map(imported_by, following)) - reached
+    covered = {name.removesuffix(".py").replace("/", ".") for name in run_identity.code_files()}
+    assert {"distml.training.loop", "distml.model.variants"} <= reached & covered
+    assert reached - covered == CANNOT_CHANGE_WEIGHTS.keys()
+
+
+def test_a_package_itself_imports_nothing() -> None:
+    packages = [ast.parse(path.read_text()).body for path in SOURCE.rglob("__init__.py")]
+    assert packages and all(len(body) == 1 and isinstance(body[0], ast.Expr) for body in packages)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of src in another place, with other times and without bytecode."""
+    copy = tmp_path / "copy of src"
+    return shutil.copytree(SOURCE, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("__pycache__/variants.cpython-311.pyc", ".ipynb_checkpoints/variants.py", ".variants.py.swp"),
+        *("variants.py~", "#variants.py#", ".#variants.py", "variants 2.py"),
+    ],
+)
+def test_neither_the_place_nor_what_editors_leave_is_code(source: Path, name: str) -> None:
+    left = source / "distml" / "model" / name
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("left")
+    assert run_identity.code_sha256(source) == run_identity.code_sha256()
+
+
+@pytest.mark.parametrize("name", ["distml/training/settings.py", "distml/training/local_launcher.py", f"{SCRIPT}.py"])
+def test_a_word_in_an_option_or_in_a_launcher_makes_no_new_run(source: Path, name: str) -> None:
+    with (source / name).open("a") as file:
+        file.write("# a word\n")
+    assert run_identity.code_sha256(source) == run_identity.code_sha256()
+
+
+@pytest.mark.parametrize("name", ["distml/training/loop.py", "distml/model/variants.py", "distml/model/a_new_one.py"])
+def test_another_training_step_or_a_new_model_makes_a_new_run(source: Path, name: str) -> None:
+    with (source / name).open("a") as file:
+        file.write("# a word\n")
+    assert run_identity.code_sha256(source) != run_identity.code_sha256()
+
+
+def test_the_identity_names_data_code_software_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_identity, "code_sha256", lambda: "code")
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     assert run_identity.identity_of("data", SETTINGS) == {
@@ -27,11 +114,13 @@ def test_the_identity_names_data_code_software_and_settings(monkeypatch):
     }  # fmt: skip
 
 
-def test_the_software_is_what_is_installed_and_what_trains():
+def test_the_software_is_what_is_installed_and_what_trains() -> None:
     assert run_identity.software() == {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def test_a_run_of_other_software_has_another_name_and_cannot_be_gone_on_with(tmp_path, monkeypatch):
+def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume, before = Volume(tmp_path), run_identity.identity_of("data", SETTINGS)
     run_identity.claim_run(volume, "mine", before)
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
@@ -41,7 +130,7 @@ def test_a_run_of_other_software_has_another_name_and_cannot_be_gone_on_with(tmp
         run_identity.claim_run(volume, "mine", after)
 
 
-def test_every_claim_removes_what_a_killed_one_left(tmp_path):
+def test_every_claim_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     run_identity.claim_run(volume, "mine", {})
     left = volume.run("mine") / ".run.json-killed"

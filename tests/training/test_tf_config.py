@@ -5,39 +5,56 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from tensorflow.python.distribute import multi_worker_util
 
 from distml.step import network, outcome
+from distml.step.volume import Volume
 from distml.training import local_launcher, tf_config
-from distml.training.tf_config import TFConfig
+from distml.training.tf_config import WorkerGroup
 from support.network import needs_ipv6
 from support.project import run_script
 
 
-def read(monkeypatch, cluster: object, kind: object = "worker", index: object = 0, **others: object) -> TFConfig | None:
+def read(
+    monkeypatch: pytest.MonkeyPatch, cluster: object, kind: object = "worker", index: object = 0, **others: object
+) -> WorkerGroup:
     config = {"cluster": cluster, "task": {"type": kind, "index": index}, **others}
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
     return tf_config.read()
 
 
-def test_the_chief_comes_before_the_workers(monkeypatch):
+def test_the_chief_comes_before_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = {"worker": ["b:2222", "[fd00::3]:2222"], "chief": ["a.ns.svc:2222"]}
     addresses = ("a.ns.svc:2222", "b:2222", "[fd00::3]:2222")
-    assert read(monkeypatch, cluster, "chief", environment="cloud") == TFConfig(addresses, 0)
-    assert read(monkeypatch, cluster, "worker", 1, rpc_layer="grpc") == TFConfig(addresses, 2)
+    assert read(monkeypatch, cluster, "chief", environment="cloud") == WorkerGroup(addresses, 0)
+    assert read(monkeypatch, cluster, "worker", 1, rpc_layer="grpc") == WorkerGroup(addresses, 2)
+
+
+@pytest.mark.parametrize("cluster", [{"worker": ["b:1", "c:1"]}, {"worker": ["b:1", "c:1"], "chief": ["a:1"]}])
+def test_the_workers_have_tensorflows_own_order_and_chief(monkeypatch: pytest.MonkeyPatch, cluster: Any) -> None:
+    tasks = [(kind, number) for kind in cluster for number in range(len(cluster[kind]))]
+    groups = [read(monkeypatch, cluster, *task) for task in tasks]
+    assert [group.index for group in groups] == [multi_worker_util.id_in_cluster(cluster, *task) for task in tasks]
+    assert [group.is_chief for group in groups] == [multi_worker_util.is_chief(cluster, *task) for task in tasks]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "{}"])
-def test_without_a_cluster_there_is_no_gang(monkeypatch, text):
+def test_without_a_cluster_the_worker_is_alone(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
-    assert tf_config.read() is None
+    group = tf_config.read()
+    assert (group, group.size, group.is_chief) == (WorkerGroup((), 0), 1, True)
 
 
 @pytest.mark.parametrize("kind", ["evaluator", "ps", "Worker", "gpu"])
 @pytest.mark.parametrize("in_cluster", [[], ["b:2222"]])
-def test_a_replica_that_does_not_train_is_one_line(monkeypatch, kind, in_cluster):
+def test_a_replica_that_does_not_train_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, kind: object, in_cluster: list[str]
+) -> None:
     with pytest.raises(outcome.StepError) as refused:
         read(monkeypatch, {"worker": ["a:2222"], kind: in_cluster}, kind)
     assert (refused.value.exit_status, str(refused.value)) == (
@@ -48,12 +65,12 @@ def test_a_replica_that_does_not_train_is_one_line(monkeypatch, kind, in_cluster
 
 
 @pytest.mark.parametrize("kind", ["worker", "chief"])
-def test_a_cluster_with_parameter_servers_is_refused_by_all(monkeypatch, kind):
+def test_a_cluster_with_parameter_servers_is_refused_by_all(monkeypatch: pytest.MonkeyPatch, kind: object) -> None:
     with pytest.raises(outcome.StepError, match="a replica of type 'ps'; training takes"):
         read(monkeypatch, {kind: ["a:2222"], "ps": ["b:2222"]}, kind)
 
 
-def test_a_master_is_told_its_new_name(monkeypatch):
+def test_a_master_is_told_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(outcome.StepError, match=r"a replica of type 'master'; .*: call it Chief in the TFJob"):
         read(monkeypatch, {"master": ["a:2222"]}, "master")
 
@@ -84,7 +101,9 @@ def test_a_master_is_told_its_new_name(monkeypatch):
         ({"worker": [f"{64 * 'a'}:1"]}, "worker", 0, f"'{64 * 'a'}:1' is not host:port"),
     ],
 )
-def test_a_cluster_that_is_none_is_one_line_with_the_reason(monkeypatch, cluster, kind, index, reason):
+def test_a_cluster_that_is_none_is_one_line_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, cluster: Any, kind: object, index: object, reason: str
+) -> None:
     with pytest.raises(outcome.StepError) as refused:
         read(monkeypatch, cluster, kind, index)
     assert refused.value.exit_status == 2
@@ -105,7 +124,7 @@ def test_a_cluster_that_is_none_is_one_line_with_the_reason(monkeypatch, cluster
         "{'cluster': 1}",
     ],
 )
-def test_what_is_no_description_of_a_gang_is_one_line(monkeypatch, text):
+def test_what_describes_no_worker_group_is_one_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(
         outcome.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"
@@ -114,7 +133,7 @@ def test_what_is_no_description_of_a_gang_is_one_line(monkeypatch, text):
     assert refused.value.exit_status == 2
 
 
-def test_an_evaluator_ends_with_status_2_and_one_line(volume):
+def test_an_evaluator_ends_with_status_2_and_one_line(volume: Volume) -> None:
     config = {"cluster": {"worker": ["127.0.0.1:24011"]}, "task": {"type": "evaluator", "index": 0}}
     ended = run_script(
         "multi_worker_distributed_training.py", "--volume", volume, "--model", "plain", TF_CONFIG=json.dumps(config)
@@ -124,12 +143,12 @@ def test_an_evaluator_ends_with_status_2_and_one_line(volume):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=needs_ipv6), "localhost"])
-def test_two_workers_find_each_other_by_any_address(host):
+def test_two_workers_find_each_other_by_any_address(host: str) -> None:
     ports = [int(address.rpartition(":")[2]) for address in network.free_addresses(2)]
     both_are_there = threading.Barrier(2, timeout=30)
 
     def start(index: int) -> int:
-        tf_config.wait_for_peers(TFConfig(tuple(f"{host}:{port}" for port in ports), index))
+        tf_config.wait_for_peers(WorkerGroup(tuple(f"{host}:{port}" for port in ports), index))
         with network.listen(ports[index]):  # as TensorFlow does next
             return both_are_there.wait()
 
@@ -138,19 +157,19 @@ def test_two_workers_find_each_other_by_any_address(host):
 
 
 @needs_ipv6
-def test_a_listener_is_reached_by_both_families():
+def test_a_listener_is_reached_by_both_families() -> None:
     with network.listen(0) as listener:
         for host in ("127.0.0.1", "::1"):
             socket.create_connection((host, listener.getsockname()[1]), timeout=5).close()
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     """Lets the system refuse sockets on one address."""
     create = socket.create_server
 
     def without(refused: str, number: int) -> None:
-        def create_server(address, **options):
+        def create_server(address: tuple[str, int], **options: Any) -> socket.socket:
             if address[0] == refused:
                 raise OSError(number, os.strerror(number))
             return create(address, **options)
@@ -161,19 +180,19 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
-def test_without_ipv6_it_listens_on_ipv4(machine, number):
+def test_without_ipv6_it_listens_on_ipv4(machine: Callable[[str, int], None], number: int) -> None:
     machine("::", number)
     with network.listen(0) as listener:
         assert listener.family == socket.AF_INET
 
 
-def test_a_port_that_may_not_be_taken_is_not_taken_on_ipv4_alone(machine):
+def test_a_port_that_may_not_be_taken_is_not_taken_on_ipv4_alone(machine: Callable[[str, int], None]) -> None:
     machine("::", errno.EACCES)
     with pytest.raises(PermissionError):
         network.listen(80)
 
 
-def test_without_an_ipv4_loopback_the_launcher_takes_ipv6s(machine):
+def test_without_an_ipv4_loopback_the_launcher_takes_ipv6s(machine: Callable[[str, int], None]) -> None:
     machine("127.0.0.1", errno.EADDRNOTAVAIL)
     config = json.loads(local_launcher._environments(2)[1]["TF_CONFIG"])
     assert [address.rpartition(":")[0] for address in config["cluster"]["worker"]] == ["[::1]", "[::1]"]

@@ -25,9 +25,9 @@ from distml.model import saved_model
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
-from distml.training import worker as worker_process
-from distml.training.checkpoints import COLUMNS, Progress
-from distml.training.replicated_model import Training
+from distml.training import worker as worker_module
+from distml.training.checkpoints import COLUMNS, Checkpoints
+from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 from support.project import SOURCE, run_script
 
@@ -35,28 +35,30 @@ SCRIPT = SOURCE / "multi_worker_distributed_training.py"
 FAST = ("--batch-per-worker", "64", "--train-images", "6400", "--run", "test")
 
 
-class Gang:
-    """`local_pipeline`'s gang for one model, its output line by line."""
+class Group:
+    """`local_pipeline`'s worker group for one model, its output line by line."""
 
-    def __init__(self, volume, *options: str, workers: int = 2):
+    def __init__(self, volume: Volume, *options: str, workers: int = 2):
         code = (
-            "import sys; sys.path.insert(0, sys.argv[1]); from distml.training.local_launcher import run_gang\n"
-            "run_gang([sys.executable, *sys.argv[3:]], int(sys.argv[2]), restarts=3)"
+            "import sys; sys.path.insert(0, sys.argv[1]); from distml.training.local_launcher import run_worker_group\n"
+            "run_worker_group([sys.executable, *sys.argv[3:]], int(sys.argv[2]), restarts=3)"
         )
         command = [sys.executable, "-c", code, SOURCE, workers, SCRIPT, "--volume", volume, *FAST, *options]
         self.process = subprocess.Popen(
             [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        assert self.process.stdout
+        self.output = self.process.stdout
         self.timer = threading.Timer(200, self.kill)
         self.timer.start()
         self.lines: list[str] = []
 
     def wait_for(self, text: str) -> None:
-        for line in self.process.stdout:
+        for line in self.output:
             self.lines.append(line.rstrip())
             if text in line:
                 return
-        pytest.fail(f"the gang ended without saying {text!r}:\n" + "\n".join(self.lines))
+        pytest.fail(f"the group ended without saying {text!r}:\n" + "\n".join(self.lines))
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
@@ -74,7 +76,7 @@ class Gang:
         self.workers()[0].kill()
 
     def end(self) -> int:
-        self.lines += [line.rstrip() for line in self.process.stdout]
+        self.lines += [line.rstrip() for line in self.output]
         self.timer.cancel()
         return self.process.wait()
 
@@ -82,19 +84,21 @@ class Gang:
         return [int(match[1]) for line in self.lines if (match := re.search(r"epoch (\d+)/\d+  loss", line))]
 
 
-def test_a_gang_that_is_killed_and_stalled_ends_with_the_weights_of_an_undisturbed_one(volume, trained_volume):
-    gang = Gang(volume, "--model", "batchnorm", "--epochs", "3", "--stall-timeout", "60")
-    gang.wait_for("epoch 1/3")
-    gang.workers()[1].kill()
-    gang.wait_for("epoch 2/3")
-    gang.workers()[1].send_signal(signal.SIGSTOP)
-    gang.wait_for("epoch 3/3")
-    gang.kill_during_export(volume.candidates("test"))
-    assert gang.end() == 0, gang.lines
-    output = "\n".join(gang.lines)
+def test_a_killed_and_stalled_group_ends_with_an_undisturbed_ones_weights(
+    volume: Volume, trained_volume: Volume
+) -> None:
+    group = Group(volume, "--model", "batchnorm", "--epochs", "3", "--stall-timeout", "60")
+    group.wait_for("epoch 1/3")
+    group.workers()[1].kill()
+    group.wait_for("epoch 2/3")
+    group.workers()[1].send_signal(signal.SIGSTOP)
+    group.wait_for("epoch 3/3")
+    group.kill_during_export(volume.candidates("test"))
+    assert group.end() == 0, group.lines
+    output = "\n".join(group.lines)
     assert "worker 1 was killed by SIGKILL" in output and "worker 0 was killed by SIGKILL" in output
     assert "lost a peer" in output or "took longer than 60 s" in output  # TensorFlow's heartbeat is usually first
-    assert gang.finished_epochs() == [1, 2, 3]
+    assert group.finished_epochs() == [1, 2, 3]
     disturbed = model_manifest.verified(volume.candidate("test", "batchnorm"))
     undisturbed = model_manifest.verified(trained_volume.candidate("first", "batchnorm"))
     assert [measured(disturbed, key) for key in CURVES] == [measured(undisturbed, key) for key in CURVES]
@@ -109,62 +113,63 @@ def measured(manifest: dict, key: str) -> list[float]:
     return [epoch[key] for epoch in manifest["metrics"]["history"]]
 
 
-def test_a_wait_beyond_its_bound_ends_the_worker(monkeypatch):
-    ended = queue.Queue()
-    monkeypatch.setattr(worker_process, "end", lambda message, status: ended.put((message, status)))
-    with worker_process.Watchdog().bound(1, "a step"):
+def test_a_wait_beyond_its_bound_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: queue.Queue[tuple[str, int]] = queue.Queue()
+    monkeypatch.setattr(worker_module, "end", lambda message, status: ended.put((message, status)))
+    with worker_module.Watchdog().bound(1, "a step"):
         assert ended.get(timeout=10) == ("worker: a step took longer than 1 s; the job has to be restarted", 1)
 
 
-def test_the_learning_rate_falls_to_nothing(trained_volume):
+def test_the_learning_rate_falls_to_nothing(trained_volume: Volume) -> None:
     rates = measured(model_manifest.verified(trained_volume.candidate("first", "plain")), "learning_rate")
     assert rates[0] > rates[1] > rates[2] and rates[2] == pytest.approx(0, abs=1e-6)
 
 
-def test_tensorboard_shows_each_epoch(trained_volume):
+def test_tensorboard_shows_each_epoch(trained_volume: Volume) -> None:
     events = EventAccumulator(str(trained_volume.logs("first", "plain"))).Reload()
     shown = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("validation_accuracy")}
     manifest = model_manifest.verified(trained_volume.candidate("first", "plain"))
     assert shown == pytest.approx(dict(enumerate(measured(manifest, "validation_accuracy"), 1)))
 
 
-def test_no_step_is_computed_in_the_loops_own_graph():
+def test_no_step_is_computed_in_the_loops_own_graph() -> None:
     strategy = tf.distribute.get_strategy()
     settings = Settings(workers=1, epochs=1, batch_per_worker=2, learning_rate=1e-3, seed=1, train_images=2)
-    training = Training(strategy, "plain", settings, steps_per_epoch=1)
+    model = ReplicatedModel(strategy, "plain", settings, steps_per_epoch=1)
     batch = (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
-    graph = training.train.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
+    graph = model.take_steps.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
     steps = [one for one in graph.library.function if any(node.op == "MaxPoolGrad" for node in one.node_def)]
     assert steps and all(one.attr["_noinline"].b for one in steps)
 
 
-def test_a_resumed_training_does_not_repeat_the_dropout_of_its_first_epoch(tmp_path):
+def test_a_resumed_training_does_not_repeat_the_dropout_of_its_first_epoch(tmp_path: Path) -> None:
     settings = Settings(workers=1, epochs=2, batch_per_worker=8, learning_rate=1e-3, seed=1, train_images=16)
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))
 
-    def training() -> tuple[Training, Progress]:
-        strategy = tf.distribute.get_strategy()
-        one = Training(strategy, "dropout", settings, steps_per_epoch=2)
-        return one, Progress(strategy, one, tmp_path / "checkpoints", tmp_path / "logs")
+    def training() -> tuple[ReplicatedModel, Checkpoints]:
+        model = ReplicatedModel(tf.distribute.get_strategy(), "dropout", settings, steps_per_epoch=2)
+        return model, Checkpoints(model, True, tmp_path / "checkpoints", tmp_path / "logs")
 
-    first, progress = training()
-    first.train(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(2))
-    progress.record(**dict.fromkeys(COLUMNS, 0.0))
-    again, progress = training()
-    assert progress.restore(epochs=2) == 1
+    first, checkpoints = training()
+    first.take_steps(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(2))
+    checkpoints.record(**dict.fromkeys(COLUMNS, 0.0))
+    again, checkpoints = training()
+    assert checkpoints.restore(epochs=2) == 1
     (drawn,), (resumed,) = first.random_state, again.random_state
     assert resumed.numpy().tolist() == drawn.numpy().tolist()
     assert resumed.numpy()[1] == 2  # the counter, after two steps
 
 
-def test_all_workers_end_with_identical_weights_and_statistics(trained_volume):
+def test_all_workers_end_with_identical_weights_and_statistics(trained_volume: Volume) -> None:
     output = (trained_volume.root / "output.txt").read_text()
     digests = re.findall(r"weights sha256 (\w{64})", output)
     assert len(digests) == 4 and digests[0] == digests[1] != digests[2] == digests[3]
 
 
-def test_two_workers_train_the_same_model_as_one_with_their_global_batch(volume, trained_volume):
+def test_two_workers_train_the_same_model_as_one_with_their_global_batch(
+    volume: Volume, trained_volume: Volume
+) -> None:
     alone = run_script(
         SCRIPT.name, "--volume", volume, "--model", "plain", "--run", "alone", "--epochs", 3,
         "--batch-per-worker", 128, "--train-images", 6400, TF_CONFIG=" ",  # as good as none
@@ -178,7 +183,9 @@ def test_two_workers_train_the_same_model_as_one_with_their_global_batch(volume,
     assert two == pytest.approx(one, rel=0.01)
 
 
-def test_a_candidate_answers_by_both_signatures_in_a_plain_program(trained_volume, volume_with_data):
+def test_a_candidate_answers_by_both_signatures_in_a_plain_program(
+    trained_volume: Volume, volume_with_data: Volume
+) -> None:
     model, manifest = saved_model.load(trained_volume.candidate("first", "batchnorm"))
     images, _ = saved_model_sample(volume_with_data)
     by_array = model.signatures["serving_arrays"](images=images)
@@ -189,19 +196,19 @@ def test_a_candidate_answers_by_both_signatures_in_a_plain_program(trained_volum
     assert manifest["class_names"][9] == "Ankle boot"
 
 
-def saved_model_sample(volume):
+def saved_model_sample(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     split = input_pipeline.load(volume, "test")
     return split.images[:20], split.labels[:20]
 
 
-def test_the_other_workers_leave_nothing_behind(trained_volume):
+def test_the_other_workers_leave_nothing_behind(trained_volume: Volume) -> None:
     run = trained_volume.run("first")
     assert sorted(path.name for path in run.iterdir()) == ["candidates", "checkpoints", "logs", "report", "run.json"]
     assert sorted(path.name for path in (run / "candidates").iterdir()) == ["batchnorm", "plain"]
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["batchnorm", "plain"]
 
 
-def test_a_finished_run_is_reused_and_says_so(trained_volume):
+def test_a_finished_run_is_reused_and_says_so(trained_volume: Volume) -> None:
     again = run_script(
         "multi_worker_distributed_training.py", "--volume", trained_volume, "--model", "plain", "--epochs", 3,
         "--batch-per-worker", 64, "--train-images", 6400, "--run", "first",
@@ -210,7 +217,7 @@ def test_a_finished_run_is_reused_and_says_so(trained_volume):
     assert (again.returncode, again.stdout) == (0, "plain: already trained in run first; its files verify\n")
 
 
-def test_a_run_of_other_settings_is_refused(trained_volume):
+def test_a_run_of_other_settings_is_refused(trained_volume: Volume) -> None:
     identity = json.loads((trained_volume.run("first") / "run.json").read_text())
     run_identity.claim_run(trained_volume, "first", identity)
     other = {**identity, "settings": {**identity["settings"], "epochs": 4}}
@@ -225,7 +232,7 @@ def without_peers(index: int) -> str:
     return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
 
 
-def test_a_peer_that_never_comes_ends_the_worker_in_bounded_time(volume):
+def test_a_peer_that_never_comes_ends_the_worker_in_bounded_time(volume: Volume) -> None:
     alone = run_script(
         SCRIPT.name, "--volume", volume, "--model", "plain", "--run", "alone", "--start-timeout", 5,
         TF_CONFIG=without_peers(0),
@@ -236,7 +243,7 @@ def test_a_peer_that_never_comes_ends_the_worker_in_bounded_time(volume):
     )
 
 
-def test_sigterm_ends_a_waiting_worker_at_once_with_status_143(volume):
+def test_sigterm_ends_a_waiting_worker_at_once_with_status_143(volume: Volume) -> None:
     options = ["--volume", str(volume), "--model", "plain", "--run", "sigterm"]
     worker = subprocess.Popen(
         [sys.executable, SCRIPT, *options],
@@ -245,29 +252,30 @@ def test_sigterm_ends_a_waiting_worker_at_once_with_status_143(volume):
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert worker.stdout and worker.stderr
     assert "waiting for worker 0" in worker.stdout.readline()
     worker.terminate()
     assert worker.wait(timeout=10) == 143
     assert "ended by SIGTERM" in worker.stderr.read()
 
 
-def test_ctrl_c_stops_the_whole_gang(volume):
-    gang = Gang(volume, "--model", "plain", "--epochs", "9")
-    gang.wait_for("epoch 1/9")
-    workers = gang.workers()
-    gang.process.send_signal(signal.SIGINT)
-    gang.end()
-    assert sum("worker: ended by SIGTERM" in line for line in gang.lines) == 2
+def test_ctrl_c_stops_the_whole_worker_group(volume: Volume) -> None:
+    group = Group(volume, "--model", "plain", "--epochs", "9")
+    group.wait_for("epoch 1/9")
+    workers = group.workers()
+    group.process.send_signal(signal.SIGINT)
+    group.end()
+    assert sum("worker: ended by SIGTERM" in line for line in group.lines) == 2
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 
-def test_a_bad_tf_config_is_one_line(volume_with_data):
+def test_a_bad_tf_config_is_one_line(volume_with_data: Volume) -> None:
     bad = run_script(SCRIPT.name, "--volume", volume_with_data, "--model", "plain", TF_CONFIG="{")
     assert bad.returncode == 2
     assert "TF_CONFIG is not the JSON that a TFJob sets" in bad.stderr and bad.stderr.count("\n") == 1
 
 
-def test_an_unknown_model_is_one_line(capsys):
+def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         multi_worker_distributed_training.parse_args(["--model", "resnet"])
     assert ended.value.code == 2
@@ -275,6 +283,6 @@ def test_an_unknown_model_is_one_line(capsys):
     assert "unknown model resnet; choose from plain, dropout, batchnorm" in said and said.count("\n") == 1
 
 
-def test_without_data_it_says_to_ingest(tmp_path):
+def test_without_data_it_says_to_ingest(tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match="run data ingestion first"):
         fashion_mnist.verified_manifest(Volume(tmp_path))

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distml.data.fashion_mnist import read_split
+from distml.data.fashion_mnist import TRAIN_IMAGES, read_split
 from distml.step.volume import Volume
-from distml.training.settings import TRAIN_IMAGES
 
 SPLITS = {"train": f"train[:{TRAIN_IMAGES}]", "validation": f"train[{TRAIN_IMAGES}:]", "test": "test"}
 

@@ -40,17 +40,17 @@ class FashionMnistFromFolder(FashionMNIST, skip_registration=True):  # type: ign
 
     name = "fashion_mnist"
 
-    def __init__(self, folder: Path, progress: Callable[[int, int], None] | None = None, **kwargs):
+    def __init__(self, folder: Path, progress: Callable[[int, int], None] | None = None, **kwargs: Any):
         self._folder = folder
         self._progress = progress
         self._done = 0
         super().__init__(**kwargs)
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         local = _LocalFiles(self._folder, dl_manager)
         return super()._split_generators(local)
 
-    def _generate_examples(self, *args, **kwargs) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, *args: Any, **kwargs: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         """TFDS's examples with the same PNGs, encoded many in a call: one call per image takes twice as long in all."""
         examples = super()._generate_examples(*args, **kwargs)
         while chunk := list(itertools.islice(examples, IMAGES_PER_CALL)):

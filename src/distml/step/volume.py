@@ -40,7 +40,7 @@ class Volume:
         return self.run(run) / "checkpoints" / model
 
     def failure(self, run: str, model: str) -> Path:
-        """What a worker of the model's last gang said when it failed; gone once there is a candidate."""
+        """What a worker of the model's last worker group said when it failed; gone once there is a candidate."""
         return self.run(run) / "failures" / f"{model}.json"
 
     def logs(self, run: str, model: str) -> Path:

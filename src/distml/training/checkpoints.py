@@ -1,35 +1,36 @@
-"""How far a training is: a checkpoint after each epoch, its history inside, TensorBoard's logs beside."""
+"""Checkpoints of a training, one after each epoch: its history inside, TensorBoard's logs beside."""
 
 from distml.step.load_tensorflow import tf
 
 from pathlib import Path
+from typing import Any
 
 from distml.step import outcome
 from distml.step.progress_bar import say
 from distml.training import worker
-from distml.training.replicated_model import Training
+from distml.training.replicated_model import ReplicatedModel
 
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
 KEEP = 2
 
 
-class Progress:
-    """Checkpoints and history of one training.
+class Checkpoints:
+    """Checkpoints and history of one model's training.
 
     Every worker reads, the chief writes: the variables are mirrored, so its copy is everybody's. The number of
     epochs and their history lie in the checkpoint itself, so that a crash cannot part them from the weights.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, training: Training, checkpoints: Path, logs: Path):
-        self._strategy = strategy
-        self._chief = worker.is_chief(strategy)
-        self._model = training.network.name
+    def __init__(self, model: ReplicatedModel, is_chief: bool, checkpoints: Path, logs: Path):
+        self._strategy = model.strategy
+        self._is_chief = is_chief
+        self._model = model.network.name
         nothing = tf.zeros([0, len(COLUMNS)], tf.float64)
         self._history = tf.Variable(nothing, shape=[None, len(COLUMNS)], trainable=False)
         checkpoint = tf.train.Checkpoint(
-            network=training.network,
-            optimizer=training.optimizer,
-            random=training.random_state,
+            network=model.network,
+            optimizer=model.optimizer,
+            random=model.random_state,
             history=self._history,
         )
         self._manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=KEEP)
@@ -42,7 +43,7 @@ class Progress:
         return [dict(zip(COLUMNS, row, strict=True)) for row in self._history.numpy().tolist()]
 
     def restore(self, epochs: int) -> int:
-        """Load the last checkpoint on every worker; returns the number of epochs that it had finished."""
+        """Load the last checkpoint on every worker; return the number of epochs that it had finished."""
         path = self._manager.latest_checkpoint
         try:
             if path:
@@ -58,15 +59,15 @@ class Progress:
                 f"the workers found checkpoints of different epochs ({everywhere}); they must all mount the same volume"
             )
         self._epochs = epochs
-        if done and self._chief:
+        if done and self._is_chief:
             say(f"{self._model}: going on after epoch {done}/{epochs} from its checkpoint")
         return done
 
     def record(self, **values: float) -> None:
-        """Note one more finished epoch (`values` has the keys `COLUMNS`): print, log and save it."""
+        """Record one more finished epoch (`values` has the keys `COLUMNS`): save, log and print it."""
         row = tf.constant([[values[column] for column in COLUMNS]], tf.float64)
         self._history.assign(tf.concat([self._history, row], axis=0))
-        if not self._chief:
+        if not self._is_chief:
             return
         epoch = int(tf.shape(self._history)[0])
         self._manager.save(checkpoint_number=epoch)
@@ -79,8 +80,8 @@ class Progress:
             f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
         )
 
-    def facts(self) -> dict:
-        """What a manifest says of the training."""
+    def facts(self) -> dict[str, Any]:
+        """Return what a manifest says of the training."""
         history = self.history
         seconds = sum(epoch["seconds"] for epoch in history)
         images = sum(epoch["seconds"] * epoch["images_per_second"] for epoch in history)

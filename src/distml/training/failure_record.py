@@ -1,8 +1,9 @@
-"""The last line of a worker that failed, kept on the volume: of a failed TFJob neither pods nor logs stay."""
+"""The last line of a worker that failed, kept on the volume, where it outlives the TFJob's pods and their logs."""
 
-import argparse
 import contextlib
 import json
+import os
+import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,14 @@ from distml.step.atomic_files import write_json
 from distml.step.volume import Volume
 from distml.training import tf_config
 
+# The environment variable by which a job names the file; without it nothing is kept.
+VARIABLE = "FAILURE_RECORD"
 WRONG_INPUT = outcome.StepError.exit_status
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a worker ended: its place in the gang, its exit status and what it said."""
+    """How a worker ended: its place in the group, its exit status and what it said."""
 
     worker: int
     status: int
@@ -27,25 +30,40 @@ class Failure:
         return f"worker {self.worker} ended with status {self.status}: {self.message}"
 
 
-def keep_from_now_on(argv: list[str]) -> None:
-    """Should this worker fail, keep its last line, if its arguments name volume, run and model.
+def keep_from_now_on() -> None:
+    """Keep this worker's last line, should it fail, in the file that FAILURE_RECORD names.
 
-    Called before they are parsed, as a wrong one is a failure too.
+    A name that is no such file is reported, and hides no failure: the worker goes on without a record.
     """
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    for name in ("--volume", "--run", "--model"):
-        parser.add_argument(name, default="")
-    try:
-        given, _ = parser.parse_known_args(argv)
-    except argparse.ArgumentError:
+    name = os.environ.get(VARIABLE)
+    if not name:
         return
-    names = [given.run, given.model]
-    if given.volume and Path(given.volume).is_dir() and all(map(command_line.PLAIN_NAME.fullmatch, names)):
-        outcome.endings.append(partial(_keep, Volume(Path(given.volume)).failure(*names)))
+    path = Path(name)
+    if _is_record(path):
+        outcome.endings.append(partial(_keep, path))
+    else:
+        outcome.write_line(
+            sys.stderr,
+            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>.json; should this worker"
+            " fail, no record is kept",
+        )
+
+
+def _is_record(path: Path) -> bool:
+    """Tell whether the path is absolute, and what `Volume.failure` gives for some volume, run and model."""
+    if not path.is_absolute() or len(path.parents) < 4:
+        return False
+    run, model = path.parents[1].name, path.stem
+    plain = all(map(command_line.PLAIN_NAME.fullmatch, (run, model)))
+    return plain and path == _volume_of(path).failure(run, model)
+
+
+def _volume_of(path: Path) -> Volume:
+    return Volume(path.parents[3])
 
 
 def read(path: Path) -> Failure | None:
-    """What is kept there; None when nothing is, or nothing that can be read."""
+    """Return the failure that is kept there; None where there is none, or none that can be read."""
     try:
         return Failure(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
@@ -59,12 +77,12 @@ def _keep(path: Path, message: str, status: int) -> None:
     if before and before.status == WRONG_INPUT != status:  # a peer that lost this worker
         return
     with contextlib.suppress(OSError):  # the volume may be what failed
-        write_json(path, asdict(Failure(_worker(), status, message)))
+        if _volume_of(path).root.is_dir():  # a volume that is not there is not made
+            write_json(path, asdict(Failure(_worker_index(), status, message)))
 
 
-def _worker() -> int:
+def _worker_index() -> int:
     try:
-        gang = tf_config.read()
+        return tf_config.read().index
     except outcome.StepError:
         return 0
-    return gang.index if gang else 0

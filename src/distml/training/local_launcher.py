@@ -1,4 +1,4 @@
-"""Plays the training operator on one machine: starts a gang of workers, and restarts it as a whole when one dies."""
+"""The training operator's part on one machine: start a worker group, and restart all of it when one worker dies."""
 
 import json
 import math
@@ -27,13 +27,13 @@ class GivenUp(outcome.StepError):
     exit_status = 1
 
 
-def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:
+def run_worker_group(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:
     """Run `command` in `workers` processes, each with the TF_CONFIG that a TFJob would give it.
 
     Args:
         command: program and arguments, the same for every worker.
         workers: processes; a single one gets no TF_CONFIG, as from the operator.
-        restarts: how often the whole gang may be started again.
+        restarts: how often the whole group may be started again.
         keep_open: file descriptors that the workers inherit.
 
     Raises:
@@ -54,29 +54,29 @@ def run_gang(command: Sequence[str], workers: int, restarts: int, keep_open: Seq
 
 
 def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) -> list[int]:
-    """Start one gang and wait; as soon as one worker fails, stop the others. Returns the exit statuses."""
-    gang: list[subprocess.Popen] = []
+    """Start the group and wait; when one worker fails, stop the others. Return the exit statuses."""
+    processes: list[subprocess.Popen] = []
     try:
         for environment in _environments(workers):
-            gang.append(subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=keep_open))
-            _pin(gang[-1].pid, len(gang) - 1, workers)
-        _wait(gang)
-        statuses = [worker.poll() for worker in gang]
+            processes.append(subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=keep_open))
+            _pin(processes[-1].pid, len(processes) - 1, workers)
+        _wait(processes)
+        statuses = [worker.poll() for worker in processes]
         if None in statuses and not any(statuses):
             late = ", ".join(f"worker {index}" for index, status in enumerate(statuses) if status is None)
             say(f"{late} still runs {SECONDS_AFTER_A_SUCCESS} s after another was done; ending it")
-            _stop(gang)
-            statuses = [worker.poll() for worker in gang]
+            _stop(processes)
+            statuses = [worker.poll() for worker in processes]
         return [status or 0 for status in statuses]
     finally:
         with _signals_ignored():  # a second Ctrl-C would leave workers behind
-            _stop(gang)
+            _stop(processes)
 
 
-def _wait(gang: Sequence[subprocess.Popen]) -> None:
+def _wait(processes: Sequence[subprocess.Popen]) -> None:
     """Return when all have ended, or when the others had their time to end after one had."""
     deadline = math.inf
-    while None in (statuses := [worker.poll() for worker in gang]) and time.monotonic() < deadline:
+    while None in (statuses := [worker.poll() for worker in processes]) and time.monotonic() < deadline:
         if any(statuses):
             deadline = min(deadline, time.monotonic() + SECONDS_AFTER_A_FAILURE)
         elif 0 in statuses:
@@ -121,12 +121,12 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _stop(gang: Sequence[subprocess.Popen]) -> None:
-    for worker in gang:
+def _stop(processes: Sequence[subprocess.Popen]) -> None:
+    for worker in processes:
         if worker.poll() is None:
             worker.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
-    for worker in gang:
+    for worker in processes:
         try:
             worker.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -1,6 +1,9 @@
-"""One model in training: its variables on all workers, and the step that they take together."""
+"""A model whose variables are the same on all workers, and the training step that they take together."""
 
 from distml.step.load_tensorflow import tf
+
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -11,12 +14,12 @@ from distml.training.settings import Settings
 class MeanGradientAdam(keras.optimizers.Adam):
     """Adam for gradients that are means over all replicas already; Keras would all-reduce them a second time."""
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
+    def _all_reduce_sum_gradients(self, grads_and_vars: list) -> list:
         return grads_and_vars
 
 
-class Training:
-    """One model in training on all workers: its variables, and the two computations that they share."""
+class ReplicatedModel:
+    """A model in training on all workers: network and optimizer, and the two computations that the workers share."""
 
     def __init__(self, strategy: tf.distribute.Strategy, model: str, settings: Settings, steps_per_epoch: int):
         self.strategy = strategy
@@ -35,12 +38,12 @@ class Training:
 
     @property
     def random_state(self) -> list[tf.Variable]:
-        """What random layers draw from; Keras leaves it out of a network's checkpoint."""
+        """The variables that random layers draw from; Keras leaves them out of a network's checkpoint."""
         return [variable.value for variable in self.network.non_trainable_variables if not is_statistic(variable)]
 
     @tf.function
-    def train(self, batches, steps: tf.Tensor) -> tf.Tensor:
-        """Take `steps` training steps; returns the sum of the mean losses of their global batches."""
+    def take_steps(self, batches: Iterator, steps: tf.Tensor) -> tf.Tensor:
+        """Take `steps` training steps; return the sum of the mean losses of their global batches."""
         total = tf.zeros(())
         for _ in tf.range(steps):
             total += self._step(*next(batches))
@@ -49,11 +52,11 @@ class Training:
     # A graph of its own. In the loop's, which is a cycle, TensorFlow may come to MaxPoolGrad before MaxPool when it
     # looks for what oneDNN can do, and then leaves it to a much slower kernel, in one process of several.
     @tf.function(experimental_attributes={"_noinline": True})
-    def _step(self, images, labels) -> tf.Tensor:
-        loss = self.strategy.run(self._train_replica, args=(images, labels))
+    def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        loss = self.strategy.run(self._step_on_replica, args=(images, labels))
         return self.strategy.experimental_local_results(loss)[0]
 
-    def _train_replica(self, images, labels) -> tf.Tensor:
+    def _step_on_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         network, replica = self.network, tf.distribute.get_replica_context()
         # Keras' random state is (seed, counter). With the same seed all replicas would drop the same units.
         seed_shift = tf.stack([tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
@@ -77,25 +80,25 @@ class Training:
         replica.merge_call(self._store, args=(state,))
         return mean_loss
 
-    def _store(self, strategy, state) -> None:
+    def _store(self, strategy: tf.distribute.Strategy, state: list[tf.Tensor]) -> None:
         """Assign what is not trained, the same values on every replica."""
         for variable, value in zip(self.network.non_trainable_variables, state, strict=True):
             strategy.extended.update(variable.value, lambda stored, new: stored.assign(new), args=(value,))
 
     @tf.function
-    def evaluate(self, batches, steps: tf.Tensor) -> tf.Tensor:
-        """The number of rightly classified images in `steps` batches, over all workers."""
-        right = tf.zeros(())
+    def count_correct(self, batches: Iterator, steps: tf.Tensor) -> tf.Tensor:
+        """Count the correctly classified images of `steps` batches, over all workers."""
+        correct = tf.zeros(())
         for _ in tf.range(steps):
-            here = self.strategy.run(self._evaluate_replica, args=next(batches))
-            right += self.strategy.reduce(tf.distribute.ReduceOp.SUM, here, axis=None)
-        return right
+            here = self.strategy.run(self._count_on_replica, args=next(batches))
+            correct += self.strategy.reduce(tf.distribute.ReduceOp.SUM, here, axis=None)
+        return correct
 
-    def _evaluate_replica(self, images, labels, weights) -> tf.Tensor:
+    def _count_on_replica(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         predicted = tf.argmax(self.network(images, training=False), axis=1)
         return tf.reduce_sum(tf.cast(predicted == labels, tf.float32) * weights)
 
 
-def is_statistic(value) -> bool:
-    """Whether a value that is not trained is BatchNorm's, a float; random layers draw from integers."""
+def is_statistic(value: Any) -> bool:
+    """Tell whether a value that is not trained is BatchNorm's, a float; random layers draw from integers."""
     return tf.as_dtype(value.dtype).is_floating

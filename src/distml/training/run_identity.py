@@ -1,4 +1,4 @@
-"""What decides the weights that a run ends with: data, settings, code and software. Same identity, same run."""
+"""The identity of a run: data, settings, code and software, which decide its weights. Same identity, same run."""
 
 import contextlib
 import errno
@@ -16,30 +16,41 @@ from distml.step.atomic_files import flush_to_disk, json_beside, let_others_read
 from distml.step.volume import Volume
 from distml.training.settings import Settings
 
-# The modules whose change makes another model.
+SOURCE = Path(__file__).resolve().parents[2]
+# Modules, and folders of modules, whose change may make other weights or another candidate. A test follows the imports
+# of the training script, and fails for a module that is neither here nor on its list of those that cannot.
 CODE = (
     "distml/data/fashion_mnist.py",
     "distml/data/input_pipeline.py",
-    "distml/model/image_decoding.py",
-    "distml/model/saved_model.py",
-    "distml/model/variants.py",
+    "distml/model",
     "distml/step/load_tensorflow.py",
+    "distml/training/checkpoints.py",
+    "distml/training/export.py",
+    "distml/training/loop.py",
     "distml/training/replicated_model.py",
-    "distml/training/settings.py",
-    "multi_worker_distributed_training.py",
+    "distml/training/tf_config.py",
+    "distml/training/worker.py",
 )
 # How long another worker may take to write a record that it has begun, on a slow volume.
 SECONDS_TO_WRITE = 5
 
 
-def code_sha256() -> str:
-    """One hash over the modules in `CODE`."""
-    folder = Path(__file__).resolve().parents[2]
-    return hashlib.sha256("".join(sha256_of_file(folder / name) for name in CODE).encode()).hexdigest()
+def code_files(source: Path = SOURCE) -> list[str]:
+    """List the modules that `CODE` names, as sorted paths relative to `source`; what editors leave is no module."""
+    paths = [source / name for name in CODE]
+    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    names = sorted(file.relative_to(source).as_posix() for file in files)
+    return [name for name in names if all(map(str.isidentifier, name.removesuffix(".py").split("/")))]
 
 
-def identity_of(data_sha256: str, settings: Settings) -> dict:
-    """The four parts of a run's identity, as they are stored."""
+def code_sha256(source: Path = SOURCE) -> str:
+    """Hash the names and the texts of the modules that `CODE` names."""
+    texts = {name: sha256_of_file(source / name) for name in code_files(source)}
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def identity_of(data_sha256: str, settings: Settings) -> dict[str, Any]:
+    """Return the four parts of a run's identity, as they are stored."""
     return {
         "data_sha256": data_sha256,
         "code_sha256": code_sha256(),

@@ -1,12 +1,10 @@
-"""What a user can set of a training: the same options for the training script and the local pipeline."""
+"""Settings of a training, and their options: the same for the training script and the local pipeline."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from distml.data.fashion_mnist import TRAIN_IMAGES
 from distml.step import command_line
-
-# The other 5,000 images of TFDS's train split are never trained on.
-TRAIN_IMAGES = 55_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,17 @@ class Settings:
     seed: int
     train_images: int
 
+    @classmethod
+    def from_args(cls, args: argparse.Namespace, workers: int) -> "Settings":
+        """Return the settings that a parsed command line has, for so many workers."""
+        return cls(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
+
+    def options(self) -> list[str]:
+        """Return the options that `add_options` parses to these settings; `workers` has none."""
+        values = asdict(self)
+        del values["workers"]
+        return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting but the number of workers, which TF_CONFIG or the launcher tells."""
@@ -32,22 +41,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train-images", type=train_images, default=TRAIN_IMAGES, help="fewer, for a quick trial")
 
 
-def of(args: argparse.Namespace, workers: int) -> Settings:
-    """The settings that a parsed command line has, for so many workers."""
-    return Settings(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
-
-
-def as_options(args: argparse.Namespace) -> list[str]:
-    """The command line, without `workers`, that `add_options` parses to the same settings."""
-    names = ("epochs", "batch_per_worker", "learning_rate", "seed", "train_images")
-    return [f"--{name.replace('_', '-')}={getattr(args, name)}" for name in names]
-
-
 def seed(text: str) -> int:
-    """An argparse type: what TensorFlow takes as a seed."""
+    """Parse what TensorFlow takes as a seed: an argparse type."""
     return command_line.integer(text, 0, 2**31 - 1)
 
 
 def train_images(text: str) -> int:
-    """An argparse type: how many of the images of the training split."""
+    """Parse how many images of the training split are trained on: an argparse type."""
     return command_line.integer(text, 1, TRAIN_IMAGES)

@@ -1,4 +1,4 @@
-"""The gang as a TFJob describes it to each worker in the environment variable TF_CONFIG, and the wait for its peers."""
+"""The worker group, as the environment variable TF_CONFIG of a TFJob names it, and the wait for all its workers."""
 
 import json
 import os
@@ -15,21 +15,34 @@ JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integ
 
 
 class PortTaken(outcome.StepError):
-    """Somebody else has this worker's port: no wrong input, as the next gang on one machine gets other ports."""
+    """Somebody else has this worker's port: no wrong input, as the next group on one machine gets other ports."""
 
     exit_status = 1
 
 
 @dataclass(frozen=True)
-class TFConfig:
-    """`addresses`: "host:port" of every worker, the Chief (if there is one) first; `index`: this worker's place."""
+class WorkerGroup:
+    """All workers of one training, as one of them sees the group; by default one worker alone.
 
-    addresses: tuple[str, ...]
-    index: int
+    addresses: "host:port" of every worker, the Chief (if there is one) first; none for a worker alone.
+    index: this worker's place among them, from 0, in TensorFlow's own order.
+    """
+
+    addresses: tuple[str, ...] = ()
+    index: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.addresses) or 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Tell whether this worker writes what all share: the Chief, and worker 0 where there is none."""
+        return self.index == 0
 
 
-def read() -> TFConfig | None:
-    """The gang that TF_CONFIG names; None where it is empty, as for a TFJob of one worker.
+def read() -> WorkerGroup:
+    """Return the group that TF_CONFIG names; where that is empty, as for a TFJob of one worker, one worker alone.
 
     Raises:
         StepError: TF_CONFIG is not what a TFJob sets, names replicas that do not train, or an address in it is none.
@@ -37,7 +50,7 @@ def read() -> TFConfig | None:
     text = os.environ.get("TF_CONFIG", "").strip()
     try:
         config = json.loads(text or "{}")
-        return _gang(config) if config != {} else None
+        return _group(config) if config != {} else WorkerGroup()
     except (ValueError, RecursionError) as error:
         raise outcome.StepError(
             f"TF_CONFIG is not the JSON that a TFJob sets ({error}); expected"
@@ -45,7 +58,7 @@ def read() -> TFConfig | None:
         ) from error
 
 
-def _gang(config: Any) -> TFConfig:
+def _group(config: Any) -> WorkerGroup:
     cluster, task = _part(config, "cluster", dict), _part(config, "task", dict)
     kind, index = _part(task, "type", str), _part(task, "index", int)
     _check_types([kind, *cluster])
@@ -60,7 +73,7 @@ def _gang(config: Any) -> TFConfig:
     addresses = (*chiefs, *workers)
     if len({_host_and_port(address) for address in addresses}) < len(addresses):
         raise ValueError("two replicas have the same address")
-    return TFConfig(addresses, index + (0 if kind == "chief" else len(chiefs)))
+    return WorkerGroup(addresses, index + (0 if kind == "chief" else len(chiefs)))
 
 
 def _part(parent: Any, key: str, kind: type) -> Any:
@@ -92,17 +105,17 @@ def _host_and_port(address: Any) -> tuple[str, int]:
     return host.lower(), port
 
 
-def wait_for_peers(gang: TFConfig) -> None:
-    """Return when every worker of the gang has been seen listening; this one listens meanwhile.
+def wait_for_peers(group: WorkerGroup) -> None:
+    """Wait until every other worker of the group has been seen listening; this one listens meanwhile.
 
     TensorFlow waits too, for an hour and with the interpreter locked, so that neither a deadline nor SIGTERM would be
-    noticed; after this wait it has all peers at once. A connection that a peer of a former gang accepts does no harm:
-    TensorFlow then fails, and all workers start again.
+    noticed; after this wait it has all peers at once. A connection that a worker of a former group accepts does no
+    harm: TensorFlow then fails, and all workers start again.
 
     Raises:
         PortTaken: this worker cannot listen.
     """
-    _, port = network.host_and_port(gang.addresses[gang.index])
+    _, port = network.host_and_port(group.addresses[group.index])
     try:
         listener = network.listen(port)
     except OSError as error:
@@ -110,9 +123,9 @@ def wait_for_peers(gang: TFConfig) -> None:
             f"cannot listen on this worker's port {port} ({network.reason(error)}); is it running twice?"
         ) from error
     with listener:
-        for index, address in enumerate(gang.addresses):
-            if index != gang.index:
-                say(f"worker {gang.index}: waiting for worker {index} at {address}")
+        for index, address in enumerate(group.addresses):
+            if index != group.index:
+                say(f"worker {group.index}: waiting for worker {index} at {address}")
                 with working(f"waiting for worker {index}"):
                     while not _listens(address):
                         time.sleep(RETRY_SECONDS)

@@ -1,6 +1,6 @@
-"""One worker of a gang: how it joins the others, and how it ends when they, or the operator, want it to.
+"""One worker of a group: how it joins the others, and how it ends when they, or the operator, want it to.
 
-Only the whole gang can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
+Only the whole group can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
 """
 
 from distml.step.load_tensorflow import tf
@@ -18,6 +18,7 @@ from pathlib import Path
 from distml.step import network, outcome
 from distml.step.progress_bar import say, working
 from distml.training import tf_config
+from distml.training.tf_config import WorkerGroup
 
 
 def end(message: str, status: int) -> None:
@@ -72,27 +73,18 @@ class Watchdog:
                     end(f"worker: {message}", 1)
 
 
-def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Create the strategy, which waits for every worker that TF_CONFIG names; without TF_CONFIG there is one.
-
-    RING on CPU: the automatic choice is slower there. NCCL when this worker has GPUs.
-    """
-    gang = tf_config.read()
-    if gang is None:
-        os.environ.pop("TF_CONFIG", None)  # TensorFlow would fail to read an empty one
+def join_worker_group(
+    group: WorkerGroup, watchdog: Watchdog, seconds: float
+) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Wait for all workers of the group, and create the strategy that connects them, each wait at most `seconds`."""
     network.use_no_proxy()  # training downloads nothing, so no connection of this process needs one
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:  # one replica per worker: several workers on one machine take one GPU each
-        tf.config.set_visible_devices(gpus[(gang.index if gang else 0) % len(gpus)], "GPU")
-    collectives = tf.distribute.experimental.CommunicationImplementation
-    options = tf.distribute.experimental.CommunicationOptions(
-        implementation=collectives.NCCL if gpus else collectives.RING
-    )
-    if gang:
-        with watchdog.bound(seconds, f"waiting for all {len(gang.addresses)} workers to start"):
-            tf_config.wait_for_peers(gang)
-        workers = len(gang.addresses)
-        say(f"worker {gang.index}: all {workers} workers are there; connecting within {seconds:.0f} s")
+    options = _communication_options(group)
+    if group.addresses:
+        with watchdog.bound(seconds, f"waiting for all {group.size} workers to start"):
+            tf_config.wait_for_peers(group)
+        say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
+    else:
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow would fail to read an empty one
     # A peer may die just now, and TensorFlow connects with the interpreter locked: no Python thread could notice.
     # Only faulthandler's own thread can end the process then; its dump of the stack helps nobody.
     with Path(os.devnull).open("w") as nowhere, working("connecting the workers"):
@@ -104,22 +96,22 @@ def join_gang(watchdog: Watchdog, seconds: float) -> tf.distribute.MultiWorkerMi
     return strategy
 
 
-def worker_index(strategy: tf.distribute.Strategy) -> int:
-    """This worker's place among all, from 0; the Chief comes first, and without one worker 0 is the chief."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or resolver.task_type is None:
-        return 0
-    chiefs = len(resolver.cluster_spec().as_dict().get("chief", []))
-    return resolver.task_id if resolver.task_type == "chief" else chiefs + resolver.task_id
+def _communication_options(group: WorkerGroup) -> tf.distribute.experimental.CommunicationOptions:
+    """Choose RING on CPU, where the automatic choice is slower, and NCCL when this worker has a GPU.
 
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this worker writes."""
-    return worker_index(strategy) == 0
+    A worker is one replica: several workers on one machine take one GPU each.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[group.index % len(gpus)], "GPU")
+    collectives = tf.distribute.experimental.CommunicationImplementation
+    return tf.distribute.experimental.CommunicationOptions(
+        implementation=collectives.NCCL if gpus else collectives.RING
+    )
 
 
 def values_of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
-    """Exchange one int64 per worker; returns those of all replicas. Also a barrier."""
+    """Exchange one int64 per worker; return those of all replicas. It is also a barrier."""
     return _gather(strategy, tf.constant([value], tf.int64)).numpy().tolist()
 
 

@@ -1,0 +1,141 @@
+"""The training loop: all workers train one model after the other, each from its last checkpoint, and export it."""
+
+from distml.step.load_tensorflow import tf
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from distml.data import input_pipeline
+from distml.data.input_pipeline import Share
+from distml.step import disk_errors, outcome
+from distml.step.progress_bar import counting, say, working
+from distml.step.volume import Volume
+from distml.training import worker
+from distml.training.checkpoints import Checkpoints
+from distml.training.export import export_candidate
+from distml.training.replicated_model import ReplicatedModel
+from distml.training.settings import Settings
+from distml.training.tf_config import WorkerGroup
+from distml.training.worker import Watchdog, values_of_all
+
+# Between two calls Python sees the progress: enough steps to hide the call's cost, few enough to notice a stall.
+STEPS_PER_CALL = 50
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """A training as every worker of the group is given it.
+
+    models: rows of the table of models, trained one after the other.
+    identity: what the run stands for; with `class_names` it goes into each candidate's manifest.
+    start_timeout: seconds that all workers have to start, and to connect.
+    stall_timeout: seconds that a worker may be without progress.
+    """
+
+    volume: Volume
+    run: str
+    models: Sequence[str]
+    settings: Settings
+    identity: dict[str, Any]
+    class_names: Sequence[str]
+    start_timeout: float
+    stall_timeout: float
+
+
+def run(job: TrainingJob, group: WorkerGroup) -> None:
+    """Train and export all models of the job; an error of TensorFlow, such as a lost peer, ends the process."""
+    try:
+        loop = TrainingLoop(job, group)
+        for model in job.models:
+            loop.train_and_export(model)
+    except tf.errors.OpError as error:
+        if disk_error := disk_errors.cause(error):
+            worker.end(f"worker: {outcome.said_by_the_system(disk_error)[0]}", 1)
+        reason = (error.message or type(error).__name__).splitlines()[0][:300]
+        worker.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
+
+
+class TrainingLoop:
+    """One worker's part in a job: connected with the others, the images in memory."""
+
+    def __init__(self, job: TrainingJob, group: WorkerGroup):
+        self._job = job
+        self._group = group
+        self._share = Share(job.settings.batch_per_worker, group.size, group.index)
+        self._watchdog = Watchdog()
+        self._strategy = worker.join_worker_group(group, self._watchdog, job.start_timeout)
+        with working("reading the images"):
+            self._images = input_pipeline.load_first(job.volume, job.settings.train_images)
+            self._held_out = input_pipeline.load(job.volume, "validation")
+
+    def train_and_export(self, name: str) -> None:
+        """Train a model on all workers; the chief writes the candidate."""
+        job = self._job
+        model, checkpoints = self.train(name)
+        with self._bound("ending the training together"), working(f"saving {name}"):
+            check_agreement(self._strategy, model.network)
+            if self._group.is_chief:
+                facts = {"run": job.run, **job.identity, "class_names": job.class_names, "model": name}
+                export_candidate(job.volume, model.network, {**facts, **checkpoints.facts()})
+            values_of_all(self._strategy, 0)  # a barrier: a worker that leaves early would fail the others
+
+    def train(self, name: str) -> tuple[ReplicatedModel, Checkpoints]:
+        """Train a model for all epochs, going on from its last checkpoint where there is one."""
+        job, settings, share = self._job, self._job.settings, self._share
+        steps = input_pipeline.steps_per_epoch(len(self._images), share.global_batch)
+        if not steps:
+            raise outcome.StepError(
+                f"a global batch of {share.global_batch} is more than the {len(self._images)} training images;"
+                " lower --batch-per-worker"
+            )
+        held_out, held_out_steps = input_pipeline.evaluation_batches(self._held_out, share)
+        with self._bound("preparing the training"), working(f"preparing {name}"):
+            model = ReplicatedModel(self._strategy, name, settings, steps)
+            folders = job.volume.checkpoints(job.run, name), job.volume.logs(job.run, name)
+            checkpoints = Checkpoints(model, self._group.is_chief, *folders)
+            first_epoch = checkpoints.restore(settings.epochs)
+            batches = iter(input_pipeline.training_batches(self._images, share, settings.seed, first_epoch))
+            validation = iter(held_out)
+            model.take_steps(batches, tf.constant(0))  # builds the graph before the clock starts
+        for epoch in range(first_epoch, settings.epochs):
+            loss, seconds = self._train_epoch(model, batches, steps, epoch)
+            with self._bound(f"the end of epoch {epoch + 1}"):
+                correct = float(model.count_correct(validation, tf.constant(held_out_steps)))
+                checkpoints.record(
+                    loss=loss,
+                    validation_accuracy=correct / len(self._held_out),
+                    learning_rate=float(model.optimizer.learning_rate),
+                    images_per_second=steps * share.global_batch / seconds,
+                    seconds=seconds,
+                )
+        return model, checkpoints
+
+    def _train_epoch(self, model: ReplicatedModel, batches: Iterator, steps: int, epoch: int) -> tuple[float, float]:
+        """Take the steps of one epoch; return the mean loss and the seconds that they took."""
+        title = f"{model.network.name}: epoch {epoch + 1}/{self._job.settings.epochs}"
+        started, loss = time.monotonic(), 0.0
+        with counting(title, steps, "steps") as bar:
+            for done in range(0, steps, STEPS_PER_CALL):
+                taken = min(STEPS_PER_CALL, steps - done)
+                with self._bound(f"{STEPS_PER_CALL} steps of epoch {epoch + 1}"):
+                    loss += float(model.take_steps(batches, tf.constant(taken)))
+                speed = (done + taken) * self._share.global_batch / (time.monotonic() - started)
+                bar.advance(taken, f"{speed:,.0f} images/s, loss {loss / (done + taken):.4f}")
+        return loss / steps, time.monotonic() - started
+
+    def _bound(self, what: str) -> AbstractContextManager[None]:
+        return self._watchdog.bound(self._job.stall_timeout, what)
+
+
+def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> None:
+    """Fail unless every worker holds the same weights and BatchNorm statistics, bit for bit."""
+    sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
+    say(f"worker: weights sha256 {sha256}")
+    if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
+        raise outcome.StepError("the workers ended with different weights, which is a defect: please report it")
