@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from distml.serving import batching
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
 
@@ -54,7 +53,7 @@ def test_requests_that_wait_together_run_together_and_each_gets_its_own_answer()
 def test_a_batch_holds_no_more_images_than_its_bound():
     engine = Engine()
     asyncio.run(ask_while_busy(engine, [images(*[1] * 40)] * 3))
-    assert batching.MAX_BATCH == 64 and engine.batches == [1, 40, 40, 40]
+    assert engine.batches == [1, 40, 40, 40]
 
 
 def test_beyond_the_bound_of_waiting_images_a_request_is_refused_at_once():

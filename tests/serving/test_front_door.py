@@ -12,11 +12,10 @@ from kserve.errors import ModelNotFound
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from distml.protocol import inference_request
+from distml.protocol import inference_request, limits
 from distml.publishing import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
-from distml.serving.http import bounded_http, front_door
 from distml.serving.http.bounded_http import BoundedHttp
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.predictor import HonestDataPlane, Predictor
@@ -99,14 +98,14 @@ def test_a_failure_is_answered_without_internals():
 
 
 def test_a_body_that_does_not_end_gets_408_and_the_connection_is_closed(monkeypatch):
-    monkeypatch.setattr(front_door, "SECONDS_TO_SEND", 0.05)
+    monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
     sentence = "the body did not arrive within 0.05 seconds"
     assert ask(Fake(), PREDICT, b"{", ends=False) == (408, {"error": sentence}, True)
 
 
 def test_a_refused_body_is_read_to_its_end_or_the_connection_is_closed(monkeypatch):
-    monkeypatch.setattr(front_door, "SECONDS_TO_SEND", 0.05)
-    monkeypatch.setattr(front_door, "MAX_BODY", 3)
+    monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
+    monkeypatch.setattr(limits, "MAX_BYTES_OF_BODY", 3)
     too_long = {"error": "the body is longer than 3 bytes"}
     assert ask(Fake(), PREDICT, b"12", b"34", b"56") == (413, too_long, False)
     assert ask(Fake(), PREDICT, b"12", b"34", b"56", ends=False) == (413, too_long, True)
@@ -233,7 +232,7 @@ def raw(*parts: bytes) -> bytes:
 
 
 def test_headers_that_do_not_end_close_the_connection(monkeypatch):
-    monkeypatch.setattr(bounded_http, "SECONDS_FOR_HEADERS", 0.1)
+    monkeypatch.setattr(limits, "SECONDS_FOR_HEADERS", 0.1)
     assert raw() == raw(b"POST / HTTP/1.1\r\nHost: a\r\n") == raw(b"\r\n", b"\r\n") == b""
 
 

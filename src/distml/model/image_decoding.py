@@ -25,7 +25,8 @@ _UNIT = 2.0**20
 # Pixels that are worked on at once, so that a large image costs little more memory than its file's content.
 _STRIP = 2**18
 # What the text in one PNG file may take; Pillow would unpack 64 MiB of it from a few KiB.
-PngImagePlugin.MAX_TEXT_MEMORY = 2**21
+MAX_TEXT_BYTES = 2**21
+PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
 # A progressive JPEG has 10 scans or so; each costs a pass over all its pixels.
 MAX_SCANS = 64
 _JPEG, _START_OF_SCAN = b"\xff\xd8", b"\xff\xda"

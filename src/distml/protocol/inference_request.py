@@ -16,24 +16,18 @@ from PIL import Image
 
 from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
+from distml.protocol import limits
 from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput
 
 if TYPE_CHECKING:  # KServe reads the command line when it is imported; publication comes by here too
     from kserve import InferRequest
 
-MAX_INSTANCES = 256
-MAX_PIXELS = 2**24
-MAX_PIXELS_OF_REQUEST = 2**25
-MAX_SIDE = 2**14
-# The largest request, 256 images of [28, 28, 1] as lists, has about 410,000. A body of nothing else would take 30 times
-# its length in memory, and orjson lets nobody else run until it has read all.
-MAX_JSON_PARTS = 500_000
 # A PixelBudget decides instead, on every image.
 Image.MAX_IMAGE_PIXELS = None
 _PIXEL_RULE = "pixels must be whole numbers from 0 to 255"
 _SIZE_RULE = (
-    f"the image is too large: at most {MAX_PIXELS:,} pixels in an image, {MAX_PIXELS_OF_REQUEST:,} in a request"
-    f" and {MAX_SIDE:,} along a side"
+    f"the image is too large: at most {limits.MAX_PIXELS_OF_IMAGE:,} pixels in an image,"
+    f" {limits.MAX_PIXELS_OF_REQUEST:,} in a request and {limits.MAX_PIXELS_OF_SIDE:,} along a side"
 )
 _TENSOR_RULE = (
     f'expected one input, either "{FILES}" with datatype BYTES and shape [n],'
@@ -48,8 +42,8 @@ class NotHere(Exception):
 class PixelBudget:
     """How many pixels the image files of one request may announce: `pixels`, or what a request may have at most."""
 
-    def __init__(self, pixels: int = MAX_PIXELS_OF_REQUEST):
-        self._is_whole = pixels >= MAX_PIXELS_OF_REQUEST
+    def __init__(self, pixels: int = limits.MAX_PIXELS_OF_REQUEST):
+        self._is_whole = pixels >= limits.MAX_PIXELS_OF_REQUEST
         self._left = pixels
 
     def decode(self, data: bytes) -> np.ndarray:
@@ -71,7 +65,11 @@ class PixelBudget:
 
     def _take(self, width: int, height: int) -> None:
         self._left -= width * height
-        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE or (self._left < 0 and self._is_whole):
+        if (
+            width * height > limits.MAX_PIXELS_OF_IMAGE
+            or max(width, height) > limits.MAX_PIXELS_OF_SIDE
+            or (self._left < 0 and self._is_whole)
+        ):
             raise BadInput(_SIZE_RULE)
         if self._left < 0:
             raise NotHere
@@ -299,8 +297,8 @@ def _parameters(described: dict) -> dict:
 def _json(content: bytes | bytearray) -> Any:
     if not content:
         raise BadInput("the body is empty")
-    if len(content) > MAX_JSON_PARTS and sum(map(content.count, (b",", b"[", b"{"))) > MAX_JSON_PARTS:
-        raise BadInput(f"the JSON holds more than {MAX_JSON_PARTS:,} values, more than any request needs")
+    if len(content) > limits.MAX_JSON_VALUES and sum(map(content.count, (b",", b"[", b"{"))) > limits.MAX_JSON_VALUES:
+        raise BadInput(f"the JSON holds more than {limits.MAX_JSON_VALUES:,} values, more than any request needs")
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -317,8 +315,10 @@ def _from_base64(text: Any) -> bytes:
 def _check_number(images: int) -> None:
     if images < 1:
         raise BadInput("the request holds no images")
-    if images > MAX_INSTANCES:
-        raise BadInput(f"the request holds {images} images; at most {MAX_INSTANCES} are answered at once")
+    if images > limits.MAX_IMAGES_OF_REQUEST:
+        raise BadInput(
+            f"the request holds {images} images; at most {limits.MAX_IMAGES_OF_REQUEST} are answered at once"
+        )
 
 
 def _stacked(items: list, read: Callable[[Any], np.ndarray]) -> np.ndarray:

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-MAX_REQUESTS = 256
-MAX_BYTES = 2**26
+from distml.protocol import limits
 
 
 class Overloaded(Exception):
@@ -14,7 +13,7 @@ class Overloaded(Exception):
 class Admission:
     """Counts the requests, and the bytes of their bodies that have come, until the answer. For one event loop."""
 
-    def __init__(self, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES):
+    def __init__(self, max_requests: int = limits.MAX_REQUESTS, max_bytes: int = limits.MAX_BYTES_OF_REQUESTS):
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._requests = 0

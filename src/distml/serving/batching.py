@@ -8,14 +8,10 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from distml.protocol import limits
 from distml.serving import metrics
 from distml.serving.admission import Overloaded
 from distml.serving.release.served_version import ServedVersion
-
-# Images in one batch, unless one request has more. A request waits for the batches before it, and for no timer.
-MAX_BATCH = 64
-# Images that wait for their batch; beyond it, whoever comes is asked to come again.
-MAX_WAITING = 1024
 
 Answer = tuple[np.ndarray, ServedVersion]
 
@@ -41,7 +37,7 @@ class Batcher:
         Raises:
             Overloaded: too many wait already.
         """
-        if self._images_waiting + len(images) > MAX_WAITING:
+        if self._images_waiting + len(images) > limits.MAX_IMAGES_WAITING:
             raise Overloaded
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -56,7 +52,7 @@ class Batcher:
     def _start(self) -> None:
         batch: list[tuple[np.ndarray, asyncio.Future[Answer]]] = []
         images = 0
-        while self._waiting and (not batch or images + len(self._waiting[0][0]) <= MAX_BATCH):
+        while self._waiting and (not batch or images + len(self._waiting[0][0]) <= limits.MAX_IMAGES_OF_BATCH):
             request = self._take()
             # A client that hung up has cancelled its own.
             if not request[1].done():

@@ -14,19 +14,13 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from distml.model.image_decoding import SIZE
-from distml.protocol import inference_answer, inference_request
+from distml.protocol import inference_answer, inference_request, limits
 from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS, BadInput
 from distml.protocol.inference_request import NotHere, PixelBudget
 from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
 from distml.serving.release.served_version import ServedVersion
-
-# What is read on the event loop itself; more is read in a thread, so that nobody waits behind it.
-_BODY_READ_HERE = 2**16
-_PIXELS_READ_HERE = 2**14
-# Requests that are read in that thread or wait for it: each takes a second or two at worst.
-_MAX_READING = 8
 
 
 class OtherVersion(Exception):
@@ -124,12 +118,12 @@ class Predictor(Model):
 
     async def _read(self, length: int, read: Callable[[PixelBudget], Any]) -> Any:
         """Call `read`, here when little is to be read, else in a thread."""
-        if length <= _BODY_READ_HERE:
+        if length <= limits.MAX_BYTES_ON_EVENT_LOOP:
             try:
-                return read(PixelBudget(_PIXELS_READ_HERE))
+                return read(PixelBudget(limits.MAX_PIXELS_ON_EVENT_LOOP))
             except NotHere:
                 pass
-        if self._reading >= _MAX_READING:
+        if self._reading >= limits.MAX_LARGE_REQUESTS:
             raise Overloaded
         self._reading += 1
         try:

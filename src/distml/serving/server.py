@@ -13,16 +13,14 @@ import uvloop
 from fastapi import FastAPI
 from kserve import ModelServer, model_server
 
+from distml.protocol import limits
 from distml.serving import event_log
 from distml.serving.http import openapi
 from distml.serving.http.bounded_http import BoundedHttp
-from distml.serving.http.front_door import MAX_BODY, FrontDoor
+from distml.serving.http.front_door import FrontDoor
 from distml.serving.predictor import HonestDataPlane, Predictor, PublishedVersionsOnly
 from distml.serving.release.version_watch import VersionWatch
 from distml.step import network, outcome
-
-# For what is under way when draining ends: REST has so long, and then gRPC. Kubernetes grants 30 seconds to all three.
-GRACE_SECONDS = 10
 
 
 class PredictorServer(ModelServer):
@@ -31,7 +29,12 @@ class PredictorServer(ModelServer):
     def __init__(self, predictor: Predictor, http_port: int, grpc_port: int):
         # One process: several would each have metrics and a queue of their own.
         super().__init__(
-            http_port, grpc_port, workers=1, enable_grpc=True, enable_latency_logging=False, grace_period=GRACE_SECONDS
+            http_port,
+            grpc_port,
+            workers=1,
+            enable_grpc=True,
+            enable_latency_logging=False,
+            grace_period=limits.SECONDS_TO_FINISH,
         )
         self._predictor = predictor
         self.dataplane = HonestDataPlane(model_registry=self.registered_models)
@@ -84,7 +87,7 @@ def serve(folder: Path, args: argparse.Namespace) -> None:
         event_log.event("stopping")
 
     model_server.app.router.lifespan_context = while_running
-    model_server.args.grpc_max_receive_message_length = MAX_BODY
+    model_server.args.grpc_max_receive_message_length = limits.MAX_BYTES_OF_BODY
     openapi.describe(model_server.app)
     PredictorServer(predictor, args.http_port, args.grpc_port).start([predictor])
 

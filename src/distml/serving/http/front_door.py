@@ -11,13 +11,11 @@ from typing import Any
 
 import orjson
 
+from distml.protocol import limits
 from distml.protocol.contract import MODEL_NAME, BadInput
 from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
 from distml.serving.predictor import OtherVersion, Predictor, check_version
-
-MAX_BODY = 2**23
-SECONDS_TO_SEND = 20
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -128,12 +126,12 @@ class FrontDoor:
 
 
 class Body:
-    """The body of a request, as it arrives; the sender has SECONDS_TO_SEND for all of it."""
+    """The body of a request, as it arrives; the sender has SECONDS_FOR_BODY for all of it."""
 
     def __init__(self, receive: Receive):
         self._receive = receive
         self._is_whole = False
-        self._until = asyncio.get_running_loop().time() + SECONDS_TO_SEND
+        self._until = asyncio.get_running_loop().time() + limits.SECONDS_FOR_BODY
 
     async def whole(self, take: Callable[[int], None]) -> bytes | bytearray:
         """All of it; `take` is told the length of each part before it is kept, and may raise."""
@@ -141,12 +139,14 @@ class Body:
         try:
             while not self._is_whole:
                 part = await self._next()
-                if len(content) + len(part) > MAX_BODY:
-                    raise Refusal(413, "too long", f"the body is longer than {MAX_BODY:,} bytes")
+                if len(content) + len(part) > limits.MAX_BYTES_OF_BODY:
+                    raise Refusal(413, "too long", f"the body is longer than {limits.MAX_BYTES_OF_BODY:,} bytes")
                 take(len(part))
                 content += part
         except TimeoutError:
-            raise Refusal(408, "too slow", f"the body did not arrive within {SECONDS_TO_SEND} seconds") from None
+            raise Refusal(
+                408, "too slow", f"the body did not arrive within {limits.SECONDS_FOR_BODY} seconds"
+            ) from None
         return content
 
     async def is_read_away(self) -> bool:
