@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from distml.model import image_decoding, saved_model
+from distml.model import image_decoding, image_decoding_tf
 from support.images import KINDS, image_file, png_file
 
-in_graph = tf.function(saved_model.decode, input_signature=[tf.TensorSpec([], tf.string)])
+in_graph = tf.function(image_decoding_tf.decode, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 @pytest.mark.parametrize(("mode", "kind"), KINDS)

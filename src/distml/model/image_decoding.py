@@ -6,8 +6,9 @@
 4. Resize to 28x28 with a triangle filter that widens with the reduction, pixel centres aligned, sides independent.
 
 The filter's weights are whole multiples of 2^-20 and the sums stay below 2^53, so float64 holds every intermediate
-value exactly, in whatever order a library adds: both executions give the same pixels. Few files are read by TensorFlow
-alone: those that take too long (`Refused`), and 16-bit RGB with a transparent colour, of which Pillow keeps half.
+value exactly, in whatever order a library adds: both executions, this one and `image_decoding_tf`, give the same
+pixels. Few files are read by TensorFlow alone: those that take too long (`Refused`), and 16-bit RGB with a transparent
+colour, of which Pillow keeps half.
 """
 
 import io
@@ -35,7 +36,7 @@ _PACKED_GREY = {"L;2": 85, "L;4": 17}
 
 
 class Refused(ValueError):
-    """A file of a kind that is not decoded here; the message is one sentence for whoever sent it."""
+    """A file of a kind that is not decoded here; the message is one sentence for its sender."""
 
 
 def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height: None) -> np.ndarray:

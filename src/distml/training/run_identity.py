@@ -21,6 +21,7 @@ CODE = (
     "distml/data/fashion_mnist.py",
     "distml/data/input_pipeline.py",
     "distml/model/image_decoding.py",
+    "distml/model/image_decoding_tf.py",
     "distml/model/saved_model.py",
     "distml/model/variants.py",
     "distml/step/load_tensorflow.py",
