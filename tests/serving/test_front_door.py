@@ -12,13 +12,15 @@ from kserve.errors import ModelNotFound
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from distml.protocol import inference_request, limits
+from distml.protocol import limits, v1
 from distml.publishing import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
-from distml.serving.http.bounded_http import BoundedHttp
+from distml.serving.grpc.registered_model import RegisteredModel
+from distml.serving.http.connection_limits import LimitedConnection
 from distml.serving.http.front_door import FrontDoor
-from distml.serving.predictor import HonestDataPlane, Predictor
+from distml.serving.kserve_server import ModelReadinessDataPlane
+from distml.serving.predictor import Predictor
 from distml.serving.release.served_version import ServedVersion
 from support.predictor_process import INFER, PREDICT
 
@@ -29,7 +31,7 @@ OVERLOADED = "too many requests are waiting; come again in a second"
 class Fake:
     """A predictor that answers with the length of the body, or fails."""
 
-    def __init__(self, error: Exception | None = None, **bounds: int):
+    def __init__(self, error: Exception | None = None, **bounds: int) -> None:
         self.ready = True
         self.version = SimpleNamespace(number=1)
         self.admission = Admission(**bounds)
@@ -81,29 +83,29 @@ def counted(protocol: str, outcome: str) -> float:
 @pytest.mark.parametrize(
     "path", [PREDICT, INFER, "/v1/models/flower-sample:explain", "/v2/repository/models/flower-sample/unload"]
 )
-def test_a_line_feed_behind_a_path_leads_past_nothing(path):
+def test_a_line_feed_behind_a_path_leads_past_nothing(path: str) -> None:
     assert ask(Fake(), f"{path}\n", b"{}") == (404, {"error": "there is no such path"}, False)
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/models/flower-sample:explain", "/v2/repository/models/a/load", "/v2/health/live"]
 )
-def test_kserves_routes_get_no_post_at_all(path):
+def test_kserves_routes_get_no_post_at_all(path: str) -> None:
     assert ask(Fake(), path, b"{}") == (404, {"error": f"POST {path} is not offered"}, False)
 
 
-def test_a_failure_is_answered_without_internals():
+def test_a_failure_is_answered_without_internals() -> None:
     sentence = "the request could not be answered; the server's log says why"
     assert ask(Fake(KeyError("/a/secret")), PREDICT, b"{}") == (500, {"error": sentence}, False)
 
 
-def test_a_body_that_does_not_end_gets_408_and_the_connection_is_closed(monkeypatch):
+def test_a_body_that_does_not_end_gets_408_and_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
     sentence = "the body did not arrive within 0.05 seconds"
     assert ask(Fake(), PREDICT, b"{", ends=False) == (408, {"error": sentence}, True)
 
 
-def test_a_refused_body_is_read_to_its_end_or_the_connection_is_closed(monkeypatch):
+def test_a_refused_body_is_read_to_its_end_or_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
     monkeypatch.setattr(limits, "MAX_BYTES_OF_BODY", 3)
     too_long = {"error": "the body is longer than 3 bytes"}
@@ -114,13 +116,13 @@ def test_a_refused_body_is_read_to_its_end_or_the_connection_is_closed(monkeypat
     assert ask(Fake(), "/v1/models/another:predict", b"12", ends=False) == (404, another, True)
 
 
-def test_a_client_that_hung_up_gets_no_answer_and_is_counted():
+def test_a_client_that_hung_up_gets_no_answer_and_is_counted() -> None:
     before = counted("v1", "hung up")
     assert ask(Fake(), PREDICT, b"{", None) == ()
     assert counted("v1", "hung up") == before + 1
 
 
-def test_bytes_are_counted_as_they_come_and_let_go_when_there_is_no_room_for_more():
+def test_bytes_are_counted_as_they_come_and_let_go_when_there_is_no_room_for_more() -> None:
     predictor = Fake(max_bytes=10)
     assert ask(predictor, PREDICT, b"123456", b"123456", b"123456") == (503, {"error": OVERLOADED}, False)
     assert ask(predictor, PREDICT, b"12345", b"67890") == (200, 10, False)
@@ -147,19 +149,19 @@ def swapped_while_it_waits(ask) -> object:
         asked = asyncio.create_task(ask(predictor))
         while not predictor._batcher._waiting:
             await asyncio.sleep(0)
-        predictor.take_up(version(2))
+        predictor.switch_to(version(2))
         return await asked
 
     return asyncio.run(swap())
 
 
-def test_a_request_to_a_version_is_never_answered_by_another_one():
+def test_a_request_to_a_version_is_never_answered_by_another_one() -> None:
     path = "/v2/models/flower-sample/versions/1/infer"
     answer = swapped_while_it_waits(lambda predictor: _ask(predictor, path, (BODY.encode(),), True))
     assert answer == (404, {"error": "version 1 is not what is served"}, False)
     before = counted("grpc", "not found")
     with pytest.raises(ModelNotFound):
-        swapped_while_it_waits(lambda predictor: predictor.predict(grpc_request("1")))
+        swapped_while_it_waits(lambda predictor: RegisteredModel(predictor).predict(grpc_request("1")))
     assert counted("grpc", "not found") == before + 1
 
 
@@ -171,9 +173,9 @@ def grpc_request(version: str = "") -> InferRequest:
     return request
 
 
-def test_a_cancelled_grpc_request_is_counted_as_hung_up():
+def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
     async def cancel() -> None:
-        asked = asyncio.create_task(Predictor(version(1)).predict(grpc_request()))
+        asked = asyncio.create_task(RegisteredModel(Predictor(version(1))).predict(grpc_request()))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
@@ -183,7 +185,7 @@ def test_a_cancelled_grpc_request_is_counted_as_hung_up():
     assert (counted("grpc", "hung up"), counted("grpc", "failed")) == (before[0] + 1, before[1])
 
 
-def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch):
+def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def read(body: bytes, budget: object) -> np.ndarray:
@@ -197,12 +199,12 @@ def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch):
         go.set()
         return [status for status, *_ in await asyncio.gather(*asked)]
 
-    monkeypatch.setattr(inference_request, "images_of_v1", read)
+    monkeypatch.setattr(v1, "read_request", read)
     assert asyncio.run(nine()) == [200] * 8 + [503]
 
 
-def test_the_server_offers_no_loading_of_models():
-    assert HonestDataPlane(model_registry=None).metadata()["extensions"] == ["binary_tensor_data"]
+def test_the_server_offers_no_loading_of_models() -> None:
+    assert ModelReadinessDataPlane(model_registry=None).metadata()["extensions"] == ["binary_tensor_data"]
 
 
 def raw(*parts: bytes) -> bytes:
@@ -215,10 +217,10 @@ def raw(*parts: bytes) -> bytes:
         await send({"type": "http.response.body", "body": b""})
 
     async def talk() -> bytes:
-        config = Config(app, http=BoundedHttp, log_config=None)
+        config = Config(app, http=LimitedConnection, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
-        server = await loop.create_server(lambda: BoundedHttp(config, state, {}), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: LimitedConnection(config, state, {}), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for part in parts:
             writer.write(part)
@@ -231,12 +233,12 @@ def raw(*parts: bytes) -> bytes:
     return asyncio.run(talk())
 
 
-def test_headers_that_do_not_end_close_the_connection(monkeypatch):
+def test_headers_that_do_not_end_close_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_HEADERS", 0.1)
     assert raw() == raw(b"POST / HTTP/1.1\r\nHost: a\r\n") == raw(b"\r\n", b"\r\n") == b""
 
 
-def test_headers_and_trailers_are_bounded_and_a_body_is_not_counted():
+def test_headers_and_trailers_are_bounded_and_a_body_is_not_counted() -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\n"
     long = [b"A: ", *[b"a" * 2**14] * 5]
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"

@@ -10,12 +10,16 @@ import struct
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from kserve import InferInput, InferRequest, InferResponse
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from PIL import Image
 
@@ -24,26 +28,29 @@ from distml.data import input_pipeline
 from distml.model import saved_model
 from distml.protocol import client
 from distml.step import outcome
+from distml.step.volume import Volume
 from support.images import KINDS, image_file
 from support.network import DEAD_PROXY, needs_ipv6
-from support.predictor_process import INFER, PREDICT, READY, free_port, predictor
+from support.predictor_process import INFER, PREDICT, READY, Predictor, free_port, predictor
 from support.project import ROOT, SOURCE, run_script
 
+# The SavedModel's answer to a list of image files, or to an array of images: probabilities.
+Ask = Callable[[Any], np.ndarray]
 IMAGES = np.random.default_rng(7).integers(0, 256, (3, 28, 28, 1), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def server(published_volume, tmp_path_factory):
+def server(published_volume: Volume, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
     with predictor(published_volume, tmp_path_factory.mktemp("server") / "log") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def saved(published_volume):
+def saved(published_volume: Volume) -> Ask:
     """The published SavedModel's answer to image files or to arrays, as probabilities."""
     model, _ = saved_model.load(published_volume.version(1))
 
-    def ask(images):
+    def ask(images: Any) -> np.ndarray:
         if isinstance(images, list):
             return model.signatures["serving_default"](image_bytes=tf.constant(images))["probabilities"].numpy()
         return model.signatures["serving_arrays"](images=tf.constant(images))["probabilities"].numpy()
@@ -69,7 +76,7 @@ def probabilities_of(answer: dict) -> np.ndarray:
     return np.array([prediction["probabilities"] for prediction in answer["predictions"]])
 
 
-def test_its_v1_answer_has_class_index_probabilities_and_version(server, saved):
+def test_its_v1_answer_has_class_index_probabilities_and_version(server: Predictor, saved: Ask) -> None:
     status, answer = server.post(PREDICT, {"instances": [file_instance(png(IMAGES[0]))]})
     (expected,) = saved(IMAGES[:1])
     assert status == 200
@@ -84,14 +91,16 @@ def test_its_v1_answer_has_class_index_probabilities_and_version(server, saved):
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/html", ""])
-def test_files_and_arrays_mixed_in_one_request_are_answered_whatever_the_content_type(server, saved, content_type):
+def test_files_and_arrays_mixed_in_one_request_are_answered_whatever_the_content_type(
+    server: Predictor, saved: Ask, content_type: str
+) -> None:
     instances = [file_instance(png(IMAGES[0])), IMAGES[1].tolist(), IMAGES[2, ..., 0].tolist()]
     status, answer = server.post(PREDICT, {"instances": instances}, content_type=content_type)
     assert status == 200
     np.testing.assert_allclose(probabilities_of(answer), saved(IMAGES), atol=1e-3)
 
 
-def test_inference_input_json_is_the_first_test_image(server, saved, published_volume):
+def test_inference_input_json_is_the_first_test_image(server: Predictor, saved: Ask, published_volume: Volume) -> None:
     body = (ROOT / "inference-input.json").read_bytes()
     test = input_pipeline.load(published_volume, "test")
     assert json.loads(body) == {"instances": [file_instance((ROOT / "inference-input.png").read_bytes())]}
@@ -101,7 +110,7 @@ def test_inference_input_json_is_the_first_test_image(server, saved, published_v
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/html"])
-def test_v2_answers_json_with_the_outputs_that_were_asked_for(server, saved, content_type):
+def test_v2_answers_json_with_the_outputs_that_were_asked_for(server: Predictor, saved: Ask, content_type: str) -> None:
     body = {"id": "7", "inputs": [v2_input(IMAGES)], "outputs": [{"name": "class_index"}]}
     status, answer = server.post(INFER, body, content_type=content_type)
     index = saved(IMAGES).argmax(axis=1).tolist()
@@ -110,7 +119,7 @@ def test_v2_answers_json_with_the_outputs_that_were_asked_for(server, saved, con
     assert answer == {"model_name": "flower-sample", "model_version": "1", "id": "7", "outputs": [output]}
 
 
-def test_v2_takes_and_returns_binary_tensors(server, saved):
+def test_v2_takes_and_returns_binary_tensors(server: Predictor, saved: Ask) -> None:
     request = InferRequest("flower-sample", [InferInput("images", [3, 28, 28, 1], "UINT8")])
     request.inputs[0].set_data_from_numpy(IMAGES)
     body, length = request.to_rest()
@@ -125,7 +134,7 @@ def test_v2_takes_and_returns_binary_tensors(server, saved):
     assert outputs["class_index"].tolist() == saved(IMAGES).argmax(axis=1).tolist()
 
 
-def test_v2_takes_image_files_as_binary_tensors(server, saved):
+def test_v2_takes_image_files_as_binary_tensors(server: Predictor, saved: Ask) -> None:
     files = [png(image) for image in IMAGES]
     binary = b"".join(struct.pack("<I", len(file)) + file for file in files)
     parameters = {"binary_data_size": len(binary)}
@@ -137,7 +146,7 @@ def test_v2_takes_image_files_as_binary_tensors(server, saved):
     np.testing.assert_allclose(np.reshape(probabilities["data"], (3, 10)), saved(files), atol=1e-3)
 
 
-def test_v2_takes_image_files_in_base64_in_json(server, saved):
+def test_v2_takes_image_files_in_base64_in_json(server: Predictor, saved: Ask) -> None:
     files = [png(image) for image in IMAGES]
     encoded = [base64.b64encode(file).decode() for file in files]
     tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [3], "data": encoded}
@@ -147,19 +156,19 @@ def test_v2_takes_image_files_in_base64_in_json(server, saved):
 
 
 @pytest.fixture
-def stub(server):
+def stub(server: Predictor) -> Iterator[GRPCInferenceServiceStub]:
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", [("grpc.max_send_message_length", -1)]) as channel:
         yield GRPCInferenceServiceStub(channel)
 
 
-def grpc_request(name: str, datatype: str, content: np.ndarray, binary: bool = True) -> InferRequest:
+def grpc_request(name: str, datatype: str, content: np.ndarray, binary: bool = True) -> ModelInferRequest:
     tensor = InferInput(name, list(content.shape), datatype)
     tensor.set_data_from_numpy(content, binary_data=binary)
     return InferRequest("flower-sample", [tensor]).to_grpc()
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_grpc_answers_arrays_and_files(stub, saved, binary):
+def test_grpc_answers_arrays_and_files(stub: GRPCInferenceServiceStub, saved: Ask, binary: bool) -> None:
     files = [png(image) for image in IMAGES]
     of_files = grpc_request("image_bytes", "BYTES", np.array(files, dtype=object))
     if not binary:  # KServe's own client would take the files for text
@@ -172,7 +181,7 @@ def test_grpc_answers_arrays_and_files(stub, saved, binary):
         np.testing.assert_allclose(outputs["probabilities"].reshape(3, 10), saved(IMAGES), atol=1e-3)
 
 
-def test_files_of_every_kind_get_the_saved_models_answer(server, saved):
+def test_files_of_every_kind_get_the_saved_models_answer(server: Predictor, saved: Ask) -> None:
     sizes = [(28, 28), (1, 1), (61, 47), (17, 300)]
     files = [image_file(mode, kind, *size) for mode, kind in KINDS for size in sizes]
     assert len(files) == 40
@@ -225,13 +234,13 @@ BAD_V1 = {
 
 
 @pytest.mark.parametrize("case", BAD_V1)
-def test_bad_input_gets_400_with_one_sentence(server, case):
+def test_bad_input_gets_400_with_one_sentence(server: Predictor, case: str) -> None:
     body, sentence = BAD_V1[case]
     assert server.post(PREDICT, body) == (400, {"error": sentence})
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"instances": [NaN]}', b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_gets_400(server, body):
+def test_what_is_no_json_gets_400(server: Predictor, body: bytes) -> None:
     status, answer = server.post(PREDICT, body)
     assert status == 400 and answer["error"].startswith("the body is not valid JSON: ")
 
@@ -248,7 +257,7 @@ def test_what_is_no_json_gets_400(server, body):
         ({"parameters": {"binary_data_size": 5}}, '"binary_data_size" must be the length'),
     ],
 )
-def test_bad_v2_input_gets_400_with_one_sentence(server, change, sentence):
+def test_bad_v2_input_gets_400_with_one_sentence(server: Predictor, change: dict[str, Any], sentence: str) -> None:
     status, answer = server.post(INFER, {"inputs": [v2_input(IMAGES) | change]})
     assert status == 400 and answer["error"].startswith(sentence)
 
@@ -264,14 +273,16 @@ def test_bad_v2_input_gets_400_with_one_sentence(server, change, sentence):
         (grpc_request("images", "UINT8", np.zeros((2**14, 28, 28), np.uint8)), "RESOURCE_EXHAUSTED", ""),
     ],
 )
-def test_bad_grpc_input_gets_a_status_with_one_sentence(stub, request_, code, sentence):
+def test_bad_grpc_input_gets_a_status_with_one_sentence(
+    stub: GRPCInferenceServiceStub, request_: ModelInferRequest, code: str, sentence: str
+) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.ModelInfer(request_, timeout=20)
     assert caught.value.code().name == code
     assert caught.value.details().startswith(sentence) and "\n" not in caught.value.details()
 
 
-def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server):
+def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server: Predictor) -> None:
     long = b"[" * (2**23 + 1)
     for body in (long, iter([long[: 2**22], long[2**22 :]])):
         status, _, content = server.request("POST", PREDICT, body)
@@ -279,7 +290,7 @@ def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server):
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER])
-def test_what_takes_post_says_so_to_a_get(server, path):
+def test_what_takes_post_says_so_to_a_get(server: Predictor, path: Any) -> None:
     status, headers, content = server.request("GET", path)
     assert (status, headers["Allow"]) == (405, "POST")
     assert json.loads(content) == {"error": f"{path} takes POST, with the images in the body"}
@@ -297,12 +308,12 @@ def test_what_takes_post_says_so_to_a_get(server, path):
         ("/v2/repository/models/flower-sample/unload%0A", 404),
     ],
 )
-def test_only_this_model_and_version_answer_and_nobody_can_unload_it(server, path, status):
+def test_only_this_model_and_version_answer_and_nobody_can_unload_it(server: Predictor, path: Any, status: Any) -> None:
     assert server.post(path, {"inputs": [v2_input(IMAGES)]})[0] == status
     assert server.get(READY) == (200, {"name": "flower-sample", "ready": True})
 
 
-def test_beyond_the_bound_it_answers_503_with_retry_after(server):
+def test_beyond_the_bound_it_answers_503_with_retry_after(server: Predictor) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**23}\r\n\r\n".encode()
     senders = [socket.create_connection(("127.0.0.1", server.http_port)) for _ in range(8)]
     try:
@@ -323,13 +334,15 @@ def test_beyond_the_bound_it_answers_503_with_retry_after(server):
     assert server.post(PREDICT, {"instances": [ROWS]})[0] == 200
 
 
-def test_headers_without_end_are_refused(server):
+def test_headers_without_end_are_refused(server: Predictor) -> None:
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sender:
         sender.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: ".encode() + b"a" * 2**17)
         assert sender.recv(1000).startswith(b"HTTP/1.1 400 Bad Request")
 
 
-def test_metrics_count_requests_errors_batches_and_intensities_beside_the_training_sets(published_volume, tmp_path):
+def test_metrics_count_requests_errors_batches_and_intensities_beside_the_training_sets(
+    published_volume: Volume, tmp_path: Path
+) -> None:
     with predictor(published_volume, tmp_path / "log") as server:
         server.post(PREDICT, {"instances": [np.full((28, 28), 100).tolist()] * 2})
         server.post(PREDICT, b"")
@@ -351,7 +364,7 @@ def test_metrics_count_requests_errors_batches_and_intensities_beside_the_traini
         assert [event["event"] for event in server.events()] == ["version loaded", "serving"]
 
 
-def test_the_predictor_loads_a_model_without_tensorflow(published_volume):
+def test_the_predictor_loads_a_model_without_tensorflow(published_volume: Volume) -> None:
     program = (
         "import sys; sys.argv = sys.argv[:1] + [sys.argv[1]]\n"
         "from pathlib import Path; from distml.serving import server; from distml.serving.predictor import Predictor\n"
@@ -365,7 +378,7 @@ def test_the_predictor_loads_a_model_without_tensorflow(published_volume):
     assert ended.stdout == "[]\n", ended.stderr
 
 
-def test_both_clients_print_the_class_of_each_file(server, tmp_path, saved):
+def test_both_clients_print_the_class_of_each_file(server: Predictor, tmp_path: Path, saved: Ask) -> None:
     paths = [tmp_path / f"{number}.png" for number in range(2)]
     for path, image in zip(paths, IMAGES, strict=False):
         path.write_bytes(png(image))
@@ -379,14 +392,14 @@ def test_both_clients_print_the_class_of_each_file(server, tmp_path, saved):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", *(pytest.param(host, marks=needs_ipv6) for host in ("::1", "[::1]"))])
-def test_both_clients_reach_it_by_both_families_and_past_any_proxy(server, host):
+def test_both_clients_reach_it_by_both_families_and_past_any_proxy(server: Predictor, host: Any) -> None:
     for script, port in (("http_client.py", server.http_port), ("grpc_client.py", server.grpc_port)):
         ended = run_script(script, "--host", host, "--port", port, ROOT / "inference-input.png", **DEAD_PROXY)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.startswith("flower-sample, version 1\n")
 
 
-def test_the_clients_say_what_the_server_said(server, tmp_path):
+def test_the_clients_say_what_the_server_said(server: Predictor, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     for script, port in (("http_client.py", server.http_port), ("grpc_client.py", server.grpc_port)):
@@ -395,13 +408,13 @@ def test_the_clients_say_what_the_server_said(server, tmp_path):
 
 
 @pytest.mark.parametrize("script", ["http_client.py", "grpc_client.py"])
-def test_a_host_name_that_is_none_is_one_line(script):
+def test_a_host_name_that_is_none_is_one_line(script: str) -> None:
     ended = run_script(script, "--service-hostname", "a\nb", ROOT / "inference-input.png")
     line = f"{script}: argument --service-hostname: 'a\\nb' is not a host name; see --help\n"
     assert (ended.returncode, ended.stderr) == (2, line)
 
 
-def test_an_answer_without_what_was_asked_for_is_one_line(monkeypatch):
+def test_an_answer_without_what_was_asked_for_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     args = grpc_client.parse_args(["image.png"])
     monkeypatch.setattr(client, "read_file", lambda path: b"")
     monkeypatch.setattr(grpc_client, "ask", lambda args, files: InferResponse("1", "another", []))
@@ -409,13 +422,13 @@ def test_an_answer_without_what_was_asked_for_is_one_line(monkeypatch):
         grpc_client.main(args)
 
 
-def test_the_clients_say_what_to_do_when_nobody_listens(server):
+def test_the_clients_say_what_to_do_when_nobody_listens(server: Predictor) -> None:
     for script in ("http_client.py", "grpc_client.py"):
         ended = run_script(script, "--host", "127.0.0.1", "--port", free_port(), ROOT / "inference-input.png")
         assert ended.returncode == 2 and "start `make serve`" in ended.stderr and ended.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_is_named_before_anything_is_loaded(server, published_volume):
+def test_a_port_that_is_taken_is_named_before_anything_is_loaded(server: Predictor, published_volume: Volume) -> None:
     for option, port in (("--http-port", server.http_port), ("--grpc-port", server.grpc_port)):
         ended = run_script("serve.py", "--volume", published_volume, "--http-port", free_port(), option, port)
         assert ended.returncode == 2
@@ -424,7 +437,7 @@ def test_a_port_that_is_taken_is_named_before_anything_is_loaded(server, publish
 
 @needs_ipv6
 @pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
-def test_a_port_that_is_taken_on_ipv6_alone_is_named(published_volume, option):
+def test_a_port_that_is_taken_on_ipv6_alone_is_named(published_volume: Volume, option: str) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
         ended = run_script("serve.py", "--volume", published_volume, "--http-port", free_port(), option, port)
@@ -432,7 +445,7 @@ def test_a_port_that_is_taken_on_ipv6_alone_is_named(published_volume, option):
     assert (ended.returncode, ended.stderr) == (2, line)
 
 
-def test_one_port_for_both_protocols_is_refused(tmp_path):
+def test_one_port_for_both_protocols_is_refused(tmp_path: Path) -> None:
     port = free_port()
     ended = run_script("serve.py", "--volume", tmp_path, "--http-port", port, "--grpc-port", port)
     line = f"serve.py: REST and gRPC cannot share port {port}; choose another --grpc-port\n"
@@ -440,18 +453,18 @@ def test_one_port_for_both_protocols_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_a_port_that_is_none_is_one_line(port, tmp_path):
+def test_a_port_that_is_none_is_one_line(port: str, tmp_path: Path) -> None:
     ended = run_script("serve.py", "--volume", tmp_path, "--http-port", port)
     assert ended.returncode == 2
     assert ended.stderr == (f"serve.py: argument --http-port: {port!r} is not an integer from 1 to 65535; see --help\n")
 
 
-def test_without_a_published_model_it_ends_with_one_sentence(tmp_path):
+def test_without_a_published_model_it_ends_with_one_sentence(tmp_path: Path) -> None:
     ended = run_script("serve.py", "--volume", tmp_path)
     assert ended.returncode == 2
     sentence = r"^serve.py: no published model that is whole in .*; publish one, or name another --volume$"
     assert re.search(sentence, ended.stderr, re.M)
 
 
-def test_its_own_help_is_shown(tmp_path):
+def test_its_own_help_is_shown(tmp_path: Path) -> None:
     assert "--drain-seconds" in run_script("serve.py", "--help").stdout

@@ -1,4 +1,4 @@
-"""How much is worked on at once, over both protocols; beyond it, whoever comes is asked to come again."""
+"""Admission control over both protocols: above the limits, requests get 503 with Retry-After."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,25 +21,25 @@ class Admission:
 
     @contextmanager
     def admit(self) -> Iterator[Callable[[int], None]]:
-        """Let one request in; what is yielded must be told of bytes of its body before they are kept.
+        """Let one request in; what is yielded counts bytes of its body, before they are kept.
 
         Raises:
             Overloaded: there is no room for it, or for so many bytes, now.
         """
         if self._requests >= self._max_requests:
             raise Overloaded
-        kept = 0
+        counted = 0
 
-        def take(length: int) -> None:
-            nonlocal kept
+        def count_bytes(length: int) -> None:
+            nonlocal counted
             if self._bytes + length > self._max_bytes:
                 raise Overloaded
             self._bytes += length
-            kept += length
+            counted += length
 
         self._requests += 1
         try:
-            yield take
+            yield count_bytes
         finally:
             self._requests -= 1
-            self._bytes -= kept
+            self._bytes -= counted

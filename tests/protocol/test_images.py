@@ -12,9 +12,9 @@ from kserve import InferRequest
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 from PIL import Image
 
-from distml.protocol import inference_request
+from distml.protocol import v1, v2_grpc, v2_rest
 from distml.protocol.contract import BadInput
-from distml.protocol.inference_request import PixelBudget
+from distml.protocol.images import PixelBudget
 from support.images import image_file, png_file
 
 JSON = st.recursive(
@@ -54,29 +54,29 @@ def check(read, *arguments) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | (JSON | CLOSE).map(lambda document: json.dumps(document).encode()))
 @example(b'{"instances": [{"image_bytes": {"b64": "\\ud800"}}]}')
-def test_any_v1_body_gives_images_or_one_sentence(body):
-    check(inference_request.images_of_v1, body)
+def test_any_v1_body_gives_images_or_one_sentence(body) -> None:
+    check(v1.read_request, body)
 
 
 @settings(max_examples=300, deadline=None)
 @given(JSON | CLOSE, st.lists(JSON | CLOSE, max_size=3))
-def test_any_v1_instance_gives_images_or_one_sentence(instance, more):
-    check(inference_request.images_of_v1, json.dumps({"instances": [instance, *more]}).encode())
+def test_any_v1_instance_gives_images_or_one_sentence(instance, more) -> None:
+    check(v1.read_request, json.dumps({"instances": [instance, *more]}).encode())
 
 
 @settings(max_examples=500, deadline=None)
 @given(TENSOR, CLOSE, st.binary(max_size=20), st.sampled_from([None, 0, 1]), st.booleans())
-def test_any_v2_body_gives_images_or_one_sentence(tensor, outputs, binary, shift, asks):
+def test_any_v2_body_gives_images_or_one_sentence(tensor, outputs, binary, shift, asks) -> None:
     head = json.dumps({"inputs": [tensor], **({"outputs": outputs} if asks else {})}).encode()
     length = None if shift is None else len(head) + shift
-    check(inference_request.v2_request, head + (b"" if shift is None else binary), length)
+    check(v2_rest.read_request, head + (b"" if shift is None else binary), length)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(IMAGE_FILES), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=6), st.data()
 )
-def test_any_damaged_image_file_gives_pixels_or_one_sentence(file, changes, data):
+def test_any_damaged_image_file_gives_pixels_or_one_sentence(file, changes, data) -> None:
     content = bytearray(file)
     for at, value in changes:
         content[at % len(content)] = value
@@ -92,7 +92,7 @@ def test_any_damaged_image_file_gives_pixels_or_one_sentence(file, changes, data
     st.binary(max_size=800),
     st.booleans(),
 )
-def test_any_grpc_tensor_gives_images_or_one_sentence(name, datatype, shape, content, raw):
+def test_any_grpc_tensor_gives_images_or_one_sentence(name, datatype, shape, content, raw) -> None:
     message = ModelInferRequest(model_name="flower-sample")
     tensor = message.inputs.add(name=name, datatype=datatype, shape=shape)
     if raw:
@@ -100,18 +100,18 @@ def test_any_grpc_tensor_gives_images_or_one_sentence(name, datatype, shape, con
     else:
         tensor.contents.bytes_contents.append(content)
         tensor.contents.uint_contents.extend(content)
-    check(inference_request.images_of_grpc, InferRequest.from_grpc(message))
+    check(v2_grpc.read_images, InferRequest.from_grpc(message))
 
 
 @pytest.mark.parametrize("name", [{}, [], None, "logits"])
-def test_an_output_that_is_none_of_the_models_is_one_sentence(name):
+def test_an_output_that_is_none_of_the_models_is_one_sentence(name: object) -> None:
     tensor = {"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": name}]}).encode()
     with pytest.raises(BadInput, match='the outputs are probabilities, class_index, class_name; "outputs" may name'):
-        inference_request.v2_request(body, None)
+        v2_rest.read_request(body, None)
 
 
-def test_binary_files_must_fill_their_lengths():
+def test_binary_files_must_fill_their_lengths() -> None:
     head = {"name": "image_bytes", "datatype": "BYTES", "shape": [1]}
     for binary, sentence in (
         (struct.pack("<I", 5) + b"abc", "the binary data ends within an element"),
@@ -120,42 +120,42 @@ def test_binary_files_must_fill_their_lengths():
     ):
         text = json.dumps({"inputs": [head | {"parameters": {"binary_data_size": len(binary)}}]}).encode()
         with pytest.raises(BadInput, match=sentence):
-            inference_request.v2_request(text + binary, len(text))
+            v2_rest.read_request(text + binary, len(text))
 
 
-def test_the_largest_request_is_read_and_json_of_more_values_is_not():
+def test_the_largest_request_is_read_and_json_of_more_values_is_not() -> None:
     pixels = np.full((256, 28, 28, 1), 255, np.uint8)
     body = json.dumps({"instances": pixels.tolist()}).encode()
-    assert np.array_equal(inference_request.images_of_v1(body), pixels)
+    assert np.array_equal(v1.read_request(body), pixels)
     for many in (b"[" + b"1," * 500_001 + b"1]", b"[" + b"[]" * 500_001 + b"]", b"{" * 500_001):
         with pytest.raises(BadInput, match="the JSON holds more than 500,000 values"):
-            inference_request.images_of_v1(many)
+            v1.read_request(many)
 
 
-def test_the_length_of_a_grpc_request_is_that_of_its_files_or_numbers():
+def test_the_length_of_a_grpc_request_is_that_of_its_files_or_numbers() -> None:
     message = ModelInferRequest(model_name="flower-sample")
     tensor = message.inputs.add(name="image_bytes", datatype="BYTES", shape=[2])
     tensor.contents.bytes_contents.extend([b"a" * 1000, b"b" * 500])
-    assert inference_request.grpc_length(InferRequest.from_grpc(message)) == 1500
+    assert v2_grpc.length_of(InferRequest.from_grpc(message)) == 1500
     numbers = ModelInferRequest(model_name="flower-sample")
     numbers.inputs.add(name="images", datatype="UINT8", shape=[3]).contents.uint_contents.extend([1, 2, 3])
-    assert inference_request.grpc_length(InferRequest.from_grpc(numbers)) == 24
+    assert v2_grpc.length_of(InferRequest.from_grpc(numbers)) == 24
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("side", [12_000, 16_000])
-def test_an_image_that_is_too_large_is_refused_without_a_warning(side):
+def test_an_image_that_is_too_large_is_refused_without_a_warning(side: int) -> None:
     with pytest.raises(BadInput, match="the image is too large"):
         PixelBudget().decode(png_file((side, side), 8, 0, 0, (b"IDAT", b"")))
 
 
-def test_what_takes_long_to_read_is_bad_input():
+def test_what_takes_long_to_read_is_bad_input() -> None:
     scans = image_file("RGB", "JPEG", 40, 30)[:-2] + b"\xff\xda" * 64
     with pytest.raises(BadInput, match="the image has more than 64 scans; save it as another JPEG"):
         PixelBudget().decode(scans)
 
 
-def test_the_pixels_of_all_files_of_a_request_are_bounded_together():
+def test_the_pixels_of_all_files_of_a_request_are_bounded_together() -> None:
     file = io.BytesIO()
     Image.new("1", (4096, 4096)).save(file, "PNG")
     budget = PixelBudget()

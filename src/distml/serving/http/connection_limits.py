@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with bounds on what is not a body; the front door sees a request only after its headers."""
+"""uvicorn's HTTP protocol with limits on what is not a body; the front door sees a request only after its headers."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from distml.protocol import limits
 
 
-class BoundedHttp(HttpToolsProtocol):
+class LimitedConnection(HttpToolsProtocol):
     """Refuses headers beyond MAX_BYTES_OF_HEADERS, trailers and the marks between chunks included, and slow ones."""
 
     def __init__(self, *args: Any, **kwargs: Any):
