@@ -47,9 +47,7 @@ def packed_png(depth: int, colour: int, transparent: bytes | None) -> bytes:
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 @pytest.mark.parametrize(("colour", "transparent"), [(0, None), (0, b"\0\1"), (3, None), (3, bytes([0, 128]))])
-def test_both_executions_agree_on_samples_of_few_bits_and_what_is_transparent(
-    depth: int, colour: int, transparent: Any
-) -> None:
+def test_both_executions_agree_on_few_bits_and_transparency(depth: int, colour: int, transparent: Any) -> None:
     data = packed_png(depth, colour, transparent)
     assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
 
@@ -75,7 +73,7 @@ def test_both_executions_agree_on_a_transparent_colour() -> None:
     assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
 
 
-def test_16_bit_colour_with_a_transparent_one_is_refused_rather_than_read_otherwise() -> None:
+def test_16_bit_colour_with_a_transparent_one_is_refused() -> None:
     with pytest.raises(image_decoding.Refused, match="16 bits per channel and a transparent colour is not read"):
         image_decoding.decode(colour_png(16, 1))
 

@@ -43,7 +43,7 @@ async def ask_while_busy(engine: Engine, requests: list[np.ndarray]) -> list:
     return await asyncio.gather(first, *others, return_exceptions=True)
 
 
-def test_requests_that_wait_together_run_together_and_each_gets_its_own_answer() -> None:
+def test_requests_that_wait_run_together_and_each_gets_its_own_answer() -> None:
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(1), images(2, 3), images(4)]))
     assert engine.batches == [1, 4]

@@ -51,6 +51,13 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionWatch:
     return VersionWatch(tmp_path, 1)
 
 
+def newest(watch: VersionWatch, than: ServedVersion | None = None) -> ServedVersion:
+    """Return the version that the watch loads; there must be one."""
+    version = watch.newest(than)
+    assert version is not None
+    return version
+
+
 def refused() -> float:
     return metrics.REFUSED._value.get()
 
@@ -62,12 +69,10 @@ def test_what_is_unchanged_is_not_loaded_again(watch: VersionWatch) -> None:
 def test_another_version_under_the_same_number_is_taken_up(watch: VersionWatch, tmp_path: Path) -> None:
     first = watch.newest()
     publish(tmp_path, 1, "second")
-    assert watch.newest(than=first).manifest["says"] == "second"
+    assert newest(watch, than=first).manifest["says"] == "second"
 
 
-def test_a_damaged_folder_of_the_version_that_answers_leaves_it_answering_and_is_said_once(
-    watch: VersionWatch, tmp_path: Path
-) -> None:
+def test_damage_to_the_version_that_answers_is_said_once_and_it_answers_on(watch: VersionWatch, tmp_path: Path) -> None:
     publish(tmp_path, 2, "second")
     second, before = watch.newest(), refused()
     (tmp_path / "2" / model_manifest.MANIFEST).write_text("[]")
@@ -80,7 +85,7 @@ def test_any_exception_of_a_version_refuses_it_once_and_the_watch_goes_on(watch:
     before = refused()
 
     async def follow() -> None:
-        following = asyncio.create_task(watch.follow(watch.newest(), taken.append, 0.01))
+        following = asyncio.create_task(watch.follow(newest(watch), taken.append, 0.01))
         publish(tmp_path, 2, "boom")
         await until(lambda: refused() == before + 1)
         publish(tmp_path, 3, "third")
@@ -94,19 +99,17 @@ def test_any_exception_of_a_version_refuses_it_once_and_the_watch_goes_on(watch:
     assert refused() == before + 1
 
 
-def test_a_version_that_cannot_be_taken_up_is_refused_and_the_watch_goes_on(
-    watch: VersionWatch, tmp_path: Path
-) -> None:
+def test_a_version_that_fails_the_switch_is_refused_and_the_watch_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
     taken: list[int] = []
     first, before = watch.newest(), refused()
 
-    def take_up(version: ServedVersion) -> None:
+    def switch_to(version: ServedVersion) -> None:
         if version.number == 2:
             raise KeyError("model")
         taken.append(version.number)
 
     async def follow() -> None:
-        following = asyncio.create_task(watch.follow(watch.newest(), take_up, 0.01))
+        following = asyncio.create_task(watch.follow(newest(watch), switch_to, 0.01))
         publish(tmp_path, 2, "second")
         await until(lambda: refused() == before + 1)
         assert watch.newest(than=first) is None

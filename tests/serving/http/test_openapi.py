@@ -4,21 +4,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from distml.step.volume import Volume
-from support.predictor_process import INFER, PREDICT, READY, Predictor, predictor
+from support.predictor_process import INFER, PREDICT, READY, Predictor
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-
-
-@pytest.fixture(scope="module")
-def server(published_volume: Volume, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
-    with predictor(published_volume, tmp_path_factory.mktemp("server") / "log") as running:
-        yield running
 
 
 def test_it_describes_what_is_offered_and_nothing_else(server: Predictor) -> None:

@@ -3,21 +3,20 @@
 import asyncio
 import json
 import threading
+from collections.abc import Callable, Coroutine, MutableMapping
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from kserve import InferInput, InferRequest
 from kserve.errors import ModelNotFound
-from uvicorn import Config
-from uvicorn.server import ServerState
 
 from distml.protocol import limits, v1
 from distml.publishing import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
 from distml.serving.grpc.registered_model import RegisteredModel
-from distml.serving.http.connection_limits import LimitedConnection
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import ModelReadinessDataPlane
 from distml.serving.predictor import Predictor
@@ -25,6 +24,8 @@ from distml.serving.release.served_version import ServedVersion
 from support.predictor_process import INFER, PREDICT
 
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}]})
+
+
 OVERLOADED = "too many requests are waiting; come again in a second"
 
 
@@ -37,18 +38,18 @@ class Fake:
         self.admission = Admission(**bounds)
         self.error = error
 
-    async def answer_v1(self, body):
+    async def answer_v1(self, body: bytes) -> tuple[bytes, None]:
         if self.error:
             raise self.error
         return b"%d" % len(body), None
 
 
-def ask(predictor, path: str, *parts: bytes | None, ends: bool = True, method: str = "POST") -> tuple:
+def ask(predictor: Any, path: str, *parts: bytes | None, ends: bool = True, method: str = "POST") -> tuple:
     """Send a body in `parts`, None to hang up; returns status, answer and whether the connection is closed."""
     return asyncio.run(_ask(predictor, path, parts, ends, method))
 
 
-async def _ask(predictor, path: str, parts: tuple, ends: bool, method: str = "POST") -> tuple:
+async def _ask(predictor: Any, path: str, parts: tuple, ends: bool, method: str = "POST") -> tuple:
     sent = []
     coming = iter(enumerate(parts, 1))
 
@@ -60,10 +61,10 @@ async def _ask(predictor, path: str, parts: tuple, ends: bool, method: str = "PO
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": part, "more_body": number < len(parts) or not ends}
 
-    async def send(message: dict) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    async def inner(scope, receive, send) -> None:
+    async def inner(scope: dict, receive: object, send: object) -> None:
         raise AssertionError(f"{scope['method']} {scope['path']} went through")
 
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
@@ -122,7 +123,7 @@ def test_a_client_that_hung_up_gets_no_answer_and_is_counted() -> None:
     assert counted("v1", "hung up") == before + 1
 
 
-def test_bytes_are_counted_as_they_come_and_let_go_when_there_is_no_room_for_more() -> None:
+def test_bytes_are_counted_as_they_come_and_freed_when_refused() -> None:
     predictor = Fake(max_bytes=10)
     assert ask(predictor, PREDICT, b"123456", b"123456", b"123456") == (503, {"error": OVERLOADED}, False)
     assert ask(predictor, PREDICT, b"12345", b"67890") == (200, 10, False)
@@ -141,7 +142,7 @@ def version(number: int) -> ServedVersion:
     return ServedVersion(number, manifest, Engine())
 
 
-def swapped_while_it_waits(ask) -> object:
+def swapped_while_it_waits(ask: Callable[[Predictor], Coroutine]) -> object:
     """What becomes of a request to version 1 when version 2 takes over before its batch runs."""
 
     async def swap() -> object:
@@ -205,43 +206,3 @@ def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch: 
 
 def test_the_server_offers_no_loading_of_models() -> None:
     assert ModelReadinessDataPlane(model_registry=None).metadata()["extensions"] == ["binary_tensor_data"]
-
-
-def raw(*parts: bytes) -> bytes:
-    """What a server with the bounds of HTTP answers to bytes on a connection until it closes that."""
-
-    async def app(scope, receive, send) -> None:
-        while (await receive()).get("more_body"):
-            pass
-        await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def talk() -> bytes:
-        config = Config(app, http=LimitedConnection, log_config=None)
-        config.load()
-        loop, state = asyncio.get_running_loop(), ServerState()
-        server = await loop.create_server(lambda: LimitedConnection(config, state, {}), "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        for part in parts:
-            writer.write(part)
-            await asyncio.sleep(0.01)
-        answer = await asyncio.wait_for(reader.read(), 10)
-        writer.close()
-        server.close()
-        return answer
-
-    return asyncio.run(talk())
-
-
-def test_headers_that_do_not_end_close_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SECONDS_FOR_HEADERS", 0.1)
-    assert raw() == raw(b"POST / HTTP/1.1\r\nHost: a\r\n") == raw(b"\r\n", b"\r\n") == b""
-
-
-def test_headers_and_trailers_are_bounded_and_a_body_is_not_counted() -> None:
-    head = b"POST / HTTP/1.1\r\nHost: a\r\n"
-    long = [b"A: ", *[b"a" * 2**14] * 5]
-    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
-    for parts in ([head, *long], [chunked, *long]):
-        assert raw(*parts).endswith(b"The headers are longer than 65536 bytes.")
-    assert raw(head + b"Content-Length: 81920\r\n\r\n", *[b"a" * 2**14] * 5).startswith(b"HTTP/1.1 204")
