@@ -1,4 +1,5 @@
 import argparse
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ def test_the_table_has_a_builder_for_each_name_and_all_that_are_promised() -> No
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_has_its_rows_name_and_takes_images_as_they_are_stored(name):
+def test_a_model_has_its_rows_name_and_takes_images_as_they_are_stored(name: Any) -> None:
     model = MODELS[name]()
     logits = model(np.zeros((2, 28, 28, 1), np.uint8))
     assert (model.name, model.input_dtype) == (name, "uint8")
@@ -27,7 +28,7 @@ def test_a_model_has_its_rows_name_and_takes_images_as_they_are_stored(name):
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_a_promised_model_has_three_convolutions_and_scales_inside(name):
+def test_a_promised_model_has_three_convolutions_and_scales_inside(name: str) -> None:
     model = MODELS[name]()
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 3
     assert model.layers[0].scale == 1 / 255
@@ -46,7 +47,7 @@ def test_models_that_are_not_in_the_table_are_refused(text: str, said: str) -> N
         names.models(text)
 
 
-def test_the_variants_differ_in_what_they_are_named_for():
+def test_the_variants_differ_in_what_they_are_named_for() -> None:
     kinds = {name: {type(layer).__name__ for layer in MODELS[name]().layers} for name in PROMISED}
     assert "Dropout" not in kinds["plain"] and "BatchNormalization" not in kinds["plain"]
     assert "Dropout" in kinds["dropout"] and "BatchNormalization" not in kinds["dropout"]

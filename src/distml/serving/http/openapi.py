@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from distml.model.image_decoding import SIZE
+from distml.protocol import limits
 from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS
-from distml.protocol.inference_request import MAX_INSTANCES
 
 PREDICT, INFER = "/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer"
 _SENTENCES = {
@@ -80,7 +80,7 @@ _PROBABILITIES = _list({"type": "number"})
 def _v1_body() -> dict[str, Any]:
     file = _object(image_bytes=_object(b64={"type": "string", "contentEncoding": "base64", "example": _EXAMPLE}))
     pixels = _list(_list(_PIXEL, SIZE, SIZE), SIZE, SIZE) | {"description": "a number may also be a list of one"}
-    return _object(instances=_list({"anyOf": [file, pixels]}, 1, MAX_INSTANCES))
+    return _object(instances=_list({"anyOf": [file, pixels]}, 1, limits.MAX_IMAGES_OF_REQUEST))
 
 
 def _v1_answer() -> dict[str, Any]:

@@ -1,16 +1,15 @@
-"""uvicorn's HTTP protocol, with bounds on what is not a body; the front door sees a request only after its headers."""
+"""uvicorn's HTTP protocol with limits on what is not a body; the front door sees a request only after its headers."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEADERS = 2**16
-SECONDS_FOR_HEADERS = 20
+from distml.protocol import limits
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """Refuses headers beyond MAX_HEADERS bytes, trailers and the marks between chunks included, and slow ones."""
+class LimitedConnection(HttpToolsProtocol):
+    """Refuses headers beyond MAX_BYTES_OF_HEADERS, trailers and the marks between chunks included, and slow ones."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -24,8 +23,8 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._length += len(data)
         super().data_received(data)
-        if self._length > MAX_HEADERS and not self.transport.is_closing():
-            self.send_400_response(f"The headers are longer than {MAX_HEADERS} bytes.")
+        if self._length > limits.MAX_BYTES_OF_HEADERS and not self.transport.is_closing():
+            self.send_400_response(f"The headers are longer than {limits.MAX_BYTES_OF_HEADERS} bytes.")
         elif self._limit is None and (self.cycle is None or self.cycle.response_complete):
             self._start_limit()
 
@@ -46,7 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _start_limit(self) -> None:
-        self._limit = self.loop.call_later(SECONDS_FOR_HEADERS, self.timeout_keep_alive_handler)
+        self._limit = self.loop.call_later(limits.SECONDS_FOR_HEADERS, self.timeout_keep_alive_handler)
 
     def _stop_limit(self) -> None:
         if self._limit:

@@ -4,28 +4,21 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
-import pytest
-
-from support.predictor_process import INFER, PREDICT, READY, predictor
+from support.predictor_process import INFER, PREDICT, READY, Predictor
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-@pytest.fixture(scope="module")
-def server(published_volume, tmp_path_factory):
-    with predictor(published_volume, tmp_path_factory.mktemp("server") / "log") as running:
-        yield running
-
-
-def test_it_describes_what_is_offered_and_nothing_else(server):
+def test_it_describes_what_is_offered_and_nothing_else(server: Predictor) -> None:
     paths = server.get("/openapi.json")[1]["paths"]
     takes_a_post = [path.replace("{model_name}", "flower-sample") for path in paths if "post" in paths[path]]
     assert takes_a_post == [PREDICT, INFER]
     assert READY.replace("flower-sample", "{model_name}") in paths
 
 
-def test_generated_requests_get_described_answers_and_never_a_server_error(server, tmp_path):
+def test_generated_requests_get_described_answers_and_never_a_server_error(server: Predictor, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "run"]
     command += [f"http://127.0.0.1:{server.http_port}/openapi.json", f"--checks={CHECKS}", "--phases=coverage,fuzzing"]
     # One worker: in Python 3.11 `ast.parse`, which hypothesis calls, may fail in two threads at once (SystemError).

@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,14 +21,14 @@ BODY = json.dumps({"instances": [np.zeros((28, 28), int).tolist()]}).encode()
 
 
 @pytest.fixture
-def volume(published_volume, tmp_path) -> Volume:
+def volume(published_volume: Volume, tmp_path: Path) -> Volume:
     volume = Volume(tmp_path / "volume")
     shutil.copytree(published_volume.versions, volume.versions)
     return volume
 
 
 @pytest.fixture
-def server(volume, tmp_path):
+def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
     with predictor(volume, tmp_path / "log", "--drain-seconds", 3) as running:
         yield running
 
@@ -34,7 +36,7 @@ def server(volume, tmp_path):
 class Load:
     """Requests one after another on each of a few threads; counts what came of them: status and version."""
 
-    def __init__(self, server: Predictor):
+    def __init__(self, server: Predictor) -> None:
         self.outcomes: Counter = Counter()
         self._stop = threading.Event()
         self._server = server
@@ -64,7 +66,7 @@ class Load:
             thread.join()
 
 
-def publish(volume: Volume, number: int, change=lambda work: None) -> None:
+def publish(volume: Volume, number: int, change: Callable[[Path], None] = lambda work: None) -> None:
     """Copy version 1 as another one, changed but with a manifest that fits, and rename it to its number."""
     work = volume.versions / f".{number}"
     shutil.copytree(volume.version(1), work)
@@ -78,7 +80,7 @@ def version_of(server: Predictor) -> str:
     return server.post(PREDICT, BODY)[1]["model_version"]
 
 
-def test_a_new_version_is_taken_up_without_a_dropped_request(server, volume):
+def test_a_new_version_is_taken_up_without_a_dropped_request(server: Predictor, volume: Volume) -> None:
     with Load(server) as load:
         load.wait_for(20)
         publish(volume, 2)
@@ -88,31 +90,33 @@ def test_a_new_version_is_taken_up_without_a_dropped_request(server, volume):
     assert [event["event"] for event in server.events()][-1] == "version taken up"
 
 
-def test_when_the_newest_version_is_removed_the_one_before_it_answers(server, volume):
+def test_when_the_newest_version_is_removed_the_one_before_it_answers(server: Predictor, volume: Volume) -> None:
     publish(volume, 2)
     server.wait(lambda: version_of(server) == "2", "taken up")
     shutil.rmtree(volume.version(2))
     server.wait(lambda: version_of(server) == "1", "rolled back")
 
 
-def damage(work) -> None:
+def damage(work: Path) -> None:
     content = bytearray((work / LITE_MODEL).read_bytes())
     content[len(content) // 2] ^= 255
     (work / LITE_MODEL).write_bytes(content)
 
 
-def other_answer(work) -> None:
+def other_answer(work: Path) -> None:
     golden = json.loads((work / GOLDEN).read_text())
     golden["probabilities"] = [row[::-1] for row in golden["probabilities"]]
     (work / GOLDEN).write_text(json.dumps(golden))
 
 
-def no_model(work) -> None:
+def no_model(work: Path) -> None:
     (work / LITE_MODEL).write_bytes(b"no model")
 
 
 @pytest.mark.parametrize("change", [other_answer, no_model])
-def test_a_version_that_cannot_give_its_golden_answer_is_refused(server, volume, change):
+def test_a_version_that_cannot_give_its_golden_answer_is_refused(
+    server: Predictor, volume: Volume, change: Callable[[Path], None]
+) -> None:
     publish(volume, 2, change)
     server.wait(lambda: server.metric("predictor_versions_refused_total") == 1, "refused")
     assert version_of(server) == "1"
@@ -120,7 +124,7 @@ def test_a_version_that_cannot_give_its_golden_answer_is_refused(server, volume,
     assert refused["version"] == 2 and "golden request" in refused["reason"]
 
 
-def test_a_damaged_version_is_refused_once_and_the_old_one_serves_on(server, volume):
+def test_a_damaged_version_is_refused_once_and_the_old_one_serves_on(server: Predictor, volume: Volume) -> None:
     publish(volume, 2)
     server.wait(lambda: version_of(server) == "2", "taken up")
     shutil.copytree(volume.version(1), volume.versions / ".3")
@@ -134,14 +138,14 @@ def test_a_damaged_version_is_refused_once_and_the_old_one_serves_on(server, vol
     assert refused["version"] == 3 and "is damaged" in refused["reason"]
 
 
-def test_at_its_start_a_damaged_newest_version_is_passed_over(volume, tmp_path):
+def test_at_its_start_a_damaged_newest_version_is_passed_over(volume: Volume, tmp_path: Path) -> None:
     shutil.copytree(volume.version(1), volume.version(2))
     damage(volume.version(2))
     with predictor(volume, tmp_path / "log") as server:
         assert version_of(server) == "1"
 
 
-def test_sigterm_makes_it_not_ready_while_it_answers_on_and_it_ends_with_0(server):
+def test_sigterm_makes_it_not_ready_while_it_answers_on_and_it_ends_with_0(server: Predictor) -> None:
     server.process.terminate()
     server.wait(lambda: server.get(READY)[0] == 503, "not ready")
     assert server.post(PREDICT, BODY)[0] == 200
@@ -149,7 +153,7 @@ def test_sigterm_makes_it_not_ready_while_it_answers_on_and_it_ends_with_0(serve
     assert [event["event"] for event in server.events()][-2:] == ["draining", "stopping"]
 
 
-def test_no_request_is_dropped_while_it_drains(volume, tmp_path):
+def test_no_request_is_dropped_while_it_drains(volume: Volume, tmp_path: Path) -> None:
     with predictor(volume, tmp_path / "log", "--drain-seconds", 600) as server, Load(server) as load:
         load.wait_for(20)
         server.process.terminate()
@@ -158,7 +162,7 @@ def test_no_request_is_dropped_while_it_drains(volume, tmp_path):
     assert load.outcomes.keys() == {(200, "1")}
 
 
-def test_a_request_that_is_under_way_at_the_end_gets_its_answer(server):
+def test_a_request_that_is_under_way_at_the_end_gets_its_answer(server: Predictor) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sender:
         sender.sendall(head + BODY[:100])
