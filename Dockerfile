@@ -1,7 +1,7 @@
 # One image for every step of the pipeline and for the predictor.
 #
 #   docker build -f Dockerfile -t kubeflow/multi-worker-strategy:v0.1 .
-#   docker build -f Dockerfile --build-arg REQUIREMENTS=requirements-gpu.txt -t kubeflow/multi-worker-strategy:v0.1-gpu .
+#   docker build -f Dockerfile --build-arg REQUIREMENTS=run-gpu.txt -t kubeflow/multi-worker-strategy:v0.1-gpu .
 #
 # The packages are installed in a stage of their own. An optional folder `build-settings` is laid over its root; what it
 # holds, such as a company's certificate and the password of its package index, is in no layer of the image.
@@ -13,8 +13,8 @@ FROM python:3.11-slim-bookworm AS packages
 # Bytecode stays: a worker without it starts ten seconds later. The pinned setuptools comes first: `promise` exists only as
 # source, and pip would otherwise build it with whatever release of setuptools is the newest that day. On arm64 `psutil`
 # is source too, and needs a compiler. Fashion-MNIST itself comes along, so that ingestion needs no internet.
-ARG REQUIREMENTS=requirements.txt
-COPY ${REQUIREMENTS} build-settings* /
+ARG REQUIREMENTS=run.txt
+COPY requirements/${REQUIREMENTS} build-settings* /
 # Folders made under a strict umask must be open to apt's own user.
 RUN chmod --recursive a+rX /etc /usr/local \
  && apt-get update \
@@ -55,8 +55,7 @@ RUN python3 -m compileall -q /opt/pipeline/src \
  && ln -s /opt/pipeline/src/multi_worker_distributed_training.py /multi-worker-distributed-training.py \
  && ln -s /opt/pipeline/src/model_selection.py /model-selection.py \
  && ln -s /opt/pipeline/src/predict_service.py /predict-service.py \
- && ln -s /opt/pipeline/src/end_training.py /end-training.py \
- && ln -s /opt/pipeline/src/smoke_test.py /smoke-test.py \
+ && ln -s /opt/pipeline/src/pipeline_admin.py /pipeline-admin.py \
  && ln -s /opt/pipeline/src/serve.py /serve.py
 
 USER 1000:1000

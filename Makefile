@@ -71,11 +71,12 @@ test: ## every test that needs no cluster
 	@sh environment.sh dev
 	$(RUN) -m pytest -m "not cluster"
 
-lint: ## ruff and mypy
+lint: ## ruff, mypy, and who imports whom
 	@sh environment.sh dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	cd src && ../.venv/bin/lint-imports ../pyproject.toml --no-cache --no-logo
 
 format: ## let ruff rewrite the layout of the code
 	@sh environment.sh dev
@@ -91,13 +92,14 @@ bench: ## measure ratios side by side; results in bench/results/
 clean: ## remove the environments and what tests leave; the volume $(DATA) stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 
-requirements: ## pin requirements*.in again, for Linux (x86-64, arm64) and macOS (arm64)
-	for name in requirements requirements-dev requirements-bench; do \
+requirements: ## pin requirements/*.in again, for Linux (x86-64, arm64) and macOS (arm64)
+	for name in run dev bench; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	    --no-emit-find-links $$name.in -o $$name.txt; done
-	sed -E '/^tensorflow-cpu==/d; s/^tensorflow==([^;]*);.*/tensorflow[and-cuda]==\1/' requirements.in | \
+	    --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt || exit; done
+	sed -E '/^tensorflow-cpu==/d; s/^tensorflow==([^;]*);.*/tensorflow[and-cuda]==\1/' requirements/run.in | \
 	  uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-annotate --constraint requirements.txt - -o requirements-gpu.txt
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-emit-package backports-strenum \
+	    --constraint requirements/run.txt - -o requirements/run-gpu.txt
 
 cluster: ## create a cluster by kind (or CLUSTER_TOOL=k3d)
 	$(CREATE_CLUSTER)

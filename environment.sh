@@ -192,12 +192,11 @@ sets_of() { # SET: it and the smaller ones, which it contains
 }
 
 files_of() {
-    case $1 in run) echo requirements.txt ;; dev) echo requirements-dev.txt ;;
-    bench) echo requirements-dev.txt requirements-bench.txt ;; esac
+    case $1 in bench) echo requirements/dev.txt requirements/bench.txt ;; *) echo "requirements/$1.txt" ;; esac
 }
 
 line_of() { # SET: its line in the stamp
-    case $1 in run) say "run $(cksum <requirements.txt)" ;; *) say "$1 $(cksum <"requirements-$1.txt")" ;; esac
+    say "$1 $(cksum <"requirements/$1.txt")"
 }
 
 sound() { # made in this folder, on this kind of machine, by PYTHON if that is given, and its Python still runs
@@ -274,7 +273,7 @@ create() {
     [ "${free:-2400}" -ge 2400 ] ||
         fail 1 "$folder has $free MB free; expected 2400 MB for .venv; make room, or clone to a larger disk"
     # `promise` exists as source alone, which the pinned setuptools builds.
-    awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' requirements.txt | install --requirement /dev/stdin || exit
+    awk '/^[a-z]/ {wanted = /^(setuptools|wheel)==/} wanted' requirements/run.txt | install --requirement /dev/stdin || exit
 }
 
 fill() { # SET, of which `state` says what is there

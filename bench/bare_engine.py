@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from distml.model.lite_engine import LiteEngine
-from distml.serving.release.served_version import LITE_MODEL
+from distml.publishing.version_files import LITE_MODEL
 
 SECONDS = 2
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from distml.data import fashion_mnist, sources
-from distml.model.variants import MODELS, models
-from distml.publishing import candidates
+from distml.model import names
+from distml.publishing import candidates, quality_gate
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
@@ -95,10 +95,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes per model")
     training_settings.add_options(parser)
-    parser.add_argument("--models", type=models, default=list(MODELS), help="which rows of the table to train")
+    parser.add_argument("--models", type=names.models, default=list(names.MODELS), help="which ones to train")
     parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
     parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: a hash)")
-    command_line.add_limits(parser)
+    quality_gate.add_options(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")
     return parser.parse_args(argv)
 

@@ -9,7 +9,7 @@ again: they go on from the last checkpoint.
 import argparse
 
 from distml.data import fashion_mnist
-from distml.model import variants
+from distml.model import names
 from distml.publishing import candidates
 from distml.step import command_line, outcome, progress_bar
 from distml.training import failure_record, loop, run_identity, tf_config, worker
@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     run_identity.claim_run(args.volume, run, identity)
     if group.addresses:
         progress_bar.speak_as(f"worker {group.index}", draw=group.is_chief)
-    models = candidates.unfinished(args.volume, run, args.model, speaks=group.is_chief)
+    models = candidates.unfinished(args.volume, run, args.model, announce=group.is_chief)
     if models:
         job = TrainingJob(
             args.volume,
@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
-        "--model", type=variants.models, required=True, help="rows of the table of models, one after the other"
+        "--model", type=names.models, required=True, help="rows of the table of models, one after the other"
     )
     parser.add_argument(
         "--run", type=command_line.run_name, help="folder below runs/ (default: a hash of data, settings and code)"

@@ -4,17 +4,18 @@ python src/sample_request.py --volume ./trained_model > inference-input.json
 """
 
 import argparse
+import json
 
-import http_client
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding
+from distml.protocol import client
 from distml.step import command_line, outcome
 
 
 def main(args: argparse.Namespace) -> None:
     fashion_mnist.verified_manifest(args.volume)
     image = input_pipeline.load(args.volume, "test").images[args.index]
-    print(http_client.request_body([image_decoding.png(image)]).decode())
+    print(json.dumps(client.v1_request([image_decoding.png(image)])))
 
 
 def index(text: str) -> int:

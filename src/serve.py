@@ -17,7 +17,14 @@ def main(args: argparse.Namespace) -> None:
     sys.argv = sys.argv[:1]
     from distml.serving import server
 
-    server.serve(args.model_dir or args.volume.versions, args)
+    server.serve(
+        args.model_dir or args.volume.versions,
+        http_port=args.http_port,
+        grpc_port=args.grpc_port,
+        engine_threads=args.engine_threads,
+        poll_seconds=args.poll_seconds,
+        drain_seconds=args.drain_seconds,
+    )
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from distml.data import sources
+from distml.data import published_files, sources
 from distml.step.volume import Volume
 from support.network import DEAD_PROXY
 from support.project import CLASS_NAMES, SOURCE, run_script
@@ -57,11 +57,11 @@ def small_source(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
     published = {}
-    for name in sources.FILES:
+    for name in published_files.FILES:
         (folder / name).write_bytes(gzip.compress(name.encode()))
         published[name.removesuffix(".gz")] = hashlib.sha256(name.encode()).hexdigest()
-    monkeypatch.setattr(sources, "CONTENT_SHA256", published)
-    sources.check_files(folder)
+    monkeypatch.setattr(published_files, "CONTENT_SHA256", published)
+    published_files.check_files(folder)
     return folder
 
 

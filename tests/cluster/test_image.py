@@ -55,11 +55,11 @@ def test_it_holds_no_cache(size):
         "/model-selection.py",
         "/predict-service.py",
         "/serve.py",
-        "/smoke-test.py",
+        "/pipeline-admin.py smoke-test",
     ],
 )
 def test_each_step_is_there_under_its_documented_name(script, pods):
-    assert "--volume VOLUME" in execute("predict-service", "python3", script, "--help")
+    assert "--volume VOLUME" in execute("predict-service", "python3", *script.split(), "--help")
 
 
 def test_it_holds_fashion_mnist(pods):

@@ -3,33 +3,34 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from distml.model import image_decoding, saved_model
+from distml.model import image_decoding, image_decoding_tf
 from support.images import KINDS, image_file, png_file
 
-in_graph = tf.function(saved_model.decode, input_signature=[tf.TensorSpec([], tf.string)])
+in_graph = tf.function(image_decoding_tf.decode, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 @pytest.mark.parametrize(("mode", "kind"), KINDS)
 @pytest.mark.parametrize(("width", "height"), [(28, 28), (1, 1), (200, 133), (17, 300), (1500, 400)])
-def test_both_executions_give_the_same_pixels(mode, kind, width, height):
+def test_both_executions_give_the_same_pixels(mode: Any, kind: Any, width: int, height: int) -> None:
     data = image_file(mode, kind, width, height)
     assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
 
 
-def test_an_image_of_the_data_sets_kind_is_left_as_it_is():
+def test_an_image_of_the_data_sets_kind_is_left_as_it_is() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (28, 28), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     assert np.array_equal(image_decoding.decode(file.getvalue())[..., 0], pixels)
 
 
-def test_what_is_transparent_counts_as_white():
+def test_what_is_transparent_counts_as_white() -> None:
     file = io.BytesIO()
     Image.new("RGBA", (50, 40), (0, 0, 0, 0)).save(file, "PNG")
     assert image_decoding.decode(file.getvalue()).min() == 255
@@ -46,12 +47,12 @@ def packed_png(depth: int, colour: int, transparent: bytes | None) -> bytes:
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 @pytest.mark.parametrize(("colour", "transparent"), [(0, None), (0, b"\0\1"), (3, None), (3, bytes([0, 128]))])
-def test_both_executions_agree_on_samples_of_few_bits_and_what_is_transparent(depth, colour, transparent):
+def test_both_executions_agree_on_few_bits_and_transparency(depth: int, colour: int, transparent: Any) -> None:
     data = packed_png(depth, colour, transparent)
     assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
 
 
-def test_both_executions_agree_on_16_bit_grey_with_a_transparent_value():
+def test_both_executions_agree_on_16_bit_grey_with_a_transparent_value() -> None:
     pixels = np.random.default_rng(3).integers(0, 3, (20, 20)).astype(np.uint16) * 20_000
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", transparency=20_000)
@@ -67,12 +68,12 @@ def colour_png(depth: int, transparent: int) -> bytes:
     return png_file((20, 20), depth, 2, 0, (b"tRNS", colour), (b"IDAT", zlib.compress(rows)))
 
 
-def test_both_executions_agree_on_a_transparent_colour():
+def test_both_executions_agree_on_a_transparent_colour() -> None:
     data = colour_png(8, 1)
     assert np.array_equal(image_decoding.decode(data), in_graph(data).numpy())
 
 
-def test_16_bit_colour_with_a_transparent_one_is_refused_rather_than_read_otherwise():
+def test_16_bit_colour_with_a_transparent_one_is_refused() -> None:
     with pytest.raises(image_decoding.Refused, match="16 bits per channel and a transparent colour is not read"):
         image_decoding.decode(colour_png(16, 1))
 
@@ -109,12 +110,12 @@ RARE = {
 
 
 @pytest.mark.parametrize("kind", RARE)
-def test_both_executions_agree_on_rare_kinds(kind):
+def test_both_executions_agree_on_rare_kinds(kind: str) -> None:
     assert CMYK[2:4] == b"\xff\xee"
     assert np.array_equal(image_decoding.decode(RARE[kind]), in_graph(RARE[kind]).numpy())
 
 
-def test_what_takes_long_to_read_is_refused():
+def test_what_takes_long_to_read_is_refused() -> None:
     progressive = RARE["progressive"]
     last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     with pytest.raises(image_decoding.Refused, match="more than 64 scans"):
@@ -124,7 +125,7 @@ def test_what_takes_long_to_read_is_refused():
         image_decoding.decode(png_file((1, 1), 8, 0, 0, profile, profile, (b"IDAT", zlib.compress(b"\0\0"))))
 
 
-def test_a_png_file_holds_little_text():
+def test_a_png_file_holds_little_text() -> None:
     text = (b"zTXt", b"a\0\0" + zlib.compress(bytes(2**20 - 1)))
     pixels = (b"IDAT", zlib.compress(b"\0\0"))
     assert image_decoding.decode(png_file((1, 1), 8, 0, 0, text, pixels)).shape == (28, 28, 1)
@@ -132,7 +133,7 @@ def test_a_png_file_holds_little_text():
         image_decoding.decode(png_file((1, 1), 8, 0, 0, *[text] * 3, pixels))
 
 
-def test_the_caller_is_told_the_size_before_pixels_are_decoded():
+def test_the_caller_is_told_the_size_before_pixels_are_decoded() -> None:
     sizes = []
 
     def refuse(width: int, height: int) -> None:

@@ -40,6 +40,12 @@ def test_a_damaged_record_of_the_highest_number_is_one_line(volume, candidate):
         versions.publish(volume, candidate, {}, keep=5)
 
 
+def test_a_published_version_of_unknown_origin_is_published_over(volume: Volume, candidate: Path) -> None:
+    volume.version(1).mkdir(parents=True)
+    manifest.write(volume.version(1), {})
+    assert versions.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
+
+
 def test_what_is_no_folder_of_a_plain_number_is_no_version(volume, candidate):
     versions.publish(volume, candidate, {}, keep=5)
     for name in ("007", "²", "٣", "-1", "1.0"):

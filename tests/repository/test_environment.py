@@ -84,7 +84,7 @@ def wheel(folder: Path, name: str) -> str:
 @pytest.fixture
 def clone(tmp_path) -> Clone:
     clone = Clone(tmp_path / "a clone", tmp_path / "bin", tmp_path / "wheels")
-    for folder in (clone.folder / "src", clone.bin / "tools", clone.wheels):
+    for folder in (clone.folder / "src", clone.folder / "requirements", clone.bin / "tools", clone.wheels):
         folder.mkdir(parents=True)
     for name in ("environment.sh", "Makefile"):
         shutil.copy(ROOT / name, clone.folder)
@@ -93,9 +93,9 @@ def clone(tmp_path) -> Clone:
     (clone.bin / f"python{VERSION}").symlink_to(PYTHON)
     clone.program("df", "echo; echo disk 9999999 0 9999999")
     setuptools, *pins = (wheel(clone.wheels, name) for name in ("setuptools", "tiny_run", "tiny_dev", "tiny_bench"))
-    for number, name in enumerate(("requirements", "requirements-dev"), 1):
-        (clone.folder / f"{name}.txt").write_text(setuptools + "".join(pins[:number]))
-    (clone.folder / "requirements-bench.txt").write_text(pins[2])
+    for number, name in enumerate(("run", "dev"), 1):
+        (clone.folder / f"requirements/{name}.txt").write_text(setuptools + "".join(pins[:number]))
+    (clone.folder / "requirements/bench.txt").write_text(pins[2])
     (clone.folder / "src/doctor.py").write_text("import sys; print(sys.argv[1:])\n")
     return clone
 
@@ -265,7 +265,7 @@ CHANGES = {
     "Python gone": lambda clone: (clone.folder / ".venv/bin/python").unlink(),
     "no environment": lambda clone: (clone.folder / ".venv/pyvenv.cfg").unlink(),
     "a package removed": lambda clone: next(clone.folder.glob(".venv/lib/*/site-packages/tiny_run.py")).unlink(),
-    "other requirements": lambda clone: (clone.folder / "requirements.txt").write_text("# changed\n"),
+    "other requirements": lambda clone: (clone.folder / "requirements/run.txt").write_text("# changed\n"),
 }
 
 

@@ -94,6 +94,6 @@ def test_each_row_tells_whether_it_was_run_or_read() -> None:
 
 
 def test_tensorflow_and_keras_are_those_of_the_requirements() -> None:
-    pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements.in").read_text(), re.MULTILINE))
+    pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements/run.in").read_text(), re.MULTILINE))
     assert rows()["TensorFlow, Keras"] == f"{pins['tensorflow']}, {pins['keras']}"
     assert rows()["KServe's Python server"] == pins["kserve"]

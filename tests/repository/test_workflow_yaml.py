@@ -7,10 +7,10 @@ import re
 import pytest
 import yaml
 
-import end_training
+import pipeline_admin
 from cluster import templates
-from distml.model import variants
-from distml.training import failure_record
+from distml.model import names
+from distml.training import failure_record, tfjobs
 from support.project import ROOT
 
 WORKFLOW = yaml.safe_load((ROOT / "workflow.yaml").read_text())
@@ -89,7 +89,7 @@ def test_a_winner_must_reach_what_it_must_reach_on_a_laptop():
 
 
 def test_it_trains_exactly_the_models_of_the_table():
-    assert json.loads(PARAMETERS["models"]) == list(variants.MODELS)
+    assert json.loads(PARAMETERS["models"]) == list(names.MODELS)
 
 
 def test_each_model_and_each_attempt_has_a_job_of_its_own_and_each_workflow_a_run():
@@ -100,11 +100,11 @@ def test_each_model_and_each_attempt_has_a_job_of_its_own_and_each_workflow_a_ru
     assert {"--run=<workflow.name>", "--model=<inputs.parameters.model>"} <= set(
         worker(command)["containers"][0]["command"]
     )
-    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{max(variants.MODELS, key=len)}-2-worker-99"
+    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{max(names.MODELS, key=len)}-2-worker-99"
     assert len(longest) <= 63
 
 
-@pytest.mark.parametrize("model", variants.MODELS)
+@pytest.mark.parametrize("model", names.MODELS)
 def test_a_models_name_may_be_part_of_a_jobs_name(model):
     assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?", model)
 
@@ -133,7 +133,7 @@ def test_the_job_is_that_of_multi_worker_tfjob_yaml():
 def test_a_worker_leaves_its_failure_where_the_steps_that_end_training_look():
     variables = {variable["name"]: variable.get("value") for variable in worker(tfjob())["containers"][0]["env"]}
     for name in ("end-former-training", "failed-training"):
-        ending = end_training.parse_args([filled(argument) for argument in CONTAINERS[name]["command"][2:]])
+        ending = pipeline_admin.parse_args([filled(argument) for argument in CONTAINERS[name]["command"][2:]])
         assert variables[failure_record.VARIABLE] == str(ending.volume.failure(ending.workflow, ending.model))
 
 
@@ -143,12 +143,12 @@ def test_the_back_off_limit_grows_with_the_workers_of_which_each_counts():
 
 
 def test_the_workflow_has_time_for_three_attempts_at_each_model_and_for_the_rest():
-    attempts = 3 * len(variants.MODELS)
+    attempts = 3 * len(names.MODELS)
     assert SPEC["activeDeadlineSeconds"] >= attempts * int(PARAMETERS["training-deadline"]) + 3600
 
 
 def test_argo_logs_shows_the_workers_and_the_steps_that_end_training_find_jobs_and_workers():
-    labels = {end_training.WORKFLOW_LABEL: "distml-abcde", end_training.MODEL_LABEL: "plain"}
+    labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain"}
     assert list(labels) == ["workflows.argoproj.io/workflow", "model"]
     assert tfjob()["metadata"]["labels"] == labels
     assert tfjob()["spec"]["tfReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"] == labels
@@ -163,12 +163,13 @@ def test_conditions_stand_inside_resource_where_argo_reads_them():
     assert job["setOwnerReference"] is True
 
 
-def test_the_service_that_is_made_is_inference_service_yaml_and_belongs_to_nobody():
+def test_a_new_service_is_that_of_inference_service_yaml() -> None:
     assert yaml.safe_load(filled(RESOURCES["create-service"]["manifest"])) == load("inference-service.yaml")
+    # Whoever deletes a workflow wants the service to stay.
     assert not [name for name in ("create-service", "update-service") if "setOwnerReference" in RESOURCES[name]]
 
 
-def test_of_a_service_that_is_there_only_what_it_serves_is_set():
+def test_an_existing_service_only_changes_what_it_serves() -> None:
     file = load("inference-service.yaml")
     model = {key: file["spec"]["predictor"]["model"][key] for key in ("modelFormat", "storageUri")}
     assert yaml.safe_load(filled(RESOURCES["update-service"]["manifest"])) == {

@@ -111,8 +111,7 @@ def test_each_documented_script_in_the_image_is_one_of_src():
         "multi_worker_distributed_training": "multi-worker-distributed-training.py",
         "model_selection": "model-selection.py",
         "predict_service": "predict-service.py",
-        "end_training": "end-training.py",
-        "smoke_test": "smoke-test.py",
+        "pipeline_admin": "pipeline-admin.py",
         "serve": "serve.py",
     }
     for module in SCRIPTS:
@@ -278,13 +277,13 @@ def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees():
     assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == [f"{base} AS packages", base]
     assert "--no-build-isolation --require-hashes" in DOCKERFILE
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert sent == {"requirements.txt", "requirements-gpu.txt", "src", "build-settings"}
+    assert sent == {"requirements/run.txt", "requirements/run-gpu.txt", "src", "build-settings"}
     assert all((ROOT / name).exists() for name in sent - {"build-settings"})
 
 
 def test_a_companys_build_settings_reach_the_stage_of_packages_alone():
     packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
-    assert "COPY ${REQUIREMENTS} build-settings* /\n" in packages
+    assert "COPY requirements/${REQUIREMENTS} build-settings* /\n" in packages
     copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]
     assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == [
         *(f"--from=packages {folder} {folder}" for folder in copied),
@@ -299,7 +298,25 @@ def test_the_gpu_variant_differs_in_tensorflow_alone():
         found = re.findall(r"^([a-z][\w.-]*==\S+)", (ROOT / name).read_text(), re.MULTILINE)
         return {pin for pin in found if not pin.startswith("nvidia-")}
 
-    laptop, gpu = pins("requirements.txt"), pins("requirements-gpu.txt")
+    laptop, gpu = pins("requirements/run.txt"), pins("requirements/run-gpu.txt")
     (tensorflow,) = (pin for pin in gpu if pin.startswith("tensorflow=="))
     assert laptop - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
     assert gpu <= laptop
+
+
+def test_each_copy_names_a_file_and_the_test_that_compares_them() -> None:
+    found = [
+        (path.name, *named)
+        for path in files()
+        for named in re.findall(r"^ *# Copies ([\w-]+\.yaml); see (\w+\.py)::(\w+)$", path.read_text(), re.MULTILINE)
+    ]
+    assert [(copy, original) for copy, original, _, _ in found] == [
+        ("autoscaled-inference-service-knative.yaml", "inference-service.yaml"),
+        ("autoscaled-inference-service.yaml", "inference-service.yaml"),
+        ("workflow.yaml", "multi-worker-tfjob.yaml"),
+        ("workflow.yaml", "inference-service.yaml"),
+        ("workflow.yaml", "inference-service.yaml"),
+    ]
+    for _, original, module, function in found:
+        assert (ROOT / original).is_file()
+        assert f"\ndef {function}(" in (ROOT / "tests/repository" / module).read_text()

@@ -1,6 +1,5 @@
 """What is damaged on the volume, or wrong in the environment, is one sentence that says what to do."""
 
-import argparse
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,7 +14,6 @@ import predict_service
 import sample_request as inference_input
 from distml.data import fashion_mnist
 from distml.model import manifest
-from distml.publishing import candidates
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity, tf_config
@@ -147,34 +145,8 @@ def candidate(volume: Volume, model: str, data_sha256: str) -> None:
     manifest.write(folder, facts)
 
 
-def test_a_candidate_of_other_data_is_named_and_left_out(volume, capsys):
-    candidate(volume, "plain", DATA["data_sha256"])
-    candidate(volume, "dropout", "other data")
-    assert model_selection.verified_candidates(volume, "run", DATA["data_sha256"]).keys() == {"plain"}
-    assert f"left out: {volume.candidate('run', 'dropout')} was trained on other data" in capsys.readouterr().out
-
-
-def test_a_damaged_candidate_is_named_by_one_worker_before_it_is_trained_again(volume, capsys):
-    candidate(volume, "plain", DATA["data_sha256"])
-    folder = volume.candidate("run", "plain")
-    assert candidates.is_finished(folder, speaks=True)
-    (folder / "saved_model.pb").write_text("damage")
-    assert not candidates.is_finished(folder, speaks=False)
-    assert not candidates.is_finished(folder, speaks=True)
-    assert not candidates.is_finished(volume.candidate("run", "dropout"), speaks=True)
-    assert capsys.readouterr().out == f"{folder}/saved_model.pb is damaged; training it again\n"
-
-
 def test_selection_on_damaged_data_is_one_line(volume):
     candidate(volume, "plain", DATA["data_sha256"])
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**DATA, "files": {"record": "sha256"}}))
     with pytest.raises(outcome.StepError, match=r"record is missing; remove .* and run data ingestion"):
         model_selection.main(model_selection.parse_args(["--volume", str(volume)]))
-
-
-def test_a_published_version_of_unknown_origin_is_published_over(volume):
-    volume.version(1).mkdir(parents=True)
-    manifest.write(volume.version(1), {})
-    candidate(volume, "plain", DATA["data_sha256"])
-    args, facts = argparse.Namespace(volume=volume, keep_versions=5), {"candidate_digest": "digest"}
-    assert model_selection.publish_once(args, volume.candidate("run", "plain"), facts, lambda folder: {}) == 2

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import data_ingestion
-from distml.data import fashion_mnist, preparation, sources
+from distml.data import download, fashion_mnist, preparation, published_files
 from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import run_script
@@ -45,7 +45,7 @@ def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
 
 
 def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, small_source):
-    damaged = small_source / sources.SMALLEST
+    damaged = small_source / published_files.SMALLEST
     damaged.write_bytes(gzip.compress(b"something else"))
     with pytest.raises(outcome.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
         ingest(Volume(tmp_path), "--source", small_source)
@@ -74,7 +74,7 @@ def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):
 
 
 def test_tensorflow_datasets_would_download_from_the_same_address():
-    assert preparation.FashionMNIST.URL == sources.URL
+    assert preparation.FashionMNIST.URL == download.URL
 
 
 @pytest.mark.parametrize(

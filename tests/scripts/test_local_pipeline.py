@@ -11,7 +11,7 @@ import pytest
 
 import local_pipeline
 import model_selection
-from distml.data import fashion_mnist, sources
+from distml.data import fashion_mnist, published_files, sources
 from distml.model import manifest
 from distml.step import command_line, outcome
 from distml.step.volume import Volume
@@ -134,7 +134,7 @@ def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(started, 
     source = tmp_path / "source"
     source.mkdir()
     if content == "damaged":
-        for name in sources.FILES:
+        for name in published_files.FILES:
             (source / name).write_bytes(b"damaged")
     before = sorted(volume.root.rglob("*"))
     with pytest.raises(outcome.StepError, match=content if content == "missing" else "cannot be decompressed"):

@@ -9,8 +9,8 @@ import pytest
 import model_selection
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
-from distml.publishing import versions
-from distml.serving.release.served_version import GOLDEN, LITE_MODEL
+from distml.publishing import evaluation, versions
+from distml.publishing.version_files import GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import run_script
@@ -36,7 +36,7 @@ def loser(winner) -> str:
 @pytest.fixture
 def asked(monkeypatch) -> list:
     """Which folder's model was asked about which split, in turn."""
-    load, predict, asked = saved_model.load, model_selection.predict, []
+    load, predict, asked = saved_model.load, evaluation.predict, []
 
     def load_named(folder):
         model, manifest = load(folder)
@@ -48,7 +48,7 @@ def asked(monkeypatch) -> list:
         return predict(model, split)
 
     monkeypatch.setattr(saved_model, "load", load_named)
-    monkeypatch.setattr(model_selection, "predict", predict_noted)
+    monkeypatch.setattr(evaluation, "predict", predict_noted)
     return asked
 
 
@@ -146,24 +146,6 @@ def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volu
 def test_an_empty_volume_says_to_train_first(tmp_path):
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(Volume(tmp_path))
-
-
-def candidate(volume: Volume, run: str, model: str, created: str) -> None:
-    folder = volume.candidate(run, model)
-    folder.mkdir(parents=True)
-    (folder / "saved_model.pb").write_text(model)
-    model_manifest.write(folder, {"created": created})
-
-
-def test_the_default_run_is_the_one_whose_verified_candidate_was_created_last(tmp_path, capsys):
-    volume = Volume(tmp_path)
-    for run, created in (("a", "2026-01-01"), ("b", "2026-01-03"), ("c", "2026-01-02")):
-        candidate(volume, run, "plain", created)
-    candidate(volume, "a", ".plain-unfinished", "2026-01-04")
-    assert model_selection.newest_run(volume) == "b"
-    damage(volume.candidate("b", "plain") / "saved_model.pb")
-    assert model_selection.newest_run(volume) == "c"
-    assert f"left out: {volume.candidate('b', 'plain') / 'saved_model.pb'} is damaged" in capsys.readouterr().out
 
 
 def test_the_report_has_the_promised_keys(trained_volume):

@@ -2,20 +2,19 @@
 
 import asyncio
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from distml.serving import batching
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
+from distml.serving.release.served_version import ServedVersion
 
 
 class Engine:
     """Answers each image with its first pixel; the first batch waits until it is let go."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.batches: list[int] = []
         self.go = threading.Event()
         self.started = threading.Event()
@@ -35,7 +34,7 @@ def images(*values: int) -> np.ndarray:
 
 async def ask_while_busy(engine: Engine, requests: list[np.ndarray]) -> list:
     """Let one request keep the engine busy, queue `requests` behind it, and return all answers."""
-    batcher = Batcher(SimpleNamespace(classify=engine))
+    batcher = Batcher(ServedVersion(1, {}, engine))
     first = asyncio.create_task(batcher.classify(images(0)))
     await asyncio.to_thread(engine.started.wait, 10)
     others = [asyncio.create_task(batcher.classify(request)) for request in requests]
@@ -44,29 +43,29 @@ async def ask_while_busy(engine: Engine, requests: list[np.ndarray]) -> list:
     return await asyncio.gather(first, *others, return_exceptions=True)
 
 
-def test_requests_that_wait_together_run_together_and_each_gets_its_own_answer():
+def test_requests_that_wait_run_together_and_each_gets_its_own_answer() -> None:
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(1), images(2, 3), images(4)]))
     assert engine.batches == [1, 4]
     assert [probabilities.ravel().tolist() for probabilities, _ in answers] == [[0], [1], [2, 3], [4]]
 
 
-def test_a_batch_holds_no_more_images_than_its_bound():
+def test_a_batch_holds_no_more_images_than_its_bound() -> None:
     engine = Engine()
     asyncio.run(ask_while_busy(engine, [images(*[1] * 40)] * 3))
-    assert batching.MAX_BATCH == 64 and engine.batches == [1, 40, 40, 40]
+    assert engine.batches == [1, 40, 40, 40]
 
 
-def test_beyond_the_bound_of_waiting_images_a_request_is_refused_at_once():
+def test_beyond_the_bound_of_waiting_images_a_request_is_refused_at_once() -> None:
     engine = Engine()
     requests = [images(*[1] * 256)] * 5
     answers = asyncio.run(ask_while_busy(engine, requests))
     assert [isinstance(answer, Overloaded) for answer in answers] == [False] * 5 + [True]
 
 
-def test_a_request_whose_client_hung_up_while_it_waited_is_not_run():
+def test_a_request_whose_client_hung_up_while_it_waited_is_not_run() -> None:
     async def hang_up(engine: Engine) -> None:
-        batcher = Batcher(SimpleNamespace(classify=engine))
+        batcher = Batcher(ServedVersion(1, {}, engine))
         tasks = [asyncio.create_task(batcher.classify(images(0)))]
         await asyncio.to_thread(engine.started.wait, 10)
         tasks += [asyncio.create_task(batcher.classify(images(1, 2))) for _ in range(2)]
@@ -80,21 +79,21 @@ def test_a_request_whose_client_hung_up_while_it_waited_is_not_run():
     assert engine.batches == [1, 2]
 
 
-def test_a_batch_that_fails_does_not_stop_the_next_one():
+def test_a_batch_that_fails_does_not_stop_the_next_one() -> None:
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(255), images(*[1] * 64)]))
     assert [type(answer).__name__ for answer in answers] == ["tuple", "RuntimeError", "tuple"]
 
 
-def test_admission_counts_requests_and_bytes_and_lets_go_of_both():
+def test_admission_counts_requests_and_bytes_and_lets_go_of_both() -> None:
     admission = Admission(max_requests=2, max_bytes=10)
-    with admission.admit() as take:
-        take(6)
-        with admission.admit() as take_more:
+    with admission.admit() as count_bytes:
+        count_bytes(6)
+        with admission.admit() as count_more:
             with pytest.raises(Overloaded):
-                take_more(5)
-            take_more(4)
+                count_more(5)
+            count_more(4)
             with pytest.raises(Overloaded), admission.admit():
                 pass
-    with admission.admit() as take:
-        take(10)
+    with admission.admit() as count_bytes:
+        count_bytes(10)

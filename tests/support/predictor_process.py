@@ -28,7 +28,7 @@ def free_port() -> int:
 class Predictor:
     """A running predictor, ready when it is made."""
 
-    def __init__(self, volume: object, log: Path, *options: object):
+    def __init__(self, volume: object, log: Path, *options: object) -> None:
         self.http_port, self.grpc_port, self.log = free_port(), free_port(), log
         ports = ["--http-port", self.http_port, "--grpc-port", self.grpc_port]
         command = [sys.executable, SERVE, "--volume", volume, *ports, "--poll-seconds", 0.2, *options]

@@ -13,8 +13,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from distml.data.published_files import Progress, Unavailable
 
 PACKAGE = "dataset-fashion-mnist"
 FOLDER_IN_PACKAGE = Path("usr/share/datasets/fashion-mnist")
@@ -37,11 +39,6 @@ Acquire::IndexTargets::deb::Packages {
   Optional "0";
 };
 """
-Progress = Callable[[int, int | None], None]
-
-
-class Unavailable(Exception):
-    """A source of the data that cannot be used here and now; the message says why, in a few words."""
 
 
 def size(folder: Path, progress: Progress | None = None) -> int | None:
@@ -89,7 +86,7 @@ def fetch(folder: Path, progress: Progress | None = None) -> Path:
     return folder / "unpacked" / FOLDER_IN_PACKAGE
 
 
-def _apt_get(folder: Path, *arguments: str, **options) -> str:
+def _apt_get(folder: Path, *arguments: str, **options: Any) -> str:
     """Run apt-get with all that it writes below `folder`; for the other arguments see `_run`."""
     configuration, lists, cache, installed = (folder / name for name in ("apt.conf", "lists", "cache", "status"))
     configuration.write_text(CONFIGURATION)

@@ -6,8 +6,9 @@
 4. Resize to 28x28 with a triangle filter that widens with the reduction, pixel centres aligned, sides independent.
 
 The filter's weights are whole multiples of 2^-20 and the sums stay below 2^53, so float64 holds every intermediate
-value exactly, in whatever order a library adds: both executions give the same pixels. Few files are read by TensorFlow
-alone: those that take too long (`Refused`), and 16-bit RGB with a transparent colour, of which Pillow keeps half.
+value exactly, in whatever order a library adds: both executions, this one and `image_decoding_tf`, give the same
+pixels. Few files are read by TensorFlow alone: those that take too long (`Refused`), and 16-bit RGB with a transparent
+colour, of which Pillow keeps half.
 """
 
 import io
@@ -25,7 +26,8 @@ _UNIT = 2.0**20
 # Pixels that are worked on at once, so that a large image costs little more memory than its file's content.
 _STRIP = 2**18
 # What the text in one PNG file may take; Pillow would unpack 64 MiB of it from a few KiB.
-PngImagePlugin.MAX_TEXT_MEMORY = 2**21
+MAX_TEXT_BYTES = 2**21
+PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
 # A progressive JPEG has 10 scans or so; each costs a pass over all its pixels.
 MAX_SCANS = 64
 _JPEG, _START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
@@ -34,7 +36,7 @@ _PACKED_GREY = {"L;2": 85, "L;4": 17}
 
 
 class Refused(ValueError):
-    """A file of a kind that is not decoded here; the message is one sentence for whoever sent it."""
+    """A file of a kind that is not decoded here; the message is one sentence for its sender."""
 
 
 def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height: None) -> np.ndarray:

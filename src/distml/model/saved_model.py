@@ -7,11 +7,9 @@ from typing import Any
 
 import keras
 
-from distml.model import image_decoding
+from distml.model import image_decoding_tf
 from distml.model import manifest as model_manifest
 from distml.model.image_decoding import SIZE
-
-tnp = tf.experimental.numpy
 
 
 class ServedModel(tf.Module):
@@ -30,7 +28,9 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def from_files(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec([SIZE, SIZE, 1], tf.uint8))
+        images = tf.map_fn(
+            image_decoding_tf.decode, image_bytes, fn_output_signature=tf.TensorSpec([SIZE, SIZE, 1], tf.uint8)
+        )
         return self.from_arrays(images)
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 1], tf.uint8, name="images")])
@@ -42,28 +42,6 @@ class ServedModel(tf.Module):
             "class_index": index,
             "class_name": tf.gather(self.class_names, index),
         }
-
-
-def decode(data: tf.Tensor) -> tf.Tensor:
-    """`image_decoding`'s definition in TensorFlow: string [] to uint8 [28, 28, 1]."""
-
-    def jpeg() -> tf.Tensor:
-        rgb = tf.io.decode_jpeg(data, channels=3, fancy_upscaling=True, dct_method="INTEGER_ACCURATE")
-        return tf.concat([rgb, tf.fill([*tf.unstack(tf.shape(rgb)[:2]), 1], tf.constant(255, tf.uint8))], axis=2)
-
-    def png() -> tf.Tensor:
-        # Where samples have less than 8 bits and no tRNS chunk says what is transparent, TensorFlow fills alpha with
-        # their maximum (1, 3 or 15) in place of 255. The header's byte 24 is the bit depth; tRNS stands before IDAT.
-        rgba = tf.io.decode_png(data, channels=4)
-        depth = tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0]
-        chunks_before_pixels = tf.strings.split(data, "IDAT", maxsplit=1)[0]
-        opaque = tf.logical_and(
-            depth < 8, tf.logical_not(tf.strings.regex_full_match(chunks_before_pixels, r"\C*tRNS\C*"))
-        )
-        return tf.concat([rgba[..., :3], tf.where(opaque, tf.constant(255, tf.uint8), rgba[..., 3:])], axis=2)
-
-    rgba = tf.cond(tf.io.is_jpeg(data), jpeg, png)
-    return tf.ensure_shape(image_decoding.grey_28(rgba, tf.shape(rgba), tnp, tf.range), [SIZE, SIZE, 1])
 
 
 def export(network: keras.Model, class_names: list[str], folder: Path) -> None:

@@ -3,27 +3,19 @@
 Each takes uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns float32 logits [batch, 10].
 Pooling comes before the ReLU: the result is the same, and there is a quarter of the values to work on.
 
-To add a model: write a builder, add its row to `MODELS`, and name it in workflow.yaml. The builders import Keras, which
-takes seconds, so that whatever needs the names alone starts at once.
+To add a model: write a builder, add its row to `MODELS`, and its name to `names.MODELS` and to workflow.yaml.
 """
 
-from __future__ import annotations
-
-import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import keras
+import keras
+from keras import layers
 
 CLASSES = 10
 
 
 def plain() -> keras.Sequential:
     """Three convolutions, nothing else: the baseline."""
-    import keras
-    from keras import layers
-
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype="uint8", name="image"),
@@ -46,9 +38,6 @@ def plain() -> keras.Sequential:
 
 def dropout() -> keras.Sequential:
     """The baseline with dropout before the classifier (Srivastava et al. 2014)."""
-    import keras
-    from keras import layers
-
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype="uint8", name="image"),
@@ -75,9 +64,6 @@ def batchnorm() -> keras.Sequential:
 
     Momentum 0.9: Keras' 0.99 still remembers the initial statistics after a short epoch.
     """
-    import keras
-    from keras import layers
-
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype="uint8", name="image"),
@@ -106,14 +92,3 @@ MODELS: dict[str, Callable[[], keras.Sequential]] = {
     "dropout": dropout,
     "batchnorm": batchnorm,
 }
-
-
-def models(text: str) -> list[str]:
-    """An argparse type: names of rows of the table, separated by commas or blanks, each once."""
-    names = list(dict.fromkeys(text.replace(",", " ").split()))
-    unknown = sorted(set(names) - MODELS.keys())
-    if unknown or not names:
-        raise argparse.ArgumentTypeError(
-            f"unknown model {', '.join(unknown) or '(none given)'}; choose from {', '.join(MODELS)}"
-        )
-    return names

@@ -3,29 +3,81 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from distml.model import manifest
+from distml.model import manifest as model_manifest
 from distml.step import outcome
 from distml.step.progress_bar import say
 from distml.step.volume import Volume
 
 
-def unfinished(volume: Volume, run: str, models: Sequence[str], speaks: bool = True) -> list[str]:
-    """The models that have no verified candidate in `run`; says which have one if this process `speaks`."""
+def unfinished(volume: Volume, run: str, models: Sequence[str], announce: bool = True) -> list[str]:
+    """Return the models that have no verified candidate in `run`; `announce`: print those that have one."""
     missing = []
     for model in models:
-        if not is_finished(volume.candidate(run, model), speaks):
+        if not is_finished(volume.candidate(run, model), announce):
             missing.append(model)
-        elif speaks:
+        elif announce:
             say(f"{model}: already trained in run {run}; its files verify")
     return missing
 
 
-def is_finished(candidate: Path, speaks: bool) -> bool:
-    """Whether the candidate is there and verifies; one that is damaged is named if this process `speaks`."""
+def is_finished(candidate: Path, announce: bool) -> bool:
+    """Tell whether the candidate is there and verifies; `announce`: print what is damaged."""
     try:
-        manifest.verified(candidate)
+        model_manifest.verified(candidate)
     except outcome.StepError as error:
-        if speaks and candidate.exists():
+        if announce and candidate.exists():
             say(f"{str(error).partition(';')[0]}; training it again")
         return False
     return True
+
+
+def newest_run(volume: Volume) -> str:
+    """Return the run whose newest verified candidate was created last."""
+    created = {}
+    for folder in sorted(volume.runs.glob("*/candidates/*")):
+        if folder.name.startswith("."):
+            continue
+        try:
+            created[model_manifest.verified(folder)["created"]] = folder.parent.parent.name
+        except outcome.StepError as error:
+            say(f"left out: {error}")
+    if not created:
+        raise outcome.StepError(f"no verified candidate in {volume.runs}; train a model first")
+    return created[max(created)]
+
+
+def verified_manifests(
+    volume: Volume, run: str, data_sha256: str, models: Sequence[str] | None = None
+) -> dict[str, dict]:
+    """Return the manifests of a run's candidates that verify, by model; the others are named and left out.
+
+    One that was trained on other data may have seen the images that it would be judged by.
+
+    Args:
+        volume: the volume.
+        run: the run.
+        data_sha256: of the data on the volume.
+        models: the only ones that count; None: all of the run.
+
+    Raises:
+        StepError: none is left.
+    """
+    manifests = {}
+    for folder in sorted(volume.candidates(run).glob("[!.]*")):
+        if models and folder.name not in models:
+            continue
+        try:
+            manifest = model_manifest.verified(folder)
+        except outcome.StepError as error:
+            say(f"left out: {error}")
+            continue
+        if manifest.get("data_sha256") == data_sha256:
+            manifests[folder.name] = manifest
+        else:
+            say(f"left out: {folder} was trained on other data than {volume.dataset} holds")
+    if not manifests:
+        wanted = f" of {', '.join(models)}" if models else ""
+        raise outcome.StepError(
+            f"run {run} has no verified candidate{wanted} in {volume.candidates(run)}; train a model first"
+        )
+    return manifests

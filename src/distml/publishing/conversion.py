@@ -1,11 +1,7 @@
-"""What the predictor needs of a version beside its SavedModel: made at publication, in the version, under its manifest.
-
-`assets.extra/` is where TensorFlow Serving expects files that are not part of the model.
-"""
+"""What the predictor needs of a version beside its SavedModel, made at publication, under the version's manifest."""
 
 from distml.step.load_tensorflow import tf
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +10,9 @@ import numpy as np
 from distml.data import input_pipeline
 from distml.model import image_decoding
 from distml.model.lite_engine import LiteEngine
+from distml.protocol import client
 from distml.publishing import image_intensity
-from distml.serving.release.served_version import AGREEMENT, GOLDEN, LITE_MODEL
+from distml.publishing.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.atomic_files import write_json
 from distml.step.volume import Volume
@@ -77,6 +74,6 @@ def golden(model: Any, images: np.ndarray) -> dict[str, Any]:
     files = [image_decoding.png(image) for image in images]
     probabilities = model.signatures["serving_default"](image_bytes=tf.constant(files))["probabilities"]
     return {
-        "request": {"instances": [{"image_bytes": {"b64": base64.b64encode(file).decode()}} for file in files]},
+        "request": client.v1_request(files),
         "probabilities": probabilities.numpy().tolist(),
     }

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from distml.model import image_decoding
-from distml.step.atomic_files import write_json
+from distml.step.atomic_files import folder_beside, replace_folder, write_json
+from distml.step.volume import Volume
 
 MISTAKES = 20
 # Okabe and Ito's colours, which colour-blind readers tell apart, and markers for a print without colour.
@@ -69,6 +70,14 @@ def write(
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
     return content
+
+
+def copy(volume: Volume, run: str) -> None:
+    """Copy the run's report to where the newest one is always found."""
+    with folder_beside(volume.report) as work:
+        for file in volume.run_report(run).iterdir():
+            (work / file.name).write_bytes(file.read_bytes())
+        replace_folder(work, volume.report)
 
 
 def measured(manifest: dict) -> dict:

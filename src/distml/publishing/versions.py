@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
+from distml.publishing.version_files import LITE_MODEL
 from distml.step import outcome
 from distml.step.atomic_files import (
     copy_folder,
@@ -15,6 +16,7 @@ from distml.step.atomic_files import (
     rename_folder,
     write_json,
 )
+from distml.step.progress_bar import say
 from distml.step.volume import Volume
 
 # Holds the highest number ever given, in the folder of the versions. Servers look at numeric names only.
@@ -22,7 +24,7 @@ HIGHEST = ".highest"
 
 
 def numbers(versions: Path) -> list[int]:
-    """The version numbers in the folder `versions`, rising; other names, such as 007, and files are left out."""
+    """Return the version numbers in the folder `versions`, rising; other names, such as 007, and files are left out."""
     if not versions.is_dir():
         return []
     names = [folder.name for folder in versions.iterdir() if folder.is_dir()]
@@ -30,15 +32,15 @@ def numbers(versions: Path) -> list[int]:
 
 
 def current(volume: Volume) -> Path | None:
-    """The folder of the newest version; None before anything is published."""
+    """Return the folder of the newest version; None before anything is published."""
     published = numbers(volume.versions)
     return volume.version(published[-1]) if published else None
 
 
 def next_number(volume: Volume) -> int:
-    """Above every number that was ever given, also when the newest version was removed to roll back.
+    """Return a number above every one that was ever given, also when the newest version was removed to roll back.
 
-    A server that has seen a number takes what stands under it for what it was; an operator too.
+    Servers and operators assume that a version number never changes meaning.
 
     Raises:
         StepError: the record of the highest number is damaged.
@@ -86,3 +88,21 @@ def publish(
         remove_folder(volume.version(old))
     remove_abandoned(volume.versions / "[0-9]*")  # of any number: this one's name is never used again
     return number
+
+
+def publish_once(
+    volume: Volume, candidate: Path, facts: dict, keep: int, complete: Callable[[Path], dict] = lambda work: {}
+) -> int:
+    """Publish, unless the newest version came from this very candidate; returns the version's number.
+
+    The arguments are those of `publish`; `candidate_digest` in `facts` names the candidate.
+    """
+    published = current(volume)
+    if published:
+        manifest = model_manifest.verified(published)
+        if manifest.get("candidate_digest") == facts["candidate_digest"] and LITE_MODEL in manifest["files"]:
+            say(f"already published as version {published.name}; its files verify")
+            return int(published.name)
+    version = publish(volume, candidate, facts, keep, complete)
+    say(f"published as version {version}")
+    return version

@@ -1,10 +1,9 @@
-"""How much is worked on at once, over both protocols; beyond it, whoever comes is asked to come again."""
+"""Admission control over both protocols: above the limits, requests get 503 with Retry-After."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-MAX_REQUESTS = 256
-MAX_BYTES = 2**26
+from distml.protocol import limits
 
 
 class Overloaded(Exception):
@@ -14,7 +13,7 @@ class Overloaded(Exception):
 class Admission:
     """Counts the requests, and the bytes of their bodies that have come, until the answer. For one event loop."""
 
-    def __init__(self, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BYTES):
+    def __init__(self, max_requests: int = limits.MAX_REQUESTS, max_bytes: int = limits.MAX_BYTES_OF_REQUESTS):
         self._max_requests = max_requests
         self._max_bytes = max_bytes
         self._requests = 0
@@ -22,25 +21,25 @@ class Admission:
 
     @contextmanager
     def admit(self) -> Iterator[Callable[[int], None]]:
-        """Let one request in; what is yielded must be told of bytes of its body before they are kept.
+        """Let one request in; what is yielded counts bytes of its body, before they are kept.
 
         Raises:
             Overloaded: there is no room for it, or for so many bytes, now.
         """
         if self._requests >= self._max_requests:
             raise Overloaded
-        kept = 0
+        counted = 0
 
-        def take(length: int) -> None:
-            nonlocal kept
+        def count_bytes(length: int) -> None:
+            nonlocal counted
             if self._bytes + length > self._max_bytes:
                 raise Overloaded
             self._bytes += length
-            kept += length
+            counted += length
 
         self._requests += 1
         try:
-            yield take
+            yield count_bytes
         finally:
             self._requests -= 1
-            self._bytes -= kept
+            self._bytes -= counted

@@ -1,4 +1,7 @@
-"""Requests that wait together run together, in one thread beside the event loop."""
+"""Micro-batching: requests that wait together run together, in one thread beside the event loop.
+
+A request waits for the batches before it, and for no timer.
+"""
 
 import asyncio
 import contextlib
@@ -8,14 +11,10 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from distml.protocol import limits
 from distml.serving import metrics
 from distml.serving.admission import Overloaded
 from distml.serving.release.served_version import ServedVersion
-
-# Images in one batch, unless one request has more. A request waits for the batches before it, and for no timer.
-MAX_BATCH = 64
-# Images that wait for their batch; beyond it, whoever comes is asked to come again.
-MAX_WAITING = 1024
 
 Answer = tuple[np.ndarray, ServedVersion]
 
@@ -41,7 +40,7 @@ class Batcher:
         Raises:
             Overloaded: too many wait already.
         """
-        if self._images_waiting + len(images) > MAX_WAITING:
+        if self._images_waiting + len(images) > limits.MAX_IMAGES_WAITING:
             raise Overloaded
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -56,8 +55,8 @@ class Batcher:
     def _start(self) -> None:
         batch: list[tuple[np.ndarray, asyncio.Future[Answer]]] = []
         images = 0
-        while self._waiting and (not batch or images + len(self._waiting[0][0]) <= MAX_BATCH):
-            request = self._take()
+        while self._waiting and (not batch or images + len(self._waiting[0][0]) <= limits.MAX_IMAGES_OF_BATCH):
+            request = self._next_request()
             # A client that hung up has cancelled its own.
             if not request[1].done():
                 batch.append(request)
@@ -67,13 +66,13 @@ class Batcher:
             return
         self._batches.put((asyncio.get_running_loop(), self.version, batch))
 
-    def _take(self) -> tuple[np.ndarray, asyncio.Future[Answer]]:
+    def _next_request(self) -> tuple[np.ndarray, asyncio.Future[Answer]]:
         images, answer = self._waiting.popleft()
         self._images_waiting -= len(images)
         return images, answer
 
     def _run_batches(self) -> None:
-        """What the engine's thread does."""
+        """Run batches, in the engine's thread."""
         while True:
             loop, version, batch = self._batches.get()
             images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
@@ -85,7 +84,7 @@ class Batcher:
                 loop.call_soon_threadsafe(self._finish, version, images, batch, outcome)
 
     def _finish(
-        self, version: ServedVersion, together: np.ndarray, batch: list, outcome: np.ndarray | Exception
+        self, version: ServedVersion, batch_images: np.ndarray, batch: list, outcome: np.ndarray | Exception
     ) -> None:
         if self._waiting:
             self._start()
@@ -100,4 +99,4 @@ class Batcher:
                     answer.set_result((outcome[at : at + len(images)], version))
             at += len(images)
         # Here, because the engine's thread would keep this one from the interpreter's lock while it counts.
-        metrics.observe_batch(together)
+        metrics.observe_batch(batch_images)

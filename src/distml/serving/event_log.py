@@ -1,4 +1,4 @@
-"""Logs in one structured line per event: JSON on stderr, whoever writes it."""
+"""Logs of every library in one structured line per event: JSON on stderr."""
 
 import json
 import logging

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from distml.step import outcome
 from distml.step.volume import Volume
@@ -16,29 +16,29 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 class Parser(argparse.ArgumentParser):
     """Shows defaults in its help, and says what is wrong in one line, without the usage before it."""
 
-    def __init__(self, description: str | None):
-        super().__init__(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    def __init__(self, description: str | None = None, **options: Any):
+        formatter = argparse.ArgumentDefaultsHelpFormatter
+        super().__init__(description=description, formatter_class=formatter, **options)
 
     def error(self, message: str) -> NoReturn:
         outcome.fail(f"{message}; see --help", 2)
 
 
 def step_parser(description: str | None) -> Parser:
-    """A parser that already knows `--volume`."""
+    """Return a parser that already knows `--volume`."""
     parser = Parser(description)
+    add_volume(parser)
+    return parser
+
+
+def add_volume(parser: argparse.ArgumentParser) -> None:
+    """Add the option that every step has."""
     parser.add_argument(
         "--volume",
         type=volume,
         default=os.environ.get("VOLUME", "/trained_model"),
         help="folder that all steps share (also: the environment variable VOLUME)",
     )
-    return parser
-
-
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """What a winner must reach to be published: for the selection, and for whatever starts it."""
-    parser.add_argument("--accuracy-floor", type=fraction, default=0.85, help="least validation accuracy")
-    parser.add_argument("--tolerance", type=fraction, default=0.01, help="below the published version's accuracy")
 
 
 def volume(text: str) -> Volume:

@@ -1,4 +1,4 @@
-"""What stands before KServe's own routes: it answers inference, within bounds, and lets what only reads through.
+"""The front door before KServe's own routes: it answers inference, within limits, and lets what only reads through.
 
 KServe reads JSON only under one exact Content-Type, takes bodies of any length, and answers most of what it cannot
 read with 500.
@@ -11,13 +11,12 @@ from typing import Any
 
 import orjson
 
-from distml.protocol.inference_request import BadInput
+from distml.protocol import limits
+from distml.protocol.contract import MODEL_NAME, BadInput
 from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
-from distml.serving.predictor import NAME, OtherVersion, Predictor, check_version
-
-MAX_BODY = 2**23
-SECONDS_TO_SEND = 20
+from distml.serving.predictor import Predictor
+from distml.serving.release.served_version import OtherVersion, check_version
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -80,8 +79,8 @@ class FrontDoor:
         with metrics.Request(v1 or v2) as request:
             try:
                 self._check_address(v1_model or v2_model, version)
-                with self._predictor.admission.admit() as take:
-                    content = await body.whole(take)
+                with self._predictor.admission.admit() as count_bytes:
+                    content = await body.read(count_bytes)
                     if v1:
                         answer, json_length = await self._predictor.answer_v1(content)
                     else:
@@ -99,12 +98,12 @@ class FrontDoor:
             await self._refuse(refusal, body, send)
 
     def _check_address(self, model: str, version: str | None) -> None:
-        if model != NAME:
-            raise Refusal(404, "not found", f"there is no model of this name; the model is {NAME}")
+        if model != MODEL_NAME:
+            raise Refusal(404, "not found", f"there is no model of this name; the model is {MODEL_NAME}")
         check_version(version, self._predictor.version)
 
     async def _refuse(self, refusal: Refusal, body: "Body", send: Send) -> None:
-        is_whole = await body.is_read_away()
+        is_whole = await body.discard_rest()
         await self._send(send, refusal.status, orjson.dumps({"error": str(refusal)}), close=not is_whole)
 
     async def _send(
@@ -128,29 +127,31 @@ class FrontDoor:
 
 
 class Body:
-    """The body of a request, as it arrives; the sender has SECONDS_TO_SEND for all of it."""
+    """The body of a request, as it arrives; the client has SECONDS_FOR_BODY for all of it."""
 
     def __init__(self, receive: Receive):
         self._receive = receive
         self._is_whole = False
-        self._until = asyncio.get_running_loop().time() + SECONDS_TO_SEND
+        self._until = asyncio.get_running_loop().time() + limits.SECONDS_FOR_BODY
 
-    async def whole(self, take: Callable[[int], None]) -> bytes | bytearray:
-        """All of it; `take` is told the length of each part before it is kept, and may raise."""
+    async def read(self, count_bytes: Callable[[int], None]) -> bytes | bytearray:
+        """Read all of it; `count_bytes` gets the length of each part before it is kept, and may raise."""
         content = bytearray()
         try:
             while not self._is_whole:
                 part = await self._next()
-                if len(content) + len(part) > MAX_BODY:
-                    raise Refusal(413, "too long", f"the body is longer than {MAX_BODY:,} bytes")
-                take(len(part))
+                if len(content) + len(part) > limits.MAX_BYTES_OF_BODY:
+                    raise Refusal(413, "too long", f"the body is longer than {limits.MAX_BYTES_OF_BODY:,} bytes")
+                count_bytes(len(part))
                 content += part
         except TimeoutError:
-            raise Refusal(408, "too slow", f"the body did not arrive within {SECONDS_TO_SEND} seconds") from None
+            raise Refusal(
+                408, "too slow", f"the body did not arrive within {limits.SECONDS_FOR_BODY} seconds"
+            ) from None
         return content
 
-    async def is_read_away(self) -> bool:
-        """Read what is left, and keep nothing, so that the sender sees the answer; False when it takes too long."""
+    async def discard_rest(self) -> bool:
+        """Read what is left and keep nothing, so that the client sees the answer; False when it takes too long."""
         try:
             while not self._is_whole:
                 await self._next()

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 
 from distml.model.image_decoding import SIZE
-from distml.protocol.inference_request import FILES, MAX_INSTANCES, OUTPUTS, PIXELS
-from distml.serving.predictor import NAME
+from distml.protocol import limits
+from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS
 
 PREDICT, INFER = "/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer"
 _SENTENCES = {
@@ -31,7 +31,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _correct(page: dict[str, Any]) -> None:
-    page["info"]["title"] = f"{NAME}: image classification"
+    page["info"]["title"] = f"{MODEL_NAME}: image classification"
     paths = page["paths"]
     # The front door takes no other POST.
     for path in [path for path in paths if "post" in paths[path] and path not in (PREDICT, INFER)]:
@@ -43,7 +43,7 @@ def _correct(page: dict[str, Any]) -> None:
             operation["parameters"] = [one for one in operation.get("parameters", []) if one["in"] == "path"]
             for parameter in operation["parameters"]:
                 if parameter["name"] == "model_name":
-                    parameter["schema"] = {"type": "string", "enum": [NAME]}
+                    parameter["schema"] = {"type": "string", "enum": [MODEL_NAME]}
             if "{" in path:
                 operation["responses"] |= {status: _refusal(status) for status in ("404", "503")}
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
@@ -80,7 +80,7 @@ _PROBABILITIES = _list({"type": "number"})
 def _v1_body() -> dict[str, Any]:
     file = _object(image_bytes=_object(b64={"type": "string", "contentEncoding": "base64", "example": _EXAMPLE}))
     pixels = _list(_list(_PIXEL, SIZE, SIZE), SIZE, SIZE) | {"description": "a number may also be a list of one"}
-    return _object(instances=_list({"anyOf": [file, pixels]}, 1, MAX_INSTANCES))
+    return _object(instances=_list({"anyOf": [file, pixels]}, 1, limits.MAX_IMAGES_OF_REQUEST))
 
 
 def _v1_answer() -> dict[str, Any]:

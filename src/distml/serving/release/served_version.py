@@ -1,6 +1,7 @@
 """A published version as the predictor uses it: verified, loaded, and seen to answer its golden request."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,31 +10,37 @@ import numpy as np
 
 from distml.model import manifest as model_manifest
 from distml.model.lite_engine import LiteEngine
-from distml.protocol.inference_request import images_of_v1
+from distml.protocol import v1
 from distml.publishing import image_intensity
+from distml.publishing.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
-
-LITE_MODEL = "assets.extra/model.tflite"
-GOLDEN = "assets.extra/golden.json"
-# Between the probabilities of the SavedModel and those of its converted form.
-AGREEMENT = 1e-3
 
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """Ready to be asked, by one thread at a time."""
+    """A version that is ready; one thread at a time may ask `classify`, as it may ask a LiteEngine."""
 
     number: int
     manifest: dict[str, Any]
-    classify: LiteEngine
+    classify: Callable[[np.ndarray], np.ndarray]
 
     @property
     def class_names(self) -> list[str]:
         return self.manifest["class_names"]
 
 
+class OtherVersion(Exception):
+    """The request asks for a version that is not the one that is served; the message is one sentence."""
+
+
+def check_version(wanted: str | None, served: ServedVersion) -> None:
+    """Raise OtherVersion unless `wanted`, if any, is the one that is served."""
+    if wanted and wanted != str(served.number):
+        raise OtherVersion(f"version {wanted} is not what is served")
+
+
 def _is_histogram(intensity: dict[str, Any]) -> bool:
-    """Whether it can be shown beside that of incoming images."""
+    """Tell whether it can be shown beside that of incoming images."""
     edges, counts, total = intensity["edges"], intensity["counts"], intensity["sum"]
     numbers = [*counts, total]
     return (
@@ -59,7 +66,7 @@ def load(folder: Path, threads: int) -> ServedVersion:
             raise ValueError("its histogram of the training images has other edges, or lacks counts")
         version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads))
         golden = json.loads((folder / GOLDEN).read_text())
-        answer = version.classify(images_of_v1(json.dumps(golden["request"]).encode()))
+        answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()))
         if answer.shape[1] != len(version.class_names):
             raise ValueError(f"it has {answer.shape[1]} outputs and {len(version.class_names)} class names")
         difference = float(np.abs(answer - golden["probabilities"]).max())

@@ -1,4 +1,4 @@
-"""Which published version answers: the newest that is whole; looked at again and again while the predictor runs."""
+"""The watch of the published versions: the newest that is whole answers, now and while the predictor runs."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ class VersionWatch:
     def __init__(self, folder: Path, threads: int):
         self._folder = folder
         self._threads = threads
-        # Versions that were refused, each with the state that it was in: changed files get another chance.
+        # Versions that were refused, each with the time of its newest change: changed files get another chance.
         self._refused: dict[int, float] = {}
 
     def newest(self, than: ServedVersion | None = None) -> ServedVersion | None:
@@ -29,21 +29,21 @@ class VersionWatch:
         and the one before it is looked at; damage in the folder of `than` leaves it answering, as it is in memory.
         """
         for number in reversed(versions.numbers(self._folder)):
-            version = self._looked_at(number, than)
+            version = self._load_unless(number, than)
             if version or (than and number == than.number):
                 return version if version is not than else None
         return None
 
-    def _looked_at(self, number: int, than: ServedVersion | None) -> ServedVersion | None:
-        """The version of this number, loaded unless it is `than`; None when it is refused."""
+    def _load_unless(self, number: int, than: ServedVersion | None) -> ServedVersion | None:
+        """Load the version of this number, unless it is `than`; None when it is refused."""
         folder = self._folder / str(number)
         try:
-            if than and _is(folder, than):
+            if than and _holds(folder, than):
                 return than
-            state = _state(folder)
-            if self._refused.get(number) == state:
+            changed = _newest_change(folder)
+            if self._refused.get(number) == changed:
                 return None
-            self._refused[number] = state
+            self._refused[number] = changed
             version = served_version.load(folder, self._threads)
         except Exception as error:  # whatever a version is like, those before it can still answer
             self._refuse(number, error)
@@ -55,8 +55,8 @@ class VersionWatch:
         metrics.REFUSED.inc()
         event_log.failure("version refused", version=number, reason=str(error) or type(error).__name__)
 
-    async def follow(self, current: ServedVersion, take_up: Callable[[ServedVersion], None], seconds: float) -> None:
-        """Look every `seconds`, beside the event loop, and give `take_up` what is to answer from now on."""
+    async def follow(self, current: ServedVersion, switch_to: Callable[[ServedVersion], None], seconds: float) -> None:
+        """Look every `seconds`, beside the event loop, and call `switch_to` with what is to answer from now on."""
         while True:
             await asyncio.sleep(seconds)
             try:
@@ -66,22 +66,23 @@ class VersionWatch:
                 continue
             if version:
                 try:
-                    take_up(version)
+                    switch_to(version)
                 except Exception as error:
                     with contextlib.suppress(OSError):  # it was removed meanwhile
-                        self._refused[version.number] = _state(self._folder / str(version.number))
+                        self._refused[version.number] = _newest_change(self._folder / str(version.number))
                     self._refuse(version.number, error)
                 else:
                     current = version
 
 
-def _is(folder: Path, version: ServedVersion) -> bool:
-    """Whether `version` came from what is in `folder` now."""
+def _holds(folder: Path, version: ServedVersion) -> bool:
+    """Tell whether `version` came from what is in `folder` now."""
     try:
         return int(folder.name) == version.number and manifest.read(folder)["digest"] == version.manifest["digest"]
     except (outcome.StepError, OSError):
         return False
 
 
-def _state(folder: Path) -> float:
+def _newest_change(folder: Path) -> float:
+    """Return when a file in `folder` changed last, in seconds since 1970."""
     return max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)

@@ -1,0 +1,61 @@
+"""Fashion-MNIST's four files as they are published: names, size and content. Standard library only.
+
+Whatever fetches them reports by the types that stand here.
+"""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from distml.step import outcome
+
+# SHA-256 of the decompressed idx files. The .gz files differ between distributions of the same data.
+CONTENT_SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+FILES = tuple(f"{name}.gz" for name in CONTENT_SHA256)
+SMALLEST = "t10k-labels-idx1-ubyte.gz"  # 5 KB
+TOTAL_BYTES = 30_878_645
+
+# Called with the bytes that have arrived and the total, None while that is unknown.
+Progress = Callable[[int, int | None], None]
+
+
+class Unavailable(Exception):
+    """A source of the files that cannot be used here and now; the message says why, in a few words."""
+
+
+class NotObtained(outcome.StepError):
+    """The files could not be had, such as for want of a network: another attempt may work."""
+
+    exit_status = 1
+
+
+def check_files(folder: Path) -> None:
+    """Compare the decompressed content of the four files with the published data set."""
+    for name in FILES:
+        if fault := fault_of(folder / name):
+            raise outcome.StepError(f"{folder / name} {fault}")
+
+
+def fault_of(path: Path) -> str | None:
+    """Say what is wrong with one of the four files, and what to do; None when it holds the published content."""
+    digest = hashlib.sha256()
+    try:
+        if not path.is_file():
+            return f"is missing; expected the four files {', '.join(FILES)}"
+        with gzip.open(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        return f"cannot be decompressed ({error}); fetch it again"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+    if digest.hexdigest() != CONTENT_SHA256[path.stem]:
+        return "does not hold Fashion-MNIST's content (SHA-256 differs); fetch it again"
+    return None

@@ -1,0 +1,66 @@
+"""KServe's V2 protocol over gRPC: a request, as KServe parsed it, and the answer."""
+
+from typing import Any
+
+import numpy as np
+from kserve import InferOutput, InferRequest, InferResponse
+
+from distml.protocol import images, v2_tensors
+from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, BadInput
+from distml.protocol.images import PixelBudget
+
+
+def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.ndarray:
+    """Return the images of a request, uint8 [n, 28, 28, 1].
+
+    Raises:
+        BadInput: what the client has to change.
+        TooLargeForEventLoop: `budget` is not enough.
+    """
+    if len(request.inputs) != 1:
+        raise BadInput(v2_tensors.INPUT_RULE)
+    tensor = request.inputs[0]
+    count = v2_tensors.count_of_images(tensor.name, tensor.datatype, tensor.shape)
+    binary = _binary(tensor)
+    if tensor.name == FILES:
+        files = tensor.data if binary is None else v2_tensors.split_binary_files(memoryview(binary), count)
+        return v2_tensors.images_of_files(files, count, (budget or PixelBudget()).decode)
+    return v2_tensors.images_of_pixels(images.bytes_of_numbers(tensor.data) if binary is None else binary, count)
+
+
+def outputs_of(request: InferRequest) -> dict[str, bool]:
+    """Return the names to answer with, each with whether as binary data: in the form that the client used."""
+    asked = [output.name for output in request.request_outputs or []]
+    for name in asked:
+        v2_tensors.check_output(name)
+    return dict.fromkeys(asked or OUTPUTS, request.use_binary_outputs)
+
+
+def length_of(request: InferRequest) -> int:
+    """Return about how many bytes the inputs of a request take."""
+    return sum(len(_binary(tensor) or b"") + _length(tensor.data or []) for tensor in request.inputs)
+
+
+def _length(data: list) -> int:
+    return sum(map(len, data)) if data and isinstance(data[0], bytes) else 8 * len(data)
+
+
+def _binary(tensor: Any) -> bytes | None:
+    """Return a tensor's binary content. KServe offers it by `as_numpy` only, which reads all that was sent first."""
+    return tensor._raw_data
+
+
+def answer(
+    probabilities: np.ndarray, class_names: list[str], version: int, outputs: dict[str, bool], request_id: str
+) -> InferResponse:
+    """Return KServe's form of an answer with `outputs`, each as binary data or not."""
+    tensors = v2_tensors.output_tensors(probabilities, class_names)
+    answers = []
+    for name, as_binary in outputs.items():
+        content = tensors[name]
+        answers.append(InferOutput(name, list(content.shape), OUTPUTS[name]))
+        if as_binary:
+            answers[-1].set_data_from_numpy(content)
+        else:
+            answers[-1].data = content.reshape(-1).tolist()
+    return InferResponse(request_id, MODEL_NAME, answers, model_version=str(version))

@@ -1,0 +1,1 @@
+"""What stands between a gRPC request, as KServe parsed it, and the predictor."""

@@ -1,0 +1,74 @@
+"""The model that KServe's server registers: its gRPC requests go to the predictor, its metadata to both protocols."""
+
+import asyncio
+
+import grpc_interceptor.exceptions
+from kserve import InferRequest, InferResponse, Model
+from kserve.errors import InvalidInput, ModelNotFound
+
+from distml.model.image_decoding import SIZE
+from distml.protocol import v2_grpc
+from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS, BadInput
+from distml.serving import metrics
+from distml.serving.admission import Overloaded
+from distml.serving.predictor import Predictor
+from distml.serving.release.served_version import OtherVersion, check_version
+
+
+class RegisteredModel(Model):
+    """The predictor under its model's name. Inference over REST does not come by here: the front door answers it."""
+
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
+        super().__init__(MODEL_NAME)
+
+    @property
+    def ready(self) -> bool:
+        return self._predictor.ready
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        """Ignore what KServe sets: the predictor decides."""
+
+    def load(self) -> bool:
+        """Load nothing: KServe calls this for a request while the model is not ready; the version watch loads."""
+        return self.ready
+
+    async def predict(
+        self, payload: InferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
+    ) -> InferResponse:
+        """Answer a gRPC request; KServe turns what this raises into status codes."""
+        with metrics.Request("grpc") as request:
+            try:
+                check_version(payload.model_version, self._predictor.version)
+                length = v2_grpc.length_of(payload)
+                with self._predictor.admission.admit() as count_bytes:
+                    count_bytes(length)
+                    return await self._predictor.answer_grpc(payload, length)
+            except OtherVersion:
+                request.outcome = "not found"
+                raise ModelNotFound(f"{MODEL_NAME}, version {payload.model_version},") from None
+            except BadInput as error:
+                request.outcome = "bad input"
+                raise InvalidInput(str(error)) from None
+            except Overloaded:
+                request.outcome = "overloaded"
+                raise grpc_interceptor.exceptions.Unavailable("overloaded; come again in a second") from None
+            except asyncio.CancelledError:
+                request.outcome = "hung up"
+                raise
+
+    def get_input_types(self) -> list[dict]:
+        """Return the two inputs, of which a request has one."""
+        return [
+            {"name": FILES, "datatype": "BYTES", "shape": [-1]},
+            {"name": PIXELS, "datatype": "UINT8", "shape": [-1, SIZE, SIZE, 1]},
+        ]
+
+    def get_output_types(self) -> list[dict]:
+        """Return the three outputs, of which a request may name some."""
+        classes = len(self._predictor.version.class_names)
+        return [
+            {"name": name, "datatype": datatype, "shape": [-1, *([classes] if name == "probabilities" else [])]}
+            for name, datatype in OUTPUTS.items()
+        ]

@@ -1,0 +1,65 @@
+"""A machine without the installed package, a server of the test's own, and an apt-get that does as it is told."""
+
+import http.server
+import threading
+from functools import partial
+
+import pytest
+
+from distml.data import debian_package, download, sources
+from support.data_sources import APT_GET, DOWNLOAD, LISTED, UNPACKED, Handler, closed_port
+
+
+@pytest.fixture
+def bare_machine(monkeypatch, tmp_path):
+    """No folder of Debian's package, and no proxy before the servers of the tests."""
+    monkeypatch.setattr(sources, "DEBIAN_FOLDER", tmp_path / "not-installed")
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def short_waits(monkeypatch):
+    """Deadlines for tests that reach them."""
+    monkeypatch.setattr(download, "PROBE_SECONDS", 1)
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(debian_package, "FIRST_BYTE_SECONDS", 0.5)
+    monkeypatch.setattr(debian_package, "STALL_SECONDS", 1)
+
+
+@pytest.fixture
+def server(monkeypatch, small_source):
+    """A server in the place of the public one; its attribute `answers` is a dictionary to fill."""
+    answers: dict = {}
+    handler = type("Handler", (Handler,), {"answers": answers})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(small_source)))
+    server.daemon_threads, server.block_on_close = True, False
+    server.answers = answers
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{server.server_port}/")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    """The public server is out of reach."""
+    monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{closed_port()}/")
+
+
+@pytest.fixture
+def apt(tmp_path, monkeypatch, small_source):
+    """Sets what the steps of an apt-get of the test's own do; the package holds the files of `small_source`."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+
+    def install(update="echo list > lists/list", listed=LISTED, download=DOWNLOAD, unpack="true"):
+        script = APT_GET.format(update=update, listed=listed, download=download)
+        extract = f'#!/bin/sh\nmkdir -p "{UNPACKED}" && cp "{small_source}"/* "{UNPACKED}" && {unpack}\n'
+        for name, text in (("apt-get", script), ("dpkg-deb", extract)):
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+
+    install()
+    return install

@@ -1,0 +1,119 @@
+"""Debian's package of the data, by an apt-get that does not do its part, and by the machine's own."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from distml.data import debian_package, published_files
+from support.data_sources import DEAD, FIRST, IMAGES, MISSING, UNPACKED, obtain, why_not
+
+pytestmark = pytest.mark.usefixtures("bare_machine")
+
+
+def test_the_package_reports_its_progress(tmp_path, apt):
+    file, seen, arrived = "dataset-fashion-mnist_1_all.deb", tmp_path / "seen", []
+    apt(download=f"echo half > {file}; until [ -e {seen} ]; do sleep 0.05; done; echo all >> {file}")
+
+    def note(done: int, total: int | None) -> None:
+        arrived.append((done, total))
+        if total:
+            seen.touch()
+
+    obtain(tmp_path, "apt", note)
+    assert [step for step in arrived if step[1]] in ([(5, 31), (9, 9)], [(5, 31), (9, 31), (9, 9)])
+
+
+def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path, apt):
+    apt(update='cp apt.conf ../conf; echo "$@" > ../arguments')
+    obtain(tmp_path, "apt")
+    assert "#clear APT::Update::Post-Invoke;" in (tmp_path / "fetched/conf").read_text()
+    work = tmp_path / "fetched/package"
+    arguments = (tmp_path / "fetched/arguments").read_text()
+    for setting in ("Dir::State::Lists=WORK/lists", "Dir::State::status=WORK/status", "Dir::Cache=WORK/cache"):
+        assert f"-o {setting.replace('WORK', str(work))} " in arguments
+
+
+def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path, apt):
+    apt(update="echo list > lists/list; echo 'E: Failed to fetch http://dead/'; exit 100")
+    published_files.check_files(obtain(tmp_path, "apt"))
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ({"listed": MISSING}, "apt-get: Unable to locate package dataset-fashion-mnist"),
+        (
+            {"update": DEAD, "listed": MISSING},
+            "apt-get: Unable to locate package dataset-fashion-mnist"
+            " (Failed to fetch http://mirror/InRelease Connection refused)",
+        ),
+        ({"download": "exit 9"}, "apt-get: ended with status 9"),
+        ({"download": "true"}, "apt-get download left no file dataset-fashion-mnist_*.deb"),
+        ({"unpack": "{ echo 'not a Debian format archive'; exit 2; }"}, "dpkg-deb: not a Debian format archive"),
+        (
+            {"unpack": f'rm "{UNPACKED}/{IMAGES}"'},
+            f"in the package dataset-fashion-mnist {IMAGES} is missing; expected the four files"
+            f" {', '.join(published_files.FILES)}",
+        ),
+        (
+            {"unpack": f'cp "{UNPACKED}/{FIRST}" "{UNPACKED}/{IMAGES}"'},
+            f"in the package dataset-fashion-mnist {IMAGES} does not hold Fashion-MNIST's content (SHA-256 differs);"
+            " fetch it again",
+        ),
+    ],
+)
+def test_a_package_that_cannot_be_fetched_says_why(tmp_path, apt, steps, reason):
+    apt(**steps)
+    assert why_not(tmp_path, "apt") == reason
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        (
+            {"update": "sleep 30", "listed": MISSING},
+            "apt-get: Unable to locate package dataset-fashion-mnist (no byte arrived for 0.5 s)",
+        ),
+        ({"download": "echo begun > x; sleep 30"}, "apt-get: no byte arrived for 1 s"),
+    ],
+)
+def test_an_apt_get_that_falls_silent_is_given_up(tmp_path, apt, short_waits, steps, reason):
+    apt(**steps)
+    assert why_not(tmp_path, "apt") == reason
+
+
+def test_an_apt_get_that_is_given_up_is_ended_with_its_children(tmp_path, apt, short_waits):
+    apt(update=f"sh -c 'echo $$ > {tmp_path}/child; exec sleep 30' & sleep 30", listed=MISSING)
+    why_not(tmp_path, "apt")
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    while child.exists() and child.read_text().split()[2] != "Z":
+        time.sleep(0.01)
+
+
+def test_a_disk_that_apt_get_finds_full_is_named(tmp_path, apt):
+    apt(download="echo 'E: Write error - write (28: No space left on device)'; exit 100")
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        obtain(tmp_path, "apt")
+    assert failed.value.filename == str(tmp_path / "fetched/package")
+
+
+@pytest.mark.parametrize("program", ["apt-get", "dpkg-deb"])
+def test_a_machine_without_apt_is_told_so(tmp_path, monkeypatch, apt, program):
+    (tmp_path / "programs" / program).unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "programs"))
+    assert why_not(tmp_path, "apt") == f"{program} is not on this machine"
+
+
+def test_the_real_apt_get_finds_the_package(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    if not shutil.which("apt-get"):
+        pytest.skip("this machine has no apt-get")
+    before = sorted(Path("/var/lib/apt/lists").iterdir())
+    try:
+        size = debian_package.size(tmp_path)
+    except published_files.Unavailable as error:
+        pytest.skip(f"the package sources of this machine are out of reach or lack the package: {error}")
+    assert size > 30_000_000
+    assert sorted(Path("/var/lib/apt/lists").iterdir()) == before

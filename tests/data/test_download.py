@@ -1,0 +1,87 @@
+"""A download from a server, or a network, that does not do its part."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from distml.data import download, published_files
+from support.data_sources import FIRST, IMAGES, closed_port, cut, obtain, page, refuse, silence, stall, trickle, why_not
+
+pytestmark = pytest.mark.usefixtures("bare_machine")
+
+
+def test_a_download_is_checked_and_reports_its_progress(tmp_path, server, small_source):
+    arrived = []
+    folder = obtain(tmp_path, "download", lambda done, total: arrived.append((done, total)))
+    sizes = {name: (small_source / name).stat().st_size for name in published_files.FILES}
+    assert {name: (folder / name).stat().st_size for name in published_files.FILES} == sizes
+    assert arrived[-1] == (sum(sizes.values()), 30_878_645)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "reason"),
+    [
+        (FIRST, refuse, "127.0.0.1: HTTP status 403"),
+        (FIRST, page, f"what URL{FIRST} answers cannot be decompressed (Not a gzipped file (b'<h')); fetch it again"),
+        (IMAGES, refuse, "127.0.0.1: HTTP status 403"),
+        (
+            IMAGES,
+            cut,
+            f"what URL{IMAGES} answers cannot be decompressed (Compressed file ended before the end-of-stream marker"
+            " was reached); fetch it again",
+        ),
+    ],
+)
+def test_a_failed_download_says_why(tmp_path, server, name, answer, reason):
+    server.answers[name] = answer
+    assert why_not(tmp_path, "download") == reason.replace("URL", download.URL)
+
+
+@pytest.mark.parametrize(("name", "answer"), [(FIRST, silence), (FIRST, trickle), (IMAGES, stall)])
+def test_a_download_that_falls_silent_is_given_up(tmp_path, server, short_waits, name, answer):
+    server.answers[name] = answer
+    assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
+
+
+def test_a_server_that_refuses_connections_is_named(tmp_path, unreachable):
+    assert why_not(tmp_path, "download") == "127.0.0.1: Connection refused"
+
+
+def test_a_server_that_never_accepts_is_given_up(tmp_path, monkeypatch, short_waits):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(3)]  # they fill the queue: whoever comes next gets no answer
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
+        for client in waiting:
+            client.close()
+
+
+def test_a_name_that_is_never_resolved_is_given_up(tmp_path, monkeypatch, short_waits):
+    never = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(30) or [])
+    monkeypatch.setattr(download, "URL", "http://nowhere.invalid/")
+    assert why_not(tmp_path, "download") == "nowhere.invalid: no answer in time"
+    never.set()
+
+
+def test_a_proxy_that_refuses_is_named_as_one(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    assert why_not(tmp_path, "download") == "127.0.0.1 by the proxy of http_proxy: Connection refused"
+
+
+def test_a_full_disk_is_no_failed_download(tmp_path, monkeypatch, server):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        obtain(tmp_path, "auto")
+    assert failed.value.filename == str(tmp_path / "fetched" / FIRST)

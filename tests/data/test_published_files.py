@@ -1,0 +1,39 @@
+"""The check of the four files: what is wrong with one is named."""
+
+import gzip
+
+import pytest
+
+from distml.data import published_files, sources
+from distml.step import outcome
+from support.data_sources import IMAGES
+
+
+@pytest.mark.parametrize("name", published_files.FILES)
+def test_a_missing_file_is_named(small_source, name):
+    (small_source / name).unlink()
+    with pytest.raises(outcome.StepError, match=f"{small_source / name} is missing; expected the four files"):
+        sources.obtain(str(small_source), small_source)
+
+
+@pytest.mark.parametrize("name", published_files.FILES)
+def test_a_file_that_was_cut_short_is_named(small_source, name):
+    (small_source / name).write_bytes((small_source / name).read_bytes()[:-9])
+    with pytest.raises(outcome.StepError, match=f"{small_source / name} cannot be decompressed"):
+        published_files.check_files(small_source)
+
+
+@pytest.mark.parametrize("name", published_files.FILES)
+def test_a_file_of_other_content_is_named(small_source, name):
+    (small_source / name).write_bytes(gzip.compress(b"something else"))
+    with pytest.raises(outcome.StepError, match=f"{small_source / name} does not hold Fashion-MNIST's content"):
+        published_files.check_files(small_source)
+
+
+def test_a_file_that_may_not_be_read_is_named(small_source, monkeypatch):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(gzip, "open", denied)
+    with pytest.raises(outcome.StepError, match=rf"{small_source / IMAGES} cannot be read \(Permission denied\)"):
+        published_files.check_files(small_source)

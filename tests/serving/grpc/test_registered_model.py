@@ -1,0 +1,60 @@
+"""What the predictor, a real process on loopback, answers and refuses over gRPC."""
+
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+import pytest
+from kserve import InferInput, InferRequest, InferResponse
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+from distml.model.image_decoding import png
+from support.predictor_process import Predictor
+from support.predictor_requests import IMAGES, NOT_AN_IMAGE, Ask
+
+
+@pytest.fixture
+def stub(server: Predictor) -> Iterator[GRPCInferenceServiceStub]:
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", [("grpc.max_send_message_length", -1)]) as channel:
+        yield GRPCInferenceServiceStub(channel)
+
+
+def grpc_request(name: str, datatype: str, content: np.ndarray, binary: bool = True) -> ModelInferRequest:
+    tensor = InferInput(name, list(content.shape), datatype)
+    tensor.set_data_from_numpy(content, binary_data=binary)
+    return InferRequest("flower-sample", [tensor]).to_grpc()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_grpc_answers_arrays_and_files(stub: GRPCInferenceServiceStub, saved: Ask, binary: bool) -> None:
+    files = [png(image) for image in IMAGES]
+    of_files = grpc_request("image_bytes", "BYTES", np.array(files, dtype=object))
+    if not binary:  # KServe's own client would take the files for text
+        of_files.inputs[0].contents.bytes_contents.extend(files)
+        del of_files.raw_input_contents[:]
+    for request in (grpc_request("images", "UINT8", IMAGES, binary), of_files):
+        answer = InferResponse.from_grpc(stub.ModelInfer(request, timeout=20))
+        outputs = {output.name: output.as_numpy() for output in answer.outputs}
+        assert answer.model_version == "1"
+        np.testing.assert_allclose(outputs["probabilities"].reshape(3, 10), saved(IMAGES), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "sentence"),
+    [
+        (grpc_request("images", "UINT8", IMAGES[:, 1:]), "INVALID_ARGUMENT", "expected one input, either"),
+        (grpc_request("other", "UINT8", IMAGES), "INVALID_ARGUMENT", "expected one input, either"),
+        (grpc_request("image_bytes", "BYTES", np.array([b"no"], object)), "INVALID_ARGUMENT", NOT_AN_IMAGE),
+        (InferRequest("flower-sample", []).to_grpc(), "INVALID_ARGUMENT", "expected one input, either"),
+        (InferRequest("another", []).to_grpc(), "NOT_FOUND", "Model with name another does not exist."),
+        (grpc_request("images", "UINT8", np.zeros((2**14, 28, 28), np.uint8)), "RESOURCE_EXHAUSTED", ""),
+    ],
+)
+def test_bad_grpc_input_gets_a_status_with_one_sentence(
+    stub: GRPCInferenceServiceStub, request_: ModelInferRequest, code: str, sentence: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(request_, timeout=20)
+    assert caught.value.code().name == code
+    assert caught.value.details().startswith(sentence) and "\n" not in caught.value.details()

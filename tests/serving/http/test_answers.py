@@ -1,0 +1,105 @@
+"""What the predictor, a real process on loopback, answers over HTTP: the SavedModel's answers."""
+
+import base64
+import json
+import struct
+
+import numpy as np
+import pytest
+from kserve import InferInput, InferRequest, InferResponse
+
+from distml.data import input_pipeline
+from distml.model.image_decoding import png
+from distml.step.volume import Volume
+from support.images import KINDS, image_file
+from support.predictor_process import INFER, PREDICT, Predictor
+from support.predictor_requests import IMAGES, Ask, file_instance, probabilities_of, v2_input
+from support.project import ROOT
+
+
+def test_its_v1_answer_has_class_index_probabilities_and_version(server: Predictor, saved: Ask) -> None:
+    status, answer = server.post(PREDICT, {"instances": [file_instance(png(IMAGES[0]))]})
+    (expected,) = saved(IMAGES[:1])
+    assert status == 200
+    assert {key: answer[key] for key in ("model_name", "model_version")} == {
+        "model_name": "flower-sample",
+        "model_version": "1",
+    }
+    (prediction,) = answer["predictions"]
+    assert prediction.keys() == {"class_name", "class_index", "probabilities"}
+    assert prediction["class_index"] == expected.argmax()
+    np.testing.assert_allclose(prediction["probabilities"], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/html", ""])
+def test_files_and_arrays_in_one_request_under_any_content_type(
+    server: Predictor, saved: Ask, content_type: str
+) -> None:
+    instances = [file_instance(png(IMAGES[0])), IMAGES[1].tolist(), IMAGES[2, ..., 0].tolist()]
+    status, answer = server.post(PREDICT, {"instances": instances}, content_type=content_type)
+    assert status == 200
+    np.testing.assert_allclose(probabilities_of(answer), saved(IMAGES), atol=1e-3)
+
+
+def test_inference_input_json_is_the_first_test_image(server: Predictor, saved: Ask, published_volume: Volume) -> None:
+    body = (ROOT / "inference-input.json").read_bytes()
+    test = input_pipeline.load(published_volume, "test")
+    assert json.loads(body) == {"instances": [file_instance((ROOT / "inference-input.png").read_bytes())]}
+    status, answer = server.post(PREDICT, body)
+    assert status == 200
+    np.testing.assert_allclose(probabilities_of(answer), saved(test.images[:1]), atol=1e-3)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+def test_v2_answers_json_with_the_outputs_that_were_asked_for(server: Predictor, saved: Ask, content_type: str) -> None:
+    body = {"id": "7", "inputs": [v2_input(IMAGES)], "outputs": [{"name": "class_index"}]}
+    status, answer = server.post(INFER, body, content_type=content_type)
+    index = saved(IMAGES).argmax(axis=1).tolist()
+    output = {"name": "class_index", "shape": [3], "datatype": "INT64", "data": index}
+    assert status == 200
+    assert answer == {"model_name": "flower-sample", "model_version": "1", "id": "7", "outputs": [output]}
+
+
+def test_v2_takes_and_returns_binary_tensors(server: Predictor, saved: Ask) -> None:
+    request = InferRequest("flower-sample", [InferInput("images", [3, 28, 28, 1], "UINT8")])
+    request.inputs[0].set_data_from_numpy(IMAGES)
+    body, length = request.to_rest()
+    head = json.loads(body[:length]) | {"parameters": {"binary_data_output": True}}
+    head = json.dumps(head).encode()
+    header = {"Inference_Header_Content_Length": str(len(head))}
+    status, headers, content = server.request("POST", INFER, head + body[length:], **header)
+    assert status == 200 and headers["content-type"] == "application/octet-stream"
+    answer = InferResponse.from_bytes(content, int(headers["inference-header-content-length"]))
+    outputs = {output.name: output.as_numpy() for output in answer.outputs}
+    np.testing.assert_allclose(outputs["probabilities"], saved(IMAGES), atol=1e-3)
+    assert outputs["class_index"].tolist() == saved(IMAGES).argmax(axis=1).tolist()
+
+
+def test_v2_takes_image_files_as_binary_tensors(server: Predictor, saved: Ask) -> None:
+    files = [png(image) for image in IMAGES]
+    binary = b"".join(struct.pack("<I", len(file)) + file for file in files)
+    parameters = {"binary_data_size": len(binary)}
+    image_bytes = {"name": "image_bytes", "datatype": "BYTES", "shape": [3], "parameters": parameters}
+    head = json.dumps({"inputs": [image_bytes]}).encode()
+    status, answer = server.post(INFER, head + binary, Inference_Header_Content_Length=str(len(head)))
+    assert status == 200
+    (probabilities,) = [output for output in answer["outputs"] if output["name"] == "probabilities"]
+    np.testing.assert_allclose(np.reshape(probabilities["data"], (3, 10)), saved(files), atol=1e-3)
+
+
+def test_v2_takes_image_files_in_base64_in_json(server: Predictor, saved: Ask) -> None:
+    files = [png(image) for image in IMAGES]
+    encoded = [base64.b64encode(file).decode() for file in files]
+    tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [3], "data": encoded}
+    status, answer = server.post(INFER, {"inputs": [tensor], "outputs": [{"name": "probabilities"}]})
+    assert status == 200
+    np.testing.assert_allclose(np.reshape(answer["outputs"][0]["data"], (3, 10)), saved(files), atol=1e-3)
+
+
+def test_files_of_every_kind_get_the_saved_models_answer(server: Predictor, saved: Ask) -> None:
+    sizes = [(28, 28), (1, 1), (61, 47), (17, 300)]
+    files = [image_file(mode, kind, *size) for mode, kind in KINDS for size in sizes]
+    assert len(files) == 40
+    status, answer = server.post(PREDICT, {"instances": [file_instance(file) for file in files]})
+    assert status == 200
+    np.testing.assert_allclose(probabilities_of(answer), saved(files), atol=1e-3)

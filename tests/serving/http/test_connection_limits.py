@@ -1,0 +1,51 @@
+"""Limits of what is not a body, on a real connection."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from distml.protocol import limits
+from distml.serving.http.connection_limits import LimitedConnection
+
+
+def raw(*parts: bytes) -> bytes:
+    """What a server with the bounds of HTTP answers to bytes on a connection until it closes that."""
+
+    async def app(scope: object, receive: Callable, send: Callable) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def talk() -> bytes:
+        config = Config(app, http=LimitedConnection, log_config=None)
+        config.load()
+        loop, state = asyncio.get_running_loop(), ServerState()
+        server = await loop.create_server(lambda: LimitedConnection(config, state, {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.01)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        server.close()
+        return answer
+
+    return asyncio.run(talk())
+
+
+def test_headers_that_do_not_end_close_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS_FOR_HEADERS", 0.1)
+    assert raw() == raw(b"POST / HTTP/1.1\r\nHost: a\r\n") == raw(b"\r\n", b"\r\n") == b""
+
+
+def test_headers_and_trailers_are_bounded_and_a_body_is_not_counted() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\n"
+    long = [b"A: ", *[b"a" * 2**14] * 5]
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+    for parts in ([head, *long], [chunked, *long]):
+        assert raw(*parts).endswith(b"The headers are longer than 65536 bytes.")
+    assert raw(head + b"Content-Length: 81920\r\n\r\n", *[b"a" * 2**14] * 5).startswith(b"HTTP/1.1 204")

@@ -1,0 +1,208 @@
+"""The front door and the predictor behind it, driven in this process; the engine is faked."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Coroutine, MutableMapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from kserve import InferInput, InferRequest
+from kserve.errors import ModelNotFound
+
+from distml.protocol import limits, v1
+from distml.publishing import image_intensity
+from distml.serving import metrics
+from distml.serving.admission import Admission
+from distml.serving.grpc.registered_model import RegisteredModel
+from distml.serving.http.front_door import FrontDoor
+from distml.serving.kserve_server import ModelReadinessDataPlane
+from distml.serving.predictor import Predictor
+from distml.serving.release.served_version import ServedVersion
+from support.predictor_process import INFER, PREDICT
+
+BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}]})
+
+
+OVERLOADED = "too many requests are waiting; come again in a second"
+
+
+class Fake:
+    """A predictor that answers with the length of the body, or fails."""
+
+    def __init__(self, error: Exception | None = None, **bounds: int) -> None:
+        self.ready = True
+        self.version = SimpleNamespace(number=1)
+        self.admission = Admission(**bounds)
+        self.error = error
+
+    async def answer_v1(self, body: bytes) -> tuple[bytes, None]:
+        if self.error:
+            raise self.error
+        return b"%d" % len(body), None
+
+
+def ask(predictor: Any, path: str, *parts: bytes | None, ends: bool = True, method: str = "POST") -> tuple:
+    """Send a body in `parts`, None to hang up; returns status, answer and whether the connection is closed."""
+    return asyncio.run(_ask(predictor, path, parts, ends, method))
+
+
+async def _ask(predictor: Any, path: str, parts: tuple, ends: bool, method: str = "POST") -> tuple:
+    sent = []
+    coming = iter(enumerate(parts, 1))
+
+    async def receive() -> dict:
+        number, part = next(coming, (0, b""))
+        if not number:
+            await asyncio.get_running_loop().create_future()
+        if part is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": part, "more_body": number < len(parts) or not ends}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def inner(scope: dict, receive: object, send: object) -> None:
+        raise AssertionError(f"{scope['method']} {scope['path']} went through")
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
+    await FrontDoor(inner, predictor)(scope, receive, send)
+    if not sent:
+        return ()
+    start, body = sent
+    headers = dict(start["headers"])
+    assert (headers.get(b"retry-after") == b"1") == (start["status"] == 503)
+    return start["status"], json.loads(body["body"]), headers.get(b"connection") == b"close"
+
+
+def counted(protocol: str, outcome: str) -> float:
+    return metrics.REQUESTS.labels(protocol, outcome)._value.get()
+
+
+@pytest.mark.parametrize(
+    "path", [PREDICT, INFER, "/v1/models/flower-sample:explain", "/v2/repository/models/flower-sample/unload"]
+)
+def test_a_line_feed_behind_a_path_leads_past_nothing(path: str) -> None:
+    assert ask(Fake(), f"{path}\n", b"{}") == (404, {"error": "there is no such path"}, False)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/flower-sample:explain", "/v2/repository/models/a/load", "/v2/health/live"]
+)
+def test_kserves_routes_get_no_post_at_all(path: str) -> None:
+    assert ask(Fake(), path, b"{}") == (404, {"error": f"POST {path} is not offered"}, False)
+
+
+def test_a_failure_is_answered_without_internals() -> None:
+    sentence = "the request could not be answered; the server's log says why"
+    assert ask(Fake(KeyError("/a/secret")), PREDICT, b"{}") == (500, {"error": sentence}, False)
+
+
+def test_a_body_that_does_not_end_gets_408_and_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
+    sentence = "the body did not arrive within 0.05 seconds"
+    assert ask(Fake(), PREDICT, b"{", ends=False) == (408, {"error": sentence}, True)
+
+
+def test_a_refused_body_is_read_to_its_end_or_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
+    monkeypatch.setattr(limits, "MAX_BYTES_OF_BODY", 3)
+    too_long = {"error": "the body is longer than 3 bytes"}
+    assert ask(Fake(), PREDICT, b"12", b"34", b"56") == (413, too_long, False)
+    assert ask(Fake(), PREDICT, b"12", b"34", b"56", ends=False) == (413, too_long, True)
+    another = {"error": "there is no model of this name; the model is flower-sample"}
+    assert ask(Fake(), "/v1/models/another:predict", b"12", b"34") == (404, another, False)
+    assert ask(Fake(), "/v1/models/another:predict", b"12", ends=False) == (404, another, True)
+
+
+def test_a_client_that_hung_up_gets_no_answer_and_is_counted() -> None:
+    before = counted("v1", "hung up")
+    assert ask(Fake(), PREDICT, b"{", None) == ()
+    assert counted("v1", "hung up") == before + 1
+
+
+def test_bytes_are_counted_as_they_come_and_freed_when_refused() -> None:
+    predictor = Fake(max_bytes=10)
+    assert ask(predictor, PREDICT, b"123456", b"123456", b"123456") == (503, {"error": OVERLOADED}, False)
+    assert ask(predictor, PREDICT, b"12345", b"67890") == (200, 10, False)
+
+
+class Engine:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return np.eye(10, dtype=np.float32)[: len(images)]
+
+
+def version(number: int) -> ServedVersion:
+    edges = image_intensity.EDGES.tolist()
+    intensity = {"edges": edges, "counts": [0] * (len(edges) + 1), "sum": 0}
+    names = [str(index) for index in range(10)]
+    manifest = {"class_names": names, "model": "plain", "digest": "abc", "training_intensity": intensity}
+    return ServedVersion(number, manifest, Engine())
+
+
+def swapped_while_it_waits(ask: Callable[[Predictor], Coroutine]) -> object:
+    """What becomes of a request to version 1 when version 2 takes over before its batch runs."""
+
+    async def swap() -> object:
+        predictor = Predictor(version(1))
+        asked = asyncio.create_task(ask(predictor))
+        while not predictor._batcher._waiting:
+            await asyncio.sleep(0)
+        predictor.switch_to(version(2))
+        return await asked
+
+    return asyncio.run(swap())
+
+
+def test_a_request_to_a_version_is_never_answered_by_another_one() -> None:
+    path = "/v2/models/flower-sample/versions/1/infer"
+    answer = swapped_while_it_waits(lambda predictor: _ask(predictor, path, (BODY.encode(),), True))
+    assert answer == (404, {"error": "version 1 is not what is served"}, False)
+    before = counted("grpc", "not found")
+    with pytest.raises(ModelNotFound):
+        swapped_while_it_waits(lambda predictor: RegisteredModel(predictor).predict(grpc_request("1")))
+    assert counted("grpc", "not found") == before + 1
+
+
+def grpc_request(version: str = "") -> InferRequest:
+    tensor = InferInput("images", [1, 28, 28], "UINT8")
+    tensor.set_data_from_numpy(np.zeros((1, 28, 28), np.uint8))
+    request = InferRequest("flower-sample", [tensor])
+    request.model_version = version
+    return request
+
+
+def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
+    async def cancel() -> None:
+        asked = asyncio.create_task(RegisteredModel(Predictor(version(1))).predict(grpc_request()))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+
+    before = counted("grpc", "hung up"), counted("grpc", "failed")
+    asyncio.run(cancel())
+    assert (counted("grpc", "hung up"), counted("grpc", "failed")) == (before[0] + 1, before[1])
+
+
+def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def read(body: bytes, budget: object) -> np.ndarray:
+        assert go.wait(10)
+        return np.zeros((1, 28, 28, 1), np.uint8)
+
+    async def nine() -> list:
+        predictor = Predictor(version(1))
+        asked = [asyncio.create_task(_ask(predictor, PREDICT, (b"[" * 2**17,), True)) for _ in range(9)]
+        await asked[8]
+        go.set()
+        return [status for status, *_ in await asyncio.gather(*asked)]
+
+    monkeypatch.setattr(v1, "read_request", read)
+    assert asyncio.run(nine()) == [200] * 8 + [503]
+
+
+def test_the_server_offers_no_loading_of_models() -> None:
+    assert ModelReadinessDataPlane(model_registry=None).metadata()["extensions"] == ["binary_tensor_data"]

@@ -1,0 +1,150 @@
+"""What the predictor, a real process on loopback, refuses over HTTP: a status and one sentence."""
+
+import json
+import socket
+import struct
+import zlib
+from typing import Any
+
+import pytest
+
+from distml.model.image_decoding import png
+from support.predictor_process import INFER, PREDICT, READY, Predictor
+from support.predictor_requests import IMAGES, NOT_AN_IMAGE, file_instance, v2_input
+
+
+def announcing(width: int, height: int) -> bytes:
+    """A PNG file that announces so many pixels, and holds none."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+INSTANCE = 'an instance must be {"image_bytes": {"b64": "..."}} or a 28x28 list of pixels'
+
+
+PIXELS = "pixels must be whole numbers from 0 to 255"
+
+
+LARGE = "the image is too large: at most 16,777,216 pixels in an image, 33,554,432 in a request and 16,384 along a side"
+
+
+ROWS = IMAGES[0, ..., 0].tolist()
+
+
+BAD_V1 = {
+    "empty": (b"", "the body is empty"),
+    "a list": (b"[]", 'the body must be a JSON object with a list "instances"'),
+    "no instances": (b"{}", 'the body must be a JSON object with a list "instances"'),
+    "no image": ({"instances": []}, "the request holds no images"),
+    "too many": ({"instances": [0] * 257}, "the request holds 257 images; at most 256 are answered at once"),
+    "a number": ({"instances": [1]}, INSTANCE),
+    "no b64": ({"instances": [{"image_bytes": "abc"}]}, INSTANCE),
+    "bad base64": (
+        {"instances": [{"image_bytes": {"b64": "a?b"}}]},
+        "an image file must be a string in base64, without line breaks",
+    ),
+    "not an image": ({"instances": [file_instance(b"GIF89a and more")]}, NOT_AN_IMAGE),
+    "cut short": ({"instances": [file_instance(png(IMAGES[0])[:200])]}, NOT_AN_IMAGE),
+    "announces too much": ({"instances": [file_instance(announcing(60000, 60000))]}, LARGE),
+    "too wide": ({"instances": [file_instance(announcing(20000, 1))]}, LARGE),
+    "wrong shape": (
+        {"instances": [ROWS[1:]]},
+        "an image given as pixels must have the shape [28, 28] or [28, 28, 1]",
+    ),
+    "floats": ({"instances": [[[0.5] * 28] * 28]}, PIXELS),
+    "true": ({"instances": [[[True] * 28] * 28]}, PIXELS),
+    "256": ({"instances": [[[256] * 28] * 28]}, PIXELS),
+    "strings": ({"instances": [[["0"] * 28] * 28]}, PIXELS),
+    "one of several": ({"instances": [ROWS, file_instance(b"GIF89a")]}, f"image 2 of 2: {NOT_AN_IMAGE}"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_V1)
+def test_bad_input_gets_400_with_one_sentence(server: Predictor, case: str) -> None:
+    body, sentence = BAD_V1[case]
+    assert server.post(PREDICT, body) == (400, {"error": sentence})
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"instances": [NaN]}', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_json_gets_400(server: Predictor, body: bytes) -> None:
+    status, answer = server.post(PREDICT, body)
+    assert status == 400 and answer["error"].startswith("the body is not valid JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"datatype": "FP32"}, "expected one input, either"),
+        ({"shape": [3, 28, 28, 3]}, "expected one input, either"),
+        ({"shape": [-1, 28, 28, 1]}, "the request holds no images"),
+        ({"shape": [2, 28, 28, 1]}, "the shape says 1568 pixels, the data holds 2352"),
+        ({"data": ["a"]}, "pixels must be whole numbers"),
+        ({"data": None}, 'the input needs either "data"'),
+        ({"parameters": {"binary_data_size": 5}}, '"binary_data_size" must be the length'),
+    ],
+)
+def test_bad_v2_input_gets_400_with_one_sentence(server: Predictor, change: dict[str, Any], sentence: str) -> None:
+    status, answer = server.post(INFER, {"inputs": [v2_input(IMAGES) | change]})
+    assert status == 400 and answer["error"].startswith(sentence)
+
+
+def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server: Predictor) -> None:
+    long = b"[" * (2**23 + 1)
+    for body in (long, iter([long[: 2**22], long[2**22 :]])):
+        status, _, content = server.request("POST", PREDICT, body)
+        assert (status, json.loads(content)) == (413, {"error": "the body is longer than 8,388,608 bytes"})
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER])
+def test_what_takes_post_says_so_to_a_get(server: Predictor, path: Any) -> None:
+    status, headers, content = server.request("GET", path)
+    assert (status, headers["Allow"]) == (405, "POST")
+    assert json.loads(content) == {"error": f"{path} takes POST, with the images in the body"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/models/another:predict", 404),
+        ("/v2/models/flower-sample/versions/2/infer", 404),
+        ("/v2/models/flower-sample/versions/1/infer", 200),
+        ("/v2/repository/models/flower-sample/unload", 404),
+        ("/v1/models/flower-sample:explain", 404),
+        *((f"{path}%0A", 404) for path in (PREDICT, INFER, "/v1/models/flower-sample:explain")),
+        ("/v2/repository/models/flower-sample/unload%0A", 404),
+    ],
+)
+def test_only_this_model_and_version_answer_and_nobody_can_unload_it(server: Predictor, path: Any, status: Any) -> None:
+    assert server.post(path, {"inputs": [v2_input(IMAGES)]})[0] == status
+    assert server.get(READY) == (200, {"name": "flower-sample", "ready": True})
+
+
+def test_beyond_the_bound_it_answers_503_with_retry_after(server: Predictor) -> None:
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**23}\r\n\r\n".encode()
+    senders = [socket.create_connection(("127.0.0.1", server.http_port)) for _ in range(8)]
+    try:
+        for sender in senders:
+            sender.sendall(head)
+        server.wait(lambda: server.metric("predictor_requests_in_flight") == 8, "busy")
+        assert server.post(PREDICT, {"instances": [ROWS]})[0] == 200
+        for sender in senders:
+            sender.sendall(b"[" * (2**23 - 1))
+        server.wait(lambda: server.post(PREDICT, b"[" * 10)[0] == 503, "full")
+        status, headers, content = server.request("POST", PREDICT, b"[" * 10)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert json.loads(content) == {"error": "too many requests are waiting; come again in a second"}
+    finally:
+        for sender in senders:
+            sender.close()
+    server.wait(lambda: server.metric("predictor_requests_in_flight") == 0, "empty")
+    assert server.post(PREDICT, {"instances": [ROWS]})[0] == 200
+
+
+def test_headers_without_end_are_refused(server: Predictor) -> None:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sender:
+        sender.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: ".encode() + b"a" * 2**17)
+        assert sender.recv(1000).startswith(b"HTTP/1.1 400 Bad Request")

@@ -1,0 +1,121 @@
+"""Which version is taken up, without a model: what loads is faked."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distml.model import manifest as model_manifest
+from distml.serving import metrics
+from distml.serving.release import served_version
+from distml.serving.release.served_version import ServedVersion
+from distml.serving.release.version_watch import VersionWatch
+
+
+def publish(folder: Path, number: int, says: str) -> None:
+    """Write a version beside, then rename it, as publication does; another one may have the number."""
+    work = folder / f".{number}"
+    work.mkdir()
+    model_manifest.write(work, {"says": says})
+    remove(folder, number)
+    work.rename(folder / str(number))
+
+
+def remove(folder: Path, number: int) -> None:
+    """At once: a watch never sees half of it."""
+    if (folder / str(number)).exists():
+        (folder / str(number)).rename(folder / ".removed")
+        shutil.rmtree(folder / ".removed")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def load(folder: Path, threads: int) -> ServedVersion:
+    manifest = json.loads((folder / model_manifest.MANIFEST).read_text())
+    if manifest["says"] == "boom":
+        raise ZeroDivisionError("boom")
+    return ServedVersion(int(folder.name), manifest, lambda images: images)
+
+
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionWatch:
+    monkeypatch.setattr(served_version, "load", load)
+    publish(tmp_path, 1, "first")
+    return VersionWatch(tmp_path, 1)
+
+
+def newest(watch: VersionWatch, than: ServedVersion | None = None) -> ServedVersion:
+    """Return the version that the watch loads; there must be one."""
+    version = watch.newest(than)
+    assert version is not None
+    return version
+
+
+def refused() -> float:
+    return metrics.REFUSED._value.get()
+
+
+def test_what_is_unchanged_is_not_loaded_again(watch: VersionWatch) -> None:
+    assert watch.newest(than=watch.newest()) is None
+
+
+def test_another_version_under_the_same_number_is_taken_up(watch: VersionWatch, tmp_path: Path) -> None:
+    first = watch.newest()
+    publish(tmp_path, 1, "second")
+    assert newest(watch, than=first).manifest["says"] == "second"
+
+
+def test_damage_to_the_version_that_answers_is_said_once_and_it_answers_on(watch: VersionWatch, tmp_path: Path) -> None:
+    publish(tmp_path, 2, "second")
+    second, before = watch.newest(), refused()
+    (tmp_path / "2" / model_manifest.MANIFEST).write_text("[]")
+    assert [watch.newest(than=second) for _ in range(3)] == [None] * 3
+    assert refused() == before + 1
+
+
+def test_any_exception_of_a_version_refuses_it_once_and_the_watch_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
+    taken: list[ServedVersion] = []
+    before = refused()
+
+    async def follow() -> None:
+        following = asyncio.create_task(watch.follow(newest(watch), taken.append, 0.01))
+        publish(tmp_path, 2, "boom")
+        await until(lambda: refused() == before + 1)
+        publish(tmp_path, 3, "third")
+        await until(lambda: len(taken) == 1)
+        remove(tmp_path, 3)
+        await until(lambda: len(taken) == 2)
+        following.cancel()
+
+    asyncio.run(follow())
+    assert [version.number for version in taken] == [3, 1]
+    assert refused() == before + 1
+
+
+def test_a_version_that_fails_the_switch_is_refused_and_the_watch_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
+    taken: list[int] = []
+    first, before = watch.newest(), refused()
+
+    def switch_to(version: ServedVersion) -> None:
+        if version.number == 2:
+            raise KeyError("model")
+        taken.append(version.number)
+
+    async def follow() -> None:
+        following = asyncio.create_task(watch.follow(newest(watch), switch_to, 0.01))
+        publish(tmp_path, 2, "second")
+        await until(lambda: refused() == before + 1)
+        assert watch.newest(than=first) is None
+        publish(tmp_path, 3, "third")
+        await until(lambda: taken == [3])
+        following.cancel()
+
+    asyncio.run(follow())
+    assert taken == [3] and refused() == before + 1

@@ -1,0 +1,173 @@
+"""A new version, a damaged one, and the end, while requests keep coming."""
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distml.model import manifest
+from distml.publishing.version_files import GOLDEN, LITE_MODEL
+from distml.step.volume import Volume
+from support.predictor_process import PREDICT, READY, Predictor, predictor
+
+BODY = json.dumps({"instances": [np.zeros((28, 28), int).tolist()]}).encode()
+
+
+@pytest.fixture
+def volume(published_volume: Volume, tmp_path: Path) -> Volume:
+    volume = Volume(tmp_path / "volume")
+    shutil.copytree(published_volume.versions, volume.versions)
+    return volume
+
+
+@pytest.fixture
+def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
+    with predictor(volume, tmp_path / "log", "--drain-seconds", 3) as running:
+        yield running
+
+
+class Load:
+    """Requests one after another on each of a few threads; counts what came of them: status and version."""
+
+    def __init__(self, server: Predictor) -> None:
+        self.outcomes: Counter = Counter()
+        self._stop = threading.Event()
+        self._server = server
+        self._threads = [threading.Thread(target=self._send) for _ in range(3)]
+
+    def _send(self) -> None:
+        while not self._stop.is_set():
+            try:
+                status, answer = self._server.post(PREDICT, BODY)
+                self.outcomes[status, answer.get("model_version")] += 1
+            except OSError as error:
+                self.outcomes[type(error).__name__, None] += 1
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more requests have come to something."""
+        goal = self.outcomes.total() + more
+        self._server.wait(lambda: self.outcomes.total() >= goal, f"at {goal} requests")
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def publish(volume: Volume, number: int, change: Callable[[Path], None] = lambda work: None) -> None:
+    """Copy version 1 as another one, changed but with a manifest that fits, and rename it to its number."""
+    work = volume.versions / f".{number}"
+    shutil.copytree(volume.version(1), work)
+    change(work)
+    facts = json.loads((work / "manifest.json").read_text())
+    manifest.write(work, {**facts, "version": number})
+    work.rename(volume.version(number))
+
+
+def version_of(server: Predictor) -> str:
+    return server.post(PREDICT, BODY)[1]["model_version"]
+
+
+def test_a_new_version_is_taken_up_without_a_dropped_request(server: Predictor, volume: Volume) -> None:
+    with Load(server) as load:
+        load.wait_for(20)
+        publish(volume, 2)
+        server.wait(lambda: version_of(server) == "2", "taken up")
+        load.wait_for(20)
+    assert load.outcomes.keys() == {(200, "1"), (200, "2")}
+    assert [event["event"] for event in server.events()][-1] == "version taken up"
+
+
+def test_when_the_newest_version_is_removed_the_one_before_it_answers(server: Predictor, volume: Volume) -> None:
+    publish(volume, 2)
+    server.wait(lambda: version_of(server) == "2", "taken up")
+    shutil.rmtree(volume.version(2))
+    server.wait(lambda: version_of(server) == "1", "rolled back")
+
+
+def damage(work: Path) -> None:
+    content = bytearray((work / LITE_MODEL).read_bytes())
+    content[len(content) // 2] ^= 255
+    (work / LITE_MODEL).write_bytes(content)
+
+
+def other_answer(work: Path) -> None:
+    golden = json.loads((work / GOLDEN).read_text())
+    golden["probabilities"] = [row[::-1] for row in golden["probabilities"]]
+    (work / GOLDEN).write_text(json.dumps(golden))
+
+
+def no_model(work: Path) -> None:
+    (work / LITE_MODEL).write_bytes(b"no model")
+
+
+@pytest.mark.parametrize("change", [other_answer, no_model])
+def test_a_version_that_cannot_give_its_golden_answer_is_refused(
+    server: Predictor, volume: Volume, change: Callable[[Path], None]
+) -> None:
+    publish(volume, 2, change)
+    server.wait(lambda: server.metric("predictor_versions_refused_total") == 1, "refused")
+    assert version_of(server) == "1"
+    (refused,) = [event for event in server.events() if event["event"] == "version refused"]
+    assert refused["version"] == 2 and "golden request" in refused["reason"]
+
+
+def test_a_damaged_version_is_refused_once_and_the_old_one_serves_on(server: Predictor, volume: Volume) -> None:
+    publish(volume, 2)
+    server.wait(lambda: version_of(server) == "2", "taken up")
+    shutil.copytree(volume.version(1), volume.versions / ".3")
+    damage(volume.versions / ".3")
+    (volume.versions / ".3").rename(volume.version(3))
+    server.wait(lambda: server.metric("predictor_versions_refused_total") == 1, "refused")
+    time.sleep(1)
+    assert version_of(server) == "2"
+    assert server.metric("predictor_versions_refused_total") == 1
+    (refused,) = [event for event in server.events() if event["event"] == "version refused"]
+    assert refused["version"] == 3 and "is damaged" in refused["reason"]
+
+
+def test_at_its_start_a_damaged_newest_version_is_passed_over(volume: Volume, tmp_path: Path) -> None:
+    shutil.copytree(volume.version(1), volume.version(2))
+    damage(volume.version(2))
+    with predictor(volume, tmp_path / "log") as server:
+        assert version_of(server) == "1"
+
+
+def test_sigterm_makes_it_not_ready_while_it_answers_on_and_it_ends_with_0(server: Predictor) -> None:
+    server.process.terminate()
+    server.wait(lambda: server.get(READY)[0] == 503, "not ready")
+    assert server.post(PREDICT, BODY)[0] == 200
+    assert server.process.wait(timeout=60) == 0
+    assert [event["event"] for event in server.events()][-2:] == ["draining", "stopping"]
+
+
+def test_no_request_is_dropped_while_it_drains(volume: Volume, tmp_path: Path) -> None:
+    with predictor(volume, tmp_path / "log", "--drain-seconds", 600) as server, Load(server) as load:
+        load.wait_for(20)
+        server.process.terminate()
+        server.wait(lambda: server.get(READY)[0] == 503, "not ready")
+        load.wait_for(20)
+    assert load.outcomes.keys() == {(200, "1")}
+
+
+def test_a_request_that_is_under_way_at_the_end_gets_its_answer(server: Predictor) -> None:
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sender:
+        sender.sendall(head + BODY[:100])
+        server.process.terminate()
+        server.wait(lambda: not server.listens(), "closed to others")
+        sender.sendall(BODY[100:])
+        assert sender.recv(1000).startswith(b"HTTP/1.1 200 OK")
+    assert server.process.wait(timeout=60) == 0

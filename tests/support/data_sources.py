@@ -1,0 +1,101 @@
+"""Sources of the data that tests play: a server's answers, apt-get's steps, and what `obtain` says of them."""
+
+import gzip
+import http.server
+import re
+import socket
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from distml.data import debian_package, published_files, sources
+
+REMEDY = (
+    "Connect this machine to the internet, or install the Debian package dataset-fashion-mnist, or give a folder with"
+    " its four .gz files (make run SOURCE=FOLDER; --source FOLDER)"
+)
+IMAGES, FIRST = published_files.FILES[0], published_files.SMALLEST
+APT_GET = """#!/bin/sh
+case "$*" in
+  *" update") {update};;
+  *" --print-uris "*) {listed};;
+  *" download "*) {download};;
+esac
+"""
+LISTED = "echo \"'http://mirror/p.deb' dataset-fashion-mnist_1_all.deb 31 SHA256:0\""
+UNPACKED = f"$3/{debian_package.FOLDER_IN_PACKAGE}"
+DOWNLOAD = "echo package > dataset-fashion-mnist_1_all.deb"
+MISSING = "echo 'E: Unable to locate package dataset-fashion-mnist'; exit 100"
+DEAD = "echo 'W: Failed to fetch http://mirror/InRelease  Connection refused'; echo 'W: Some index files failed'"
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; `answers` holds the files that are answered otherwise."""
+
+    answers: ClassVar[dict] = {}
+
+    def do_GET(self):
+        answer = self.answers.get(self.path.lstrip("/"))
+        answer(self) if answer else super().do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+def obtain(tmp_path: Path, source: str, progress=None) -> Path:
+    folder = tmp_path / "fetched"
+    folder.mkdir()
+    return sources.obtain(source, folder, progress)
+
+
+def why_not(tmp_path: Path, source: str) -> str:
+    """The reason that `obtain` gives, without the remedy that follows."""
+    with pytest.raises(published_files.NotObtained) as failed:
+        obtain(tmp_path, source)
+    assert failed.value.exit_status == 1
+    line = re.fullmatch(rf"Fashion-MNIST could not be downloaded: (.*)\. {re.escape(REMEDY)}", str(failed.value))
+    return line[1]
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def page(handler: Handler) -> None:
+    """Answer as the login page of a hotel's network does."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"<html>Please log in</html>")
+
+
+def silence(handler: Handler) -> None:
+    time.sleep(30)
+
+
+def refuse(handler: Handler) -> None:
+    handler.send_error(403)
+
+
+def cut(handler: Handler) -> None:
+    """End the connection in the middle of a file."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(gzip.compress(b"images" * 100)[:20])
+
+
+def stall(handler: Handler) -> None:
+    """Fall silent in the middle of a file."""
+    cut(handler)
+    time.sleep(30)
+
+
+def trickle(handler: Handler) -> None:
+    """Send a byte now and then."""
+    cut(handler)
+    for _ in range(30):
+        time.sleep(0.2)
+        handler.wfile.write(b".")

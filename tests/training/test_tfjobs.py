@@ -1,0 +1,183 @@
+"""The reason why a TFJob did not succeed, and how its end is told; that jobs are ended is shown on a cluster."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from kubernetes.client import (
+    CoreV1Event,
+    V1ContainerState,
+    V1ContainerStateWaiting,
+    V1ContainerStatus,
+    V1ObjectMeta,
+    V1ObjectReference,
+    V1Pod,
+    V1PodCondition,
+    V1PodStatus,
+)
+
+import pipeline_admin
+from distml.step import outcome
+from distml.step.volume import Volume
+from distml.training import tfjobs
+from distml.training.tfjobs import has_ended, reason_of
+
+
+def job(*conditions: tuple[str, str, str]) -> dict:
+    found = [{"type": kind, "status": status, "message": message} for kind, status, message in conditions]
+    return {"metadata": {"name": "j"}, "status": {"conditions": found}}
+
+
+def waiting(reason: str, message: str | None) -> V1Pod:
+    state = V1ContainerState(waiting=V1ContainerStateWaiting(reason=reason, message=message))
+    container = V1ContainerStatus(name="tensorflow", state=state, image="i", image_id="", ready=False, restart_count=0)
+    return V1Pod(metadata=V1ObjectMeta(name="j-worker-0"), status=V1PodStatus(container_statuses=[container]))
+
+
+def unscheduled(message: str) -> V1Pod:
+    condition = V1PodCondition(type="PodScheduled", status="False", reason="Unschedulable", message=message)
+    return V1Pod(metadata=V1ObjectMeta(name="j-worker-1"), status=V1PodStatus(conditions=[condition]))
+
+
+def warning(pod: str, reason: str, message: str, minute: int = 0) -> CoreV1Event:
+    return CoreV1Event(
+        metadata=V1ObjectMeta(name="e"),
+        involved_object=V1ObjectReference(name=pod),
+        reason=reason,
+        message=message,
+        last_timestamp=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute),
+    )
+
+
+RUNNING = V1Pod(metadata=V1ObjectMeta(name="j-worker-1"), status=V1PodStatus(phase="Running"))
+TOO_LONG = job(("Running", "False", "running"), ("Failed", "True", "j was active longer than specified deadline"))
+TRAINING = job(("Created", "True", "created"), ("Running", "True", "running"))
+
+
+def test_a_failed_job_gives_its_own_message() -> None:
+    failed = job(("Running", "False", "running"), ("Failed", "True", "it reached its back-off limit"))
+    assert has_ended(failed)
+    assert reason_of(failed, [], []) == "it reached its back-off limit"
+
+
+def test_a_failed_job_whose_pods_are_gone_gives_the_last_warning_that_explains() -> None:
+    warnings = [
+        warning("j-worker-1", "FailedScheduling", "no node", minute=0),
+        warning("j-worker-0", "Failed", 'Failed to pull image "no-such-image": not found', minute=1),
+        warning("j-worker-0", "Failed", "Error: ErrImagePull", minute=2),
+        warning("jj-worker-0", "BackOff", "of another job", minute=3),
+    ]
+    assert reason_of(TOO_LONG, [], warnings) == (
+        "j was active longer than specified deadline;"
+        ' j-worker-0, Failed: Failed to pull image "no-such-image": not found'
+    )
+
+
+def test_a_job_that_runs_has_not_ended() -> None:
+    assert not has_ended(TRAINING)
+    assert not has_ended({"metadata": {"name": "j"}})
+    assert has_ended(job(("Succeeded", "True", "done")))
+
+
+def test_a_pod_that_waits_for_its_image_is_named_with_its_reason() -> None:
+    pods = [waiting("ErrImagePull", "not found"), RUNNING]
+    assert reason_of(TRAINING, pods, []) == "j-worker-0 waits, ErrImagePull: not found"
+
+
+def test_a_pod_that_finds_no_node_is_named_with_the_schedulers_words() -> None:
+    assert reason_of(TRAINING, [unscheduled("0/1 nodes are available")], []) == (
+        "j-worker-1 waits, Unschedulable: 0/1 nodes are available"
+    )
+
+
+def test_a_pod_that_only_starts_is_no_reason() -> None:
+    assert reason_of(TRAINING, [waiting("ContainerCreating", None), RUNNING], []) == "it had not ended yet"
+
+
+class Cluster:
+    """A namespace with TFJobs and without pods; plays both parts of the API that are asked."""
+
+    def __init__(self, *jobs: dict) -> None:
+        self.jobs = list(jobs)
+        self.deleted: list[str] = []
+        self.selectors: list[str] = []
+
+    def list_namespaced_custom_object(self, *_: str, label_selector: str) -> dict:
+        self.selectors.append(label_selector)
+        return {"items": self.jobs}
+
+    def delete_namespaced_custom_object(self, *names: str) -> None:
+        self.deleted.append(names[-1])
+
+    def list_namespaced_pod(self, namespace: str, label_selector: str) -> SimpleNamespace:
+        self.selectors.append(label_selector)
+        return SimpleNamespace(items=[])
+
+    def list_namespaced_event(self, namespace: str, field_selector: str) -> SimpleNamespace:
+        return SimpleNamespace(items=[])
+
+
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Run `end-training` against a cluster, with a volume on which workers left what they said."""
+    monkeypatch.setattr(tfjobs.config, "load_kube_config", lambda: None)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    def run(cluster: Cluster, *options: str, said: dict | None = None) -> None:
+        monkeypatch.setattr(tfjobs.client, "CustomObjectsApi", lambda: cluster)
+        monkeypatch.setattr(tfjobs.client, "CoreV1Api", lambda: cluster)
+        if said:
+            path = Volume(tmp_path).failure("distml-1", "plain")
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(said))
+        command = ["end-training", f"--volume={tmp_path}", "--workflow=distml-1", *options]
+        pipeline_admin.main(pipeline_admin.parse_args(command))
+
+    return run
+
+
+LOST = {"worker": 1, "status": 1, "message": "lost a peer"}
+WRONG = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
+
+
+def test_at_the_end_of_a_workflow_every_job_that_has_not_ended_is_ended(end: Callable[..., None]) -> None:
+    cluster = Cluster(TRAINING, TOO_LONG)
+    end(cluster)
+    assert cluster.deleted == ["j"]
+    workers = "workflows.argoproj.io/workflow=distml-1,training.kubeflow.org/job-name"
+    assert cluster.selectors == ["workflows.argoproj.io/workflow=distml-1", workers, workers]
+
+
+def test_a_failed_job_is_told_of_with_the_workers_last_line_first(end: Callable[..., None]) -> None:
+    with pytest.raises(tfjobs.TrainingFailed) as failed:
+        end(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", said=LOST)
+    assert str(failed.value) == (
+        "TFJob j did not succeed: worker 1 ended with status 1: lost a peer; j was active longer than"
+        " specified deadline; more: kubectl get events --namespace=kubeflow | grep j"
+    )
+    assert failed.value.exit_status == 1
+
+
+def test_a_failed_job_that_is_gone_says_so(end: Callable[..., None]) -> None:
+    with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it is not there; somebody deleted it"):
+        end(Cluster(), "--model=plain", "--failed-job=j")
+
+
+def test_after_a_lost_peer_the_former_job_is_ended_and_another_may_start(
+    end: Callable[..., None],
+) -> None:
+    cluster = Cluster(TRAINING)
+    end(cluster, "--model=plain", said=LOST)
+    assert cluster.deleted == ["j"]
+    assert cluster.selectors[0] == "workflows.argoproj.io/workflow=distml-1,model=plain"
+
+
+def test_after_wrong_input_there_is_no_other_attempt(end: Callable[..., None]) -> None:
+    with pytest.raises(
+        outcome.StepError, match=r"plain is not trained again.*worker 0 ended with status 2: a global"
+    ) as no:
+        end(Cluster(TOO_LONG), "--model=plain", said=WRONG)
+    assert no.value.exit_status == 2
