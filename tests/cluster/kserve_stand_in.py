@@ -18,7 +18,7 @@ SECONDS = 1.0
 
 
 def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str, Any]:
-    """The spec of a predictor's pod: the runtime's, with what the InferenceService says before it."""
+    """Make the spec of a predictor's pod: the runtime's, where the InferenceService says nothing else."""
     predictor = deepcopy(service["spec"]["predictor"])
     model = predictor.pop("model")
     for scaling in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
@@ -40,14 +40,14 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
 
 
 def replicas(service: dict[str, Any], current: int) -> int:
-    """How many predictors there shall be: as many as there are, within the bounds of the InferenceService."""
+    """Count the predictors that there shall be: as many as there are, within the bounds of the InferenceService."""
     least = service["spec"]["predictor"].get("minReplicas") or 1
     most = service["spec"]["predictor"].get("maxReplicas") or least
     return min(max(current, least), max(most, least))
 
 
 def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current: int = 0) -> list[dict[str, Any]]:
-    """The predictor's Deployment and Service, owned by the InferenceService where that is in the cluster."""
+    """Make the predictor's Deployment and Service, owned by the InferenceService where that is in the cluster."""
     name = service["metadata"]["name"]
     predictor = f"{name}-predictor"
     app = {"app": f"isvc.{predictor}"}
@@ -70,7 +70,7 @@ def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current:
 
 
 def status(service: dict[str, Any], ready: bool) -> dict[str, Any]:
-    """What `kubectl get inferenceservices` shows, and its users wait for."""
+    """Make the status that `kubectl get inferenceservices` shows, and that its users wait for."""
     metadata = service["metadata"]
     state = "Loaded" if ready else "Pending"
     holds = {"status": str(ready)} | ({} if ready else {"reason": "PredictorNotReady"})
@@ -110,7 +110,7 @@ class StandIn(threading.Thread):
 
     def end(self) -> None:
         self.ending.set()
-        self.join()
+        self.join(30)
 
     def objects(self, version: str, plural: str) -> list[dict[str, Any]]:
         found: Any = self.custom.list_namespaced_custom_object(GROUP, version, self.namespace, plural)
@@ -136,7 +136,7 @@ class StandIn(threading.Thread):
             self.told[uid] = now
 
     def deployment(self, service: dict[str, Any]) -> Any:
-        """The service's Deployment; None where there is none yet."""
+        """Find the service's Deployment; None where there is none yet."""
         name = f"{service['metadata']['name']}-predictor"
         found = self.apps.list_namespaced_deployment(self.namespace, field_selector=f"metadata.name={name}").items
         return found[0] if found else None

@@ -3,56 +3,21 @@
 import json
 import re
 import subprocess
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from kubernetes import client
 
 from cluster import tfjobs, workflows
-from cluster.kserve_stand_in import StandIn
-from cluster.kube import NAMESPACE, execute, forwarded, get, kubectl, run, wait_until
+from cluster.kube import execute, forwarded, get, kubectl, run, runs, wait_until
 from cluster.test_tfjob import KILL
 
 pytestmark = pytest.mark.cluster
 
 
-def runs(namespace: str, deployment: str) -> bool:
-    """Whether a controller runs; it must, where it is installed and its image can be had."""
-    where = f"--namespace={namespace}"
-    if run("get", "deployment", deployment, where).returncode:
-        return False
-    rollout = run("rollout", "status", f"deployment/{deployment}", where, "--timeout=60s")
-    if rollout.returncode:
-        pods = [line for line in run("get", "pods", where).stdout.splitlines() if line.startswith(deployment)]
-        assert any(re.search("ErrImagePull|ImagePullBackOff", pod) for pod in pods), (rollout.stderr, pods)
-    return rollout.returncode == 0
-
-
-@pytest.fixture(scope="module")
-def kserve(cluster: client.ApiClient, pods: None) -> Iterator[None]:
-    """KServe's controller, running, or what stands in for it."""
-    if runs("kserve", "kserve-controller-manager"):
-        yield
-        return
-    if run("get", "customresourcedefinition", "inferenceservices.serving.kserve.io").returncode:
-        pytest.skip("the cluster has neither KServe nor its API schemas")
-    stand_in = StandIn(cluster, NAMESPACE)
-    stand_in.start()
-    yield
-    stand_in.end()
-    met = f"; it met {'; '.join(sorted(stand_in.troubles))}" if stand_in.troubles else ""
-    warnings.warn(
-        "KServe's controller cannot run in this cluster: tests/cluster/kserve_stand_in.py made the predictor's"
-        f" Deployment and Service in its place{met}",
-        stacklevel=1,
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
 def controllers(kserve: None) -> Iterator[None]:
-    """Argo's controller, running, and KServe or its stand-in; the project's runtime installed."""
+    """Provide Argo's controller, running, and KServe or its stand-in, with the project's runtime installed."""
     if not runs("kubeflow", "workflow-controller"):
         pytest.skip("the controller of Argo Workflows cannot run in this cluster")
     kubectl("apply", "--filename=-", stdin=kubectl("kustomize", "manifests/serving"))
