@@ -26,7 +26,8 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
     name = service["metadata"]["name"]
     (container,) = json.loads(json.dumps(runtime["spec"]["containers"]).replace("{{.Name}}", name))
     container["args"] = container.get("args", []) + model.get("args", [])
-    variables = {variable["name"]: variable for variable in container.get("env", []) + model.get("env", [])}
+    named = {"name": "INFERENCE_SERVICE_NAME", "value": name}
+    variables = {one["name"]: one for one in [*container.get("env", []), *model.get("env", []), named]}
     container["env"] = list(variables.values())
     resources = container.get("resources", {})
     for kind, amounts in model.get("resources", {}).items():
@@ -62,7 +63,8 @@ def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current:
         "selector": {"matchLabels": app},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    port = {"name": "http", "port": 80, "targetPort": pod["containers"][0]["ports"][0]["containerPort"]}
+    first = pod["containers"][0]["ports"][0]
+    port = {"name": first.get("name", "http"), "port": 80, "targetPort": first["containerPort"]}
     return [
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": app, "ports": [port]}},
