@@ -139,10 +139,10 @@ def test_a_remembered_ingestion_on_a_volume_without_data_is_mended(first):
 
 
 def one_in_mid_training() -> tuple[str, str]:
-    """A workflow whose first job has trained for an epoch, and would for 19 more: the names of both."""
-    name = workflows.submit(epochs="20")
+    """Submit a workflow whose first job has trained for an epoch, and would for 99 more; the names of both."""
+    name = workflows.submit(epochs="100")
     (job,) = wait_until("its job is there", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/20", 180)
+    tfjobs.wait_for_output(job, "epoch 1/100", 180)
     return name, job
 
 
@@ -164,7 +164,7 @@ def test_one_stopped_in_mid_training_leaves_no_job_that_trains():
 
 @pytest.mark.thorough
 def test_one_that_takes_too_long_leaves_no_job_that_trains():
-    name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="20")
+    name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="100")
     (job,) = wait_until("its job is there", 90, lambda: workflows.jobs(name))
     workflows.wait_for(name, "Failed", seconds=180)
     assert workflows.training(name) == []
