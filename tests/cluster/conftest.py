@@ -1,5 +1,6 @@
-"""The cluster with the project installed, a claim that these tests made, and a first model trained on it."""
+"""The cluster with the project installed, a claim that these tests made, a first model trained on it, and KServe."""
 
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,8 @@ from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
 from cluster import schemas, tfjobs
-from cluster.kube import ROOT, kubectl, run
+from cluster.kserve_stand_in import StandIn
+from cluster.kube import NAMESPACE, ROOT, kubectl, run, runs
 
 # Only a claim with this label is deleted.
 LABEL = "made-by=cluster-tests"
@@ -115,3 +117,23 @@ def trained(pods) -> str:
     tfjobs.submit(name, "--epochs=1", "--train-images=25600")
     tfjobs.wait_for(name, "Succeeded", seconds=300)
     return name
+
+
+@pytest.fixture(scope="module")
+def kserve(cluster: client.ApiClient, pods: None) -> Iterator[None]:
+    """Provide KServe's controller, running, or what stands in for it."""
+    if runs("kserve", "kserve-controller-manager"):
+        yield
+        return
+    if run("get", "customresourcedefinition", "inferenceservices.serving.kserve.io").returncode:
+        pytest.skip("the cluster has neither KServe nor its API schemas")
+    stand_in = StandIn(cluster, NAMESPACE)
+    stand_in.start()
+    yield
+    stand_in.end()
+    met = f"; it met {'; '.join(sorted(stand_in.troubles))}" if stand_in.troubles else ""
+    warnings.warn(
+        "KServe's controller cannot run in this cluster: tests/cluster/kserve_stand_in.py made the predictor's"
+        f" Deployment and Service in its place{met}",
+        stacklevel=1,
+    )

@@ -18,7 +18,7 @@ SECONDS = 1.0
 
 
 def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str, Any]:
-    """The spec of a predictor's pod: the runtime's, with what the InferenceService says before it."""
+    """Make the spec of a predictor's pod: the runtime's, where the InferenceService says nothing else."""
     predictor = deepcopy(service["spec"]["predictor"])
     model = predictor.pop("model")
     for scaling in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
@@ -26,7 +26,8 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
     name = service["metadata"]["name"]
     (container,) = json.loads(json.dumps(runtime["spec"]["containers"]).replace("{{.Name}}", name))
     container["args"] = container.get("args", []) + model.get("args", [])
-    variables = {variable["name"]: variable for variable in container.get("env", []) + model.get("env", [])}
+    named = {"name": "INFERENCE_SERVICE_NAME", "value": name}
+    variables = {one["name"]: one for one in [*container.get("env", []), *model.get("env", []), named]}
     container["env"] = list(variables.values())
     resources = container.get("resources", {})
     for kind, amounts in model.get("resources", {}).items():
@@ -40,14 +41,14 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
 
 
 def replicas(service: dict[str, Any], current: int) -> int:
-    """How many predictors there shall be: as many as there are, within the bounds of the InferenceService."""
+    """Count the predictors that there shall be: as many as there are, within the bounds of the InferenceService."""
     least = service["spec"]["predictor"].get("minReplicas") or 1
     most = service["spec"]["predictor"].get("maxReplicas") or least
     return min(max(current, least), max(most, least))
 
 
 def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current: int = 0) -> list[dict[str, Any]]:
-    """The predictor's Deployment and Service, owned by the InferenceService where that is in the cluster."""
+    """Make the predictor's Deployment and Service, owned by the InferenceService where that is in the cluster."""
     name = service["metadata"]["name"]
     predictor = f"{name}-predictor"
     app = {"app": f"isvc.{predictor}"}
@@ -62,7 +63,8 @@ def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current:
         "selector": {"matchLabels": app},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    port = {"name": "http", "port": 80, "targetPort": pod["containers"][0]["ports"][0]["containerPort"]}
+    first = pod["containers"][0]["ports"][0]
+    port = {"name": first.get("name", "http"), "port": 80, "targetPort": first["containerPort"]}
     return [
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": app, "ports": [port]}},
@@ -70,7 +72,7 @@ def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current:
 
 
 def status(service: dict[str, Any], ready: bool) -> dict[str, Any]:
-    """What `kubectl get inferenceservices` shows, and its users wait for."""
+    """Make the status that `kubectl get inferenceservices` shows, and that its users wait for."""
     metadata = service["metadata"]
     state = "Loaded" if ready else "Pending"
     holds = {"status": str(ready)} | ({} if ready else {"reason": "PredictorNotReady"})
@@ -110,7 +112,7 @@ class StandIn(threading.Thread):
 
     def end(self) -> None:
         self.ending.set()
-        self.join()
+        self.join(30)
 
     def objects(self, version: str, plural: str) -> list[dict[str, Any]]:
         found: Any = self.custom.list_namespaced_custom_object(GROUP, version, self.namespace, plural)
@@ -136,7 +138,7 @@ class StandIn(threading.Thread):
             self.told[uid] = now
 
     def deployment(self, service: dict[str, Any]) -> Any:
-        """The service's Deployment; None where there is none yet."""
+        """Find the service's Deployment; None where there is none yet."""
         name = f"{service['metadata']['name']}-predictor"
         found = self.apps.list_namespaced_deployment(self.namespace, field_selector=f"metadata.name={name}").items
         return found[0] if found else None

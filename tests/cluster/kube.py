@@ -61,6 +61,18 @@ def wait_until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
     return value
 
 
+def runs(namespace: str, deployment: str) -> bool:
+    """Tell whether a controller runs; it must, where it is installed and its image can be had."""
+    where = f"--namespace={namespace}"
+    if run("get", "deployment", deployment, where).returncode:
+        return False
+    rollout = run("rollout", "status", f"deployment/{deployment}", where, "--timeout=60s")
+    if rollout.returncode:
+        pods = [line for line in run("get", "pods", where).stdout.splitlines() if line.startswith(deployment)]
+        assert any(re.search("ErrImagePull|ImagePullBackOff", pod) for pod in pods), (rollout.stderr, pods)
+    return rollout.returncode == 0
+
+
 def state() -> str:
     """What a reader of a failure wants to see of the namespace."""
     return run("get", "tfjobs,pods", "--output=wide").stdout + run("get", "events", "--sort-by=.lastTimestamp").stdout

@@ -17,7 +17,7 @@ RUNTIME = {
                 "image": "some-image",
                 "args": ["--model_name={{.Name}}"],
                 "env": [{"name": "A", "value": "runtime"}, {"name": "B", "value": "runtime"}],
-                "ports": [{"containerPort": 8080}],
+                "ports": [{"name": "http1", "containerPort": 8080}],
                 "resources": {"requests": {"cpu": "1", "memory": "1Gi"}},
                 "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
             }
@@ -47,8 +47,12 @@ def test_a_pod_is_the_runtimes_with_what_the_service_says_before_it() -> None:
                 "name": "kserve-container",
                 "image": "some-image",
                 "args": ["--model_name=flowers", "--more"],
-                "env": [{"name": "A", "value": "runtime"}, {"name": "B", "value": "service"}],
-                "ports": [{"containerPort": 8080}],
+                "env": [
+                    {"name": "A", "value": "runtime"},
+                    {"name": "B", "value": "service"},
+                    {"name": "INFERENCE_SERVICE_NAME", "value": "flowers"},
+                ],
+                "ports": [{"name": "http1", "containerPort": 8080}],
                 "resources": {"requests": {"cpu": "2", "memory": "1Gi"}},
                 "volumeMounts": [
                     {"name": "tmp", "mountPath": "/tmp"},
@@ -77,7 +81,7 @@ def test_the_service_owns_both_objects_and_port_80_leads_to_the_runtimes() -> No
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert labels["serving.kserve.io/inferenceservice"] == "flowers"
     assert labels.items() >= found["spec"]["selector"].items() == deployment["spec"]["selector"]["matchLabels"].items()
-    assert found["spec"]["ports"] == [{"name": "http", "port": 80, "targetPort": 8080}]
+    assert found["spec"]["ports"] == [{"name": "http1", "port": 80, "targetPort": 8080}]
 
 
 @pytest.mark.parametrize(

@@ -3,56 +3,21 @@
 import json
 import re
 import subprocess
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from kubernetes import client
 
 from cluster import tfjobs, workflows
-from cluster.kserve_stand_in import StandIn
-from cluster.kube import NAMESPACE, execute, forwarded, get, kubectl, run, wait_until
+from cluster.kube import execute, forwarded, get, kubectl, run, runs, wait_until
 from cluster.test_tfjob import KILL
 
 pytestmark = pytest.mark.cluster
 
 
-def runs(namespace: str, deployment: str) -> bool:
-    """Whether a controller runs; it must, where it is installed and its image can be had."""
-    where = f"--namespace={namespace}"
-    if run("get", "deployment", deployment, where).returncode:
-        return False
-    rollout = run("rollout", "status", f"deployment/{deployment}", where, "--timeout=60s")
-    if rollout.returncode:
-        pods = [line for line in run("get", "pods", where).stdout.splitlines() if line.startswith(deployment)]
-        assert any(re.search("ErrImagePull|ImagePullBackOff", pod) for pod in pods), (rollout.stderr, pods)
-    return rollout.returncode == 0
-
-
-@pytest.fixture(scope="module")
-def kserve(cluster: client.ApiClient, pods: None) -> Iterator[None]:
-    """KServe's controller, running, or what stands in for it."""
-    if runs("kserve", "kserve-controller-manager"):
-        yield
-        return
-    if run("get", "customresourcedefinition", "inferenceservices.serving.kserve.io").returncode:
-        pytest.skip("the cluster has neither KServe nor its API schemas")
-    stand_in = StandIn(cluster, NAMESPACE)
-    stand_in.start()
-    yield
-    stand_in.end()
-    met = f"; it met {'; '.join(sorted(stand_in.troubles))}" if stand_in.troubles else ""
-    warnings.warn(
-        "KServe's controller cannot run in this cluster: tests/cluster/kserve_stand_in.py made the predictor's"
-        f" Deployment and Service in its place{met}",
-        stacklevel=1,
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
 def controllers(kserve: None) -> Iterator[None]:
-    """Argo's controller, running, and KServe or its stand-in; the project's runtime installed."""
+    """Provide Argo's controller, running, and KServe or its stand-in, with the project's runtime installed."""
     if not runs("kubeflow", "workflow-controller"):
         pytest.skip("the controller of Argo Workflows cannot run in this cluster")
     kubectl("apply", "--filename=-", stdin=kubectl("kustomize", "manifests/serving"))
@@ -174,10 +139,10 @@ def test_a_remembered_ingestion_on_a_volume_without_data_is_mended(first):
 
 
 def one_in_mid_training() -> tuple[str, str]:
-    """A workflow whose first job has trained for an epoch, and would for 19 more: the names of both."""
-    name = workflows.submit(epochs="20")
+    """Submit a workflow whose first job has trained for an epoch, and would for 99 more; the names of both."""
+    name = workflows.submit(epochs="100")
     (job,) = wait_until("its job is there", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/20", 180)
+    tfjobs.wait_for_output(job, "epoch 1/100", 180)
     return name, job
 
 
@@ -199,7 +164,7 @@ def test_one_stopped_in_mid_training_leaves_no_job_that_trains():
 
 @pytest.mark.thorough
 def test_one_that_takes_too_long_leaves_no_job_that_trains():
-    name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="20")
+    name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="100")
     (job,) = wait_until("its job is there", 90, lambda: workflows.jobs(name))
     workflows.wait_for(name, "Failed", seconds=180)
     assert workflows.training(name) == []

@@ -60,7 +60,7 @@ def published(trained_by_template) -> dict:
 
 @pytest.fixture(scope="module")
 def predictor(published: dict) -> Iterator[str]:
-    """The predictor's Deployment and Service, made from the InferenceService and its runtime; the name of both."""
+    """Make the predictor's Deployment and Service from the InferenceService and its runtime; yield the name of both."""
     service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
     service["metadata"]["name"] = SERVICE
     runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())

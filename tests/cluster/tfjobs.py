@@ -72,4 +72,4 @@ def on_the_claim() -> list[str]:
 
 def delete(name: str) -> None:
     """Delete a job and wait until its workers are gone too."""
-    kubectl("delete", "tfjob", name, "--cascade=foreground")
+    kubectl("delete", "tfjob", name, "--cascade=foreground", "--ignore-not-found")

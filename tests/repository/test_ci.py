@@ -12,7 +12,7 @@ from support.project import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with .ci/run alone, no cluster beside it, and programs in the place of those that the script runs."""
+    """Make a folder with .ci/run alone, no cluster beside it, and programs that stand for those the script runs."""
     clone = tmp_path / "project/clone"
     (clone / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")

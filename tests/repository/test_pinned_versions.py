@@ -59,7 +59,7 @@ def versions(*parts: str) -> set[str]:
 
 
 def strays(path: Path) -> set[str]:
-    """The version numbers in a file that the table does not know."""
+    """Find the version numbers in a file that the table does not know."""
     found = set(re.findall(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)", path.read_text()))
     return found - versions(*rows()) - OTHERS.get(path.name, set())
 
