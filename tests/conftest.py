@@ -52,7 +52,7 @@ class Ingestions(NamedTuple):
 
 
 @pytest.fixture
-def small_source(tmp_path, monkeypatch) -> Path:
+def small_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with four small files, in the place of the published ones."""
     folder = tmp_path / "source"
     folder.mkdir()
@@ -66,13 +66,13 @@ def small_source(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def source_folder(tmp_path_factory) -> Path:
+def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fashion-MNIST's four .gz files, fetched once for all tests, from where data ingestion would take them."""
     return sources.obtain("auto", tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="session")
-def ingestions(tmp_path_factory, source_folder) -> Ingestions:
+def ingestions(tmp_path_factory: pytest.TempPathFactory, source_folder: Path) -> Ingestions:
     volume = Volume(tmp_path_factory.mktemp("data"))
     command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", volume.root, "--source", source_folder]
     environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
@@ -87,14 +87,14 @@ def ingestions(tmp_path_factory, source_folder) -> Ingestions:
 
 
 @pytest.fixture(scope="session")
-def volume_with_data(ingestions) -> Volume:
+def volume_with_data(ingestions: Ingestions) -> Volume:
     """A volume on which Fashion-MNIST has been ingested. Tests share it and must not change it."""
     assert ingestions.volume.dataset.exists(), ingestions.outputs
     return ingestions.volume
 
 
 @pytest.fixture
-def volume(tmp_path, volume_with_data) -> Volume:
+def volume(tmp_path: Path, volume_with_data: Volume) -> Volume:
     """A volume of the test's own with the data set, which is shared and must not be changed, on it."""
     return with_data(tmp_path / "volume", volume_with_data)
 
@@ -108,7 +108,7 @@ def with_data(folder: Path, shared: Volume) -> Volume:
 
 
 @pytest.fixture(scope="session")
-def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
+def trained_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data: Volume) -> Volume:
     """A volume with a run `first` of three epochs on two workers: candidates of two models. Shared; do not change.
 
     It was made where every connection is to take a dead proxy.
@@ -126,7 +126,7 @@ def trained_volume(tmp_path_factory, volume_with_data) -> Volume:
 
 
 @pytest.fixture(scope="session")
-def published_volume(tmp_path_factory, volume_with_data) -> Volume:
+def published_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data: Volume) -> Volume:
     """A volume with one published version of an untrained model with answers far from even. Shared; do not change."""
     from distml.model import manifest, saved_model
     from distml.model.variants import MODELS

@@ -44,13 +44,13 @@ def cluster() -> client.ApiClient:
 
 
 @pytest.fixture(scope="session")
-def namespace(cluster):
+def namespace(cluster: client.ApiClient) -> None:
     if run("get", "namespace", "kubeflow").returncode:
         kubectl("create", "namespace", "kubeflow")
 
 
 @pytest.fixture(scope="session")
-def answers(namespace, tmp_path_factory) -> Iterator[dict[str, str] | schemas.Missing]:
+def answers(namespace: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str] | schemas.Missing]:
     """What the API server, knowing the full schemas, says against each YAML file, and against a misspelt field.
 
     Asked before manifests/ is installed, which brings Argo's minimal schemas; the full ones return at the end. Where
@@ -74,21 +74,21 @@ def answers(namespace, tmp_path_factory) -> Iterator[dict[str, str] | schemas.Mi
 
 
 @pytest.fixture
-def objections(answers) -> dict[str, str]:
+def objections(answers: dict[str, str] | schemas.Missing) -> dict[str, str]:
     if isinstance(answers, schemas.Missing):
         pytest.fail(str(answers), pytrace=False)
     return answers
 
 
 @pytest.fixture(scope="session")
-def installed(answers):
+def installed(answers: dict[str, str] | schemas.Missing) -> None:
     """manifests/ installed as README says, and the training operator running."""
     kubectl("apply", "--filename=-", stdin=kubectl("kustomize", "manifests", timeout=600))
     kubectl("rollout", "status", "deployment/training-operator", "--timeout=5m", timeout=330)
 
 
 @pytest.fixture(scope="session")
-def pods(installed):
+def pods(installed: None) -> Iterator[None]:
     """A new claim, and the pods of access-model.yaml and predict-service.yaml on it."""
     if run("get", "persistentvolumeclaim", "strategy-volume").returncode == 0:
         mine = kubectl("get", "persistentvolumeclaim", f"--selector={LABEL}", "--output=name")
@@ -111,7 +111,7 @@ def clean_up() -> None:
 
 
 @pytest.fixture(scope="session")
-def trained(pods) -> str:
+def trained(pods: None) -> str:
     """A TFJob of two workers that ingested the data, trained one epoch and succeeded; its name, which is its run's."""
     name = "trained"
     tfjobs.submit(name, "--epochs=1", "--train-images=25600")

@@ -11,14 +11,14 @@ pytestmark = pytest.mark.cluster
 IMAGE = "kubeflow/multi-worker-strategy:v0.1"
 
 
-def test_it_runs_as_a_numeric_user_with_a_read_only_root(pods):
+def test_it_runs_as_a_numeric_user_with_a_read_only_root(pods: None) -> None:
     assert execute("predict-service", "id", "--user").strip() == "1000"
     refused = run("exec", "predict-service", "--", "touch", "/opt/pipeline/src/new")
     assert "Read-only file system" in refused.stderr
 
 
 @pytest.fixture(scope="module")
-def size(cluster) -> int:
+def size(cluster: client.ApiClient) -> int:
     """Bytes of the image, where this machine's Docker has it."""
     if not shutil.which("docker"):
         pytest.skip("no docker here to ask about the image")
@@ -32,14 +32,14 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_it_holds_no_compiler_or_test(pods):
+def test_it_holds_no_compiler_or_test(pods: None) -> None:
     found = execute("predict-service", "bash", "-c", "command -v gcc cc c++ make git strip; true")
     assert found == ""
     tests = execute("predict-service", "find", "/opt", "-type", "d", "-name", "tests", "-print", "-quit")
     assert tests == ""
 
 
-def test_it_holds_no_cache(size):
+def test_it_holds_no_cache(size: int) -> None:
     caches = "/.*/[.]cache/.*|/var/cache/apt/.*|/var/lib/apt/lists/.*"
     find = ["find", "/", "-xdev", "-regextype", "posix-extended", "-type", "f", "-regex", caches]
     # As root, who may look everywhere.
@@ -58,14 +58,14 @@ def test_it_holds_no_cache(size):
         "/pipeline-admin.py smoke-test",
     ],
 )
-def test_each_step_is_there_under_its_documented_name(script, pods):
+def test_each_step_is_there_under_its_documented_name(script: str, pods: None) -> None:
     assert "--volume VOLUME" in execute("predict-service", "python3", *script.split(), "--help")
 
 
-def test_it_holds_fashion_mnist(pods):
+def test_it_holds_fashion_mnist(pods: None) -> None:
     folder = "/usr/share/datasets/fashion-mnist"
     assert len(execute("predict-service", "ls", folder).split()) >= 4
 
 
-def test_it_is_smaller_than_1_7_gb(size):
+def test_it_is_smaller_than_1_7_gb(size: int) -> None:
     assert size < 1.7e9

@@ -51,19 +51,21 @@ RIGHTS = [
 
 
 @pytest.mark.parametrize(("account", "verb", "resource", "may"), RIGHTS, ids=lambda value: str(value))
-def test_an_account_may_do_what_it_needs_and_no_more(account, verb, resource, may, installed):
+def test_an_account_may_do_what_it_needs_and_no_more(
+    account: str, verb: str, resource: str, may: bool, installed: None
+) -> None:
     subject = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
     assert run("auth", "can-i", verb, resource, subject).stdout.strip() == ("yes" if may else "no")
 
 
-def test_the_namespace_refuses_a_pod_that_is_not_restricted(installed):
+def test_the_namespace_refuses_a_pod_that_is_not_restricted(installed: None) -> None:
     assert get("namespace", NAMESPACE)["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     refused = run("run", "root", "--image=busybox", "--dry-run=server")
     assert refused.returncode != 0
     assert 'violates PodSecurity "restricted:latest"' in refused.stderr
 
 
-def test_every_deployments_pods_are_admitted(installed):
+def test_every_deployments_pods_are_admitted(installed: None) -> None:
     names = kubectl("get", "deployments", "--output=jsonpath={.items[*].metadata.name}").split()
     assert {"training-operator", "workflow-controller"} <= set(names)
     for name in ("training-operator", "workflow-controller"):
@@ -71,7 +73,7 @@ def test_every_deployments_pods_are_admitted(installed):
         assert "ReplicaFailure" not in conditions, conditions["ReplicaFailure"]["message"]
 
 
-def test_argos_controller_runs_where_its_image_can_be_pulled(installed):
+def test_argos_controller_runs_where_its_image_can_be_pulled(installed: None) -> None:
     def outcome() -> set[str]:
         if get("deployment", "workflow-controller")["status"].get("availableReplicas"):
             return {"available"}
@@ -84,7 +86,7 @@ def test_argos_controller_runs_where_its_image_can_be_pulled(installed):
         pytest.skip(f"the image of Argo's controller cannot be pulled here: {found}")
 
 
-def test_the_operator_serves_tfjobs_alone(installed):
+def test_the_operator_serves_tfjobs_alone(installed: None) -> None:
     kinds = kubectl("api-resources", "--api-group=kubeflow.org", "--output=name").split()
     assert "tfjobs.kubeflow.org" in kinds
     rendered = list(yaml.safe_load_all(kubectl("kustomize", "manifests/kubeflow-training")))

@@ -19,7 +19,7 @@ for name in filter(str.isdecimal, os.listdir("/proc")):
 """
 
 
-def test_two_workers_ingest_once_train_and_agree(trained):
+def test_two_workers_ingest_once_train_and_agree(trained: str) -> None:
     assert get("tfjob", trained)["status"]["replicaStatuses"]["Worker"]["succeeded"] == 2
     ingestions = [tfjobs.logs(trained, worker, "--container=ingest") for worker in (0, 1)]
     assert sum("\ningested Fashion-MNIST, 60,000 + 10,000 images" in text for text in ingestions) == 1
@@ -29,7 +29,7 @@ def test_two_workers_ingest_once_train_and_agree(trained):
     assert len(tfjobs.history(trained)) == 1
 
 
-def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained):
+def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -> None:
     job = tfjobs.tfjob("killed", "--epochs=3", "--train-images=25600")
     # Nothing in a container can kill its process 1: here that is the pod's own, and the worker is another.
     tfjobs.pod(job)["shareProcessNamespace"] = True
@@ -44,7 +44,7 @@ def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained):
     tfjobs.delete("killed")
 
 
-def test_a_deleted_pod_fails_the_job_and_the_next_one_goes_on_from_its_checkpoint(trained):
+def test_a_deleted_pod_fails_the_job_and_the_next_one_goes_on_from_its_checkpoint(trained: str) -> None:
     arguments = ("--epochs=3", "--train-images=25600")
     job = tfjobs.tfjob("deleted", *arguments)
     # Long enough to tell a worker that ends by SIGTERM from one that is killed at its end.
@@ -61,7 +61,7 @@ def test_a_deleted_pod_fails_the_job_and_the_next_one_goes_on_from_its_checkpoin
     tfjobs.delete("deleted")
 
 
-def test_a_job_whose_second_worker_finds_no_node_ends_at_its_deadline(trained):
+def test_a_job_whose_second_worker_finds_no_node_ends_at_its_deadline(trained: str) -> None:
     job = tfjobs.tfjob("half-placed")
     job["spec"]["runPolicy"]["activeDeadlineSeconds"] = tfjobs.pod(job)["activeDeadlineSeconds"] = 30
     keep_apart(job)
@@ -71,7 +71,7 @@ def test_a_job_whose_second_worker_finds_no_node_ends_at_its_deadline(trained):
     tfjobs.delete("half-placed")
 
 
-def test_a_job_whose_ingestion_fails_ends_at_its_deadline(trained):
+def test_a_job_whose_ingestion_fails_ends_at_its_deadline(trained: str) -> None:
     job = tfjobs.tfjob("no-input")
     job["spec"]["runPolicy"]["activeDeadlineSeconds"] = tfjobs.pod(job)["activeDeadlineSeconds"] = 30
     tfjobs.pod(job)["initContainers"][0]["command"] = ["false"]
@@ -80,7 +80,7 @@ def test_a_job_whose_ingestion_fails_ends_at_its_deadline(trained):
     tfjobs.delete("no-input")
 
 
-def test_a_worker_whose_peer_does_not_come_says_so_and_the_job_ends_at_its_back_off_limit(trained):
+def test_a_worker_whose_peer_does_not_come_says_so_and_the_job_ends_at_its_back_off_limit(trained: str) -> None:
     job = tfjobs.tfjob("alone", "--start-timeout=5")
     job["spec"]["runPolicy"]["backoffLimit"] = 1
     keep_apart(job)

@@ -28,7 +28,7 @@ def controllers(kserve: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def first(controllers) -> tuple[str, dict]:
+def first(controllers: None) -> tuple[str, dict]:
     """A workflow of all three models that succeeded: its name and its status."""
     name = workflows.submit(models='["plain", "dropout", "batchnorm"]')
     return name, workflows.wait_for(name, "Succeeded", seconds=600)
@@ -44,7 +44,7 @@ def served_version() -> str:
     )
 
 
-def test_it_trains_all_models_selects_publishes_and_serves(first):
+def test_it_trains_all_models_selects_publishes_and_serves(first: tuple[str, dict]) -> None:
     name, status = first
     found = workflows.outputs(status)
     assert found.keys() == {"winner", "validation-accuracy", "test-accuracy", "version", "report-path"}
@@ -65,7 +65,7 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(first) -> Pair:
+def pair(first: tuple[str, dict]) -> Pair:
     before = get("inferenceservice", "flower-sample")["metadata"]["uid"]
     patch = {"spec": {"predictor": {"minReplicas": 1, "maxReplicas": 2}}}
     kubectl("patch", "inferenceservice", "flower-sample", "--type=merge", f"--patch={json.dumps(patch)}")
@@ -81,20 +81,22 @@ def pair(first) -> Pair:
     return Pair([workflows.wait_for(name, "Succeeded") for name in names], most, before)
 
 
-def test_two_at_once_train_one_after_the_other_and_the_newest_version_is_served(pair):
+def test_two_at_once_train_one_after_the_other_and_the_newest_version_is_served(pair: Pair) -> None:
     versions = {int(workflows.outputs(status)["version"]) for status in pair.statuses}
     assert len(versions) == 2
     assert served_version() == str(max(versions))
     assert pair.most_training == 1
 
 
-def test_the_next_ones_find_the_data_ingested(pair):
+def test_the_next_ones_find_the_data_ingested(pair: Pair) -> None:
     for status in pair.statuses:
         memoized = [node["memoizationStatus"] for node in status["nodes"].values() if node.get("memoizationStatus")]
         assert any(memory["hit"] for memory in memoized)
 
 
-def test_the_next_ones_update_the_service_and_deleting_a_workflow_leaves_it(first, pair):
+def test_the_next_ones_update_the_service_and_deleting_a_workflow_leaves_it(
+    first: tuple[str, dict], pair: Pair
+) -> None:
     kubectl("delete", "workflow", first[0])
     wait_until("its jobs are gone", 60, lambda: not workflows.jobs(first[0]))
     after = get("inferenceservice", "flower-sample")
@@ -102,7 +104,7 @@ def test_the_next_ones_update_the_service_and_deleting_a_workflow_leaves_it(firs
     assert after["spec"]["predictor"]["maxReplicas"] == 2
 
 
-def test_a_floor_that_is_not_reached_fails_the_workflow_and_what_is_served_stays(first):
+def test_a_floor_that_is_not_reached_fails_the_workflow_and_what_is_served_stays(first: tuple[str, dict]) -> None:
     before = served_version()
     status = workflows.wait_for(workflows.submit(accuracy_floor="1"), "Failed")
     assert "is below the floor 1" in workflows.messages(status)
@@ -111,7 +113,7 @@ def test_a_floor_that_is_not_reached_fails_the_workflow_and_what_is_served_stays
     assert {node for node in workflows.nodes(status) if node.startswith("select")} == {"select", "select(0)"}
 
 
-def test_argos_metrics_tell_how_workflows_ended_and_what_was_published(first):
+def test_argos_metrics_tell_how_workflows_ended_and_what_was_published(first: tuple[str, dict]) -> None:
     with forwarded("deployment/workflow-controller", 9090) as port:
         command = ["curl", "--silent", "--insecure", f"https://localhost:{port}/metrics"]
         metrics = subprocess.run(command, capture_output=True, check=True, text=True).stdout
@@ -124,7 +126,7 @@ def test_argos_metrics_tell_how_workflows_ended_and_what_was_published(first):
 
 
 @pytest.mark.thorough
-def test_a_remembered_ingestion_on_a_volume_without_data_is_mended(first):
+def test_a_remembered_ingestion_on_a_volume_without_data_is_mended(first: tuple[str, dict]) -> None:
     execute("access-model", "rm", "-r", "/trained_model/datasets")
     name = workflows.submit()
 
@@ -146,7 +148,7 @@ def one_in_mid_training() -> tuple[str, str]:
     return name, job
 
 
-def test_one_deleted_in_mid_training_leaves_no_job_and_no_worker():
+def test_one_deleted_in_mid_training_leaves_no_job_and_no_worker() -> None:
     name, job = one_in_mid_training()
     kubectl("delete", "workflow", name)
     wait_until("its job is gone", 60, lambda: not workflows.jobs(name))
@@ -154,7 +156,7 @@ def test_one_deleted_in_mid_training_leaves_no_job_and_no_worker():
 
 
 @pytest.mark.thorough
-def test_one_stopped_in_mid_training_leaves_no_job_that_trains():
+def test_one_stopped_in_mid_training_leaves_no_job_that_trains() -> None:
     name, job = one_in_mid_training()
     kubectl("patch", "workflow", name, "--type=merge", '--patch={"spec": {"shutdown": "Stop"}}')
     workflows.wait_for(name, "Failed", seconds=120)
@@ -163,7 +165,7 @@ def test_one_stopped_in_mid_training_leaves_no_job_that_trains():
 
 
 @pytest.mark.thorough
-def test_one_that_takes_too_long_leaves_no_job_that_trains():
+def test_one_that_takes_too_long_leaves_no_job_that_trains() -> None:
     name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="100")
     (job,) = wait_until("its job is there", 90, lambda: workflows.jobs(name))
     workflows.wait_for(name, "Failed", seconds=180)
@@ -172,7 +174,7 @@ def test_one_that_takes_too_long_leaves_no_job_that_trains():
 
 
 @pytest.mark.thorough
-def test_a_deleted_job_fails_its_step_and_the_retry_makes_another():
+def test_a_deleted_job_fails_its_step_and_the_retry_makes_another() -> None:
     name, job = one_in_mid_training()
     kubectl("delete", "tfjob", job)
     wait_until("there is another one", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1"])
@@ -183,7 +185,7 @@ def test_a_deleted_job_fails_its_step_and_the_retry_makes_another():
 
 
 @pytest.mark.thorough
-def test_wrong_input_spends_the_back_off_limit_and_is_not_tried_again():
+def test_wrong_input_spends_the_back_off_limit_and_is_not_tried_again() -> None:
     limit = ("backoffLimit: {{=3 * asInt(workflow.parameters.workers)}}", "backoffLimit: 1")
     name = workflows.submit(limit, batch_per_worker="12800")
     status = workflows.wait_for(name, "Failed", seconds=300)
@@ -195,7 +197,7 @@ def test_wrong_input_spends_the_back_off_limit_and_is_not_tried_again():
 
 
 @pytest.mark.thorough
-def test_a_workers_process_that_is_killed_does_not_fail_the_workflow():
+def test_a_workers_process_that_is_killed_does_not_fail_the_workflow() -> None:
     grace = "terminationGracePeriodSeconds: 10\n"
     shared = (grace, f"{grace}{20 * ' '}shareProcessNamespace: true\n")
     name = workflows.submit(shared, epochs="3", train_images="25600")
@@ -208,7 +210,7 @@ def test_a_workers_process_that_is_killed_does_not_fail_the_workflow():
 
 
 @pytest.mark.thorough
-def test_a_deleted_worker_fails_its_job_but_the_retry_goes_on_from_its_checkpoint():
+def test_a_deleted_worker_fails_its_job_but_the_retry_goes_on_from_its_checkpoint() -> None:
     name = workflows.submit(epochs="3", train_images="25600")
     (job,) = wait_until("its job is there", 120, lambda: workflows.jobs(name))
     tfjobs.wait_for_output(job, "epoch 1/3", 180)
@@ -220,7 +222,7 @@ def test_a_deleted_worker_fails_its_job_but_the_retry_goes_on_from_its_checkpoin
 
 
 @pytest.mark.thorough
-def test_an_image_that_cannot_be_pulled_fails_at_the_deadline_and_the_message_says_why():
+def test_an_image_that_cannot_be_pulled_fails_at_the_deadline_and_the_message_says_why() -> None:
     workers = ("image: {{workflow.parameters.image}}", "image: kubeflow/no-such-image:v0")
     name = workflows.submit(workers, training_deadline="10")
     status = workflows.wait_for(name, "Failed", seconds=500)

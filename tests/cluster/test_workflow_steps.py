@@ -18,7 +18,7 @@ SERVICE = "by-hand"
 
 
 @pytest.fixture(scope="module")
-def trained_by_template(pods) -> str:
+def trained_by_template(pods: None) -> str:
     """The TFJob of the workflow's template, made by its own account; its name."""
     ingested = templates.run("ingest", "ingest", workflow__name=NAME)
     assert ingested.status == 0, ingested.output
@@ -49,7 +49,7 @@ def create_as(account: str, document: dict) -> None:
 
 
 @pytest.fixture(scope="module")
-def published(trained_by_template) -> dict:
+def published(trained_by_template: str) -> dict:
     """What the selection step published, as the report tells it."""
     bounds = {"workflow__parameters__accuracy-floor": "0.6", "workflow__parameters__tolerance": "1"}
     selected = templates.run("select", "select", workflow__name=NAME, **bounds)
@@ -73,24 +73,24 @@ def predictor(published: dict) -> Iterator[str]:
     kubectl("delete", f"deployment/{name}", f"service/{name}", "--cascade=foreground")
 
 
-def test_ingestion_and_the_templates_job_leave_a_candidate_in_the_workflows_run(trained_by_template):
+def test_ingestion_and_the_templates_job_leave_a_candidate_in_the_workflows_run(trained_by_template: str) -> None:
     assert len(tfjobs.history(NAME)) == 1
     assert trained_by_template in kubectl("get", "tfjob", f"--selector=workflows.argoproj.io/workflow={NAME}")
 
 
-def test_selection_publishes_and_leaves_its_facts_where_the_template_reads_them(published):
+def test_selection_publishes_and_leaves_its_facts_where_the_template_reads_them(published: dict) -> None:
     assert published["winner"] == "batchnorm"
     assert {"version", "validation_accuracy", "test_accuracy"} <= published.keys()
 
 
-def test_a_floor_that_is_not_reached_ends_with_3_and_the_reason_as_the_steps_message(published):
+def test_a_floor_that_is_not_reached_ends_with_3_and_the_reason_as_the_steps_message(published: dict) -> None:
     floor = {"workflow__parameters__accuracy-floor": "1"}
     refused = templates.run("refused", "select", workflow__name=NAME, **floor)
     assert refused.status == 3
     assert "not published: batchnorm's validation accuracy" in refused.message
 
 
-def test_the_smoke_step_finds_the_published_version_served(predictor, published):
+def test_the_smoke_step_finds_the_published_version_served(predictor: str, published: dict) -> None:
     asked = templates.run(
         "smoke",
         "smoke",
@@ -100,7 +100,7 @@ def test_the_smoke_step_finds_the_published_version_served(predictor, published)
     assert asked.status == 0, asked.output
 
 
-def test_curl_reaches_the_predictor_through_port_forward(predictor):
+def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None:
     with forwarded(f"service/{predictor}", 80) as port:
         url = f"http://127.0.0.1:{port}/v1/models/flower-sample:predict"
         command = ["curl", "--silent", "--fail", "--data", f"@{ROOT / 'inference-input.json'}", url]
@@ -108,7 +108,7 @@ def test_curl_reaches_the_predictor_through_port_forward(predictor):
     assert sum(answer["predictions"][0]["probabilities"]) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_job_whose_image_cannot_be_pulled_is_ended_and_the_message_says_why(pods):
+def test_a_job_whose_image_cannot_be_pulled_is_ended_and_the_message_says_why(pods: None) -> None:
     job = f"{NAME}-batchnorm-1"
     create_as("pipeline-train", template_of_job(job, image="kubeflow/no-such-image:v0"))
     wait_until("the pull has failed", 90, lambda: "ErrImagePull" in run("get", "pods").stdout)
@@ -120,7 +120,7 @@ def test_a_job_whose_image_cannot_be_pulled_is_ended_and_the_message_says_why(po
     assert run("get", "tfjob", job).returncode
 
 
-def test_before_another_attempt_what_still_trains_of_the_model_is_ended(trained_by_template):
+def test_before_another_attempt_what_still_trains_of_the_model_is_ended(trained_by_template: str) -> None:
     job = "again-batchnorm-0"
     create_as("pipeline-train", template_of_job(job, "again", epochs="50"))
     wait_until("its workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
@@ -133,7 +133,7 @@ def test_before_another_attempt_what_still_trains_of_the_model_is_ended(trained_
     assert f"{job}-worker-" not in run("get", "pods").stdout
 
 
-def test_the_end_of_a_workflow_ends_what_still_trains_and_keeps_what_has_ended(trained_by_template):
+def test_the_end_of_a_workflow_ends_what_still_trains_and_keeps_what_has_ended(trained_by_template: str) -> None:
     job = f"{NAME}-batchnorm-2"
     create_as("pipeline-train", template_of_job(job, epochs="50"))
     wait_until("its workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
@@ -144,7 +144,9 @@ def test_the_end_of_a_workflow_ends_what_still_trains_and_keeps_what_has_ended(t
     assert job not in run("get", "pods", "--field-selector=status.phase=Running").stdout
 
 
-def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_others_alone(pods, tmp_path):
+def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_others_alone(
+    pods: None, tmp_path: Path
+) -> None:
     name = "kept-scaling"
     manifest = templates.manifest("create-service", {"workflow.parameters.service": name})
     create_as("pipeline-serve", manifest)
@@ -158,7 +160,7 @@ def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_other
     kubectl("delete", "inferenceservice", name)
 
 
-def test_serving_again_leaves_mode_runtime_and_resources_alone(pods, tmp_path):
+def test_serving_again_leaves_mode_runtime_and_resources_alone(pods: None, tmp_path: Path) -> None:
     name = "kept-mode"
     text = (ROOT / "autoscaled-inference-service-knative.yaml").read_text().replace("flower-sample", name)
     stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.20.0", text).replace("512Mi", "640Mi")

@@ -3,6 +3,7 @@
 import http.server
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -11,14 +12,14 @@ from support.data_sources import APT_GET, DOWNLOAD, LISTED, UNPACKED, Handler, c
 
 
 @pytest.fixture
-def bare_machine(monkeypatch, tmp_path):
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No folder of Debian's package, and no proxy before the servers of the tests."""
     monkeypatch.setattr(sources, "DEBIAN_FOLDER", tmp_path / "not-installed")
     monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture
-def short_waits(monkeypatch):
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines for tests that reach them."""
     monkeypatch.setattr(download, "PROBE_SECONDS", 1)
     monkeypatch.setattr(download, "STALL_SECONDS", 0.5)
@@ -27,7 +28,7 @@ def short_waits(monkeypatch):
 
 
 @pytest.fixture
-def server(monkeypatch, small_source):
+def server(monkeypatch: pytest.MonkeyPatch, small_source: Path):
     """A server in the place of the public one; its attribute `answers` is a dictionary to fill."""
     answers: dict = {}
     handler = type("Handler", (Handler,), {"answers": answers})
@@ -42,19 +43,19 @@ def server(monkeypatch, small_source):
 
 
 @pytest.fixture
-def unreachable(monkeypatch):
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The public server is out of reach."""
     monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{closed_port()}/")
 
 
 @pytest.fixture
-def apt(tmp_path, monkeypatch, small_source):
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_source: Path):
     """Sets what the steps of an apt-get of the test's own do; the package holds the files of `small_source`."""
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
 
-    def install(update="echo list > lists/list", listed=LISTED, download=DOWNLOAD, unpack="true"):
+    def install(update="echo list > lists/list", listed=LISTED, download=DOWNLOAD, unpack="true") -> None:
         script = APT_GET.format(update=update, listed=listed, download=download)
         extract = f'#!/bin/sh\nmkdir -p "{UNPACKED}" && cp "{small_source}"/* "{UNPACKED}" && {unpack}\n'
         for name, text in (("apt-get", script), ("dpkg-deb", extract)):

@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from support.data_sources import DEAD, FIRST, IMAGES, MISSING, UNPACKED, obtain,
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_the_package_reports_its_progress(tmp_path, apt):
+def test_the_package_reports_its_progress(tmp_path: Path, apt) -> None:
     file, seen, arrived = "dataset-fashion-mnist_1_all.deb", tmp_path / "seen", []
     apt(download=f"echo half > {file}; until [ -e {seen} ]; do sleep 0.05; done; echo all >> {file}")
 
@@ -25,7 +26,7 @@ def test_the_package_reports_its_progress(tmp_path, apt):
     assert [step for step in arrived if step[1]] in ([(5, 31), (9, 9)], [(5, 31), (9, 31), (9, 9)])
 
 
-def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path, apt):
+def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path: Path, apt) -> None:
     apt(update='cp apt.conf ../conf; echo "$@" > ../arguments')
     obtain(tmp_path, "apt")
     assert "#clear APT::Update::Post-Invoke;" in (tmp_path / "fetched/conf").read_text()
@@ -35,7 +36,7 @@ def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path, apt):
         assert f"-o {setting.replace('WORK', str(work))} " in arguments
 
 
-def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path, apt):
+def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path: Path, apt) -> None:
     apt(update="echo list > lists/list; echo 'E: Failed to fetch http://dead/'; exit 100")
     published_files.check_files(obtain(tmp_path, "apt"))
 
@@ -64,7 +65,7 @@ def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path, apt):
         ),
     ],
 )
-def test_a_package_that_cannot_be_fetched_says_why(tmp_path, apt, steps, reason):
+def test_a_package_that_cannot_be_fetched_says_why(tmp_path: Path, apt, steps: dict[str, Any], reason: str) -> None:
     apt(**steps)
     assert why_not(tmp_path, "apt") == reason
 
@@ -79,12 +80,14 @@ def test_a_package_that_cannot_be_fetched_says_why(tmp_path, apt, steps, reason)
         ({"download": "echo begun > x; sleep 30"}, "apt-get: no byte arrived for 1 s"),
     ],
 )
-def test_an_apt_get_that_falls_silent_is_given_up(tmp_path, apt, short_waits, steps, reason):
+def test_an_apt_get_that_falls_silent_is_given_up(
+    tmp_path: Path, apt, short_waits: None, steps: dict[str, Any], reason: str
+) -> None:
     apt(**steps)
     assert why_not(tmp_path, "apt") == reason
 
 
-def test_an_apt_get_that_is_given_up_is_ended_with_its_children(tmp_path, apt, short_waits):
+def test_an_apt_get_that_is_given_up_is_ended_with_its_children(tmp_path: Path, apt, short_waits: None) -> None:
     apt(update=f"sh -c 'echo $$ > {tmp_path}/child; exec sleep 30' & sleep 30", listed=MISSING)
     why_not(tmp_path, "apt")
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
@@ -92,7 +95,7 @@ def test_an_apt_get_that_is_given_up_is_ended_with_its_children(tmp_path, apt, s
         time.sleep(0.01)
 
 
-def test_a_disk_that_apt_get_finds_full_is_named(tmp_path, apt):
+def test_a_disk_that_apt_get_finds_full_is_named(tmp_path: Path, apt) -> None:
     apt(download="echo 'E: Write error - write (28: No space left on device)'; exit 100")
     with pytest.raises(OSError, match="No space left on device") as failed:
         obtain(tmp_path, "apt")
@@ -100,13 +103,13 @@ def test_a_disk_that_apt_get_finds_full_is_named(tmp_path, apt):
 
 
 @pytest.mark.parametrize("program", ["apt-get", "dpkg-deb"])
-def test_a_machine_without_apt_is_told_so(tmp_path, monkeypatch, apt, program):
+def test_a_machine_without_apt_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apt, program: str) -> None:
     (tmp_path / "programs" / program).unlink()
     monkeypatch.setenv("PATH", str(tmp_path / "programs"))
     assert why_not(tmp_path, "apt") == f"{program} is not on this machine"
 
 
-def test_the_real_apt_get_finds_the_package(tmp_path, monkeypatch):
+def test_the_real_apt_get_finds_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     if not shutil.which("apt-get"):
         pytest.skip("this machine has no apt-get")

@@ -3,6 +3,7 @@
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from support.data_sources import FIRST, IMAGES, closed_port, cut, obtain, page, 
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_a_download_is_checked_and_reports_its_progress(tmp_path, server, small_source):
+def test_a_download_is_checked_and_reports_its_progress(tmp_path: Path, server, small_source: Path) -> None:
     arrived = []
     folder = obtain(tmp_path, "download", lambda done, total: arrived.append((done, total)))
     sizes = {name: (small_source / name).stat().st_size for name in published_files.FILES}
@@ -34,22 +35,26 @@ def test_a_download_is_checked_and_reports_its_progress(tmp_path, server, small_
         ),
     ],
 )
-def test_a_failed_download_says_why(tmp_path, server, name, answer, reason):
+def test_a_failed_download_says_why(tmp_path: Path, server, name: Any, answer: Any, reason: str) -> None:
     server.answers[name] = answer
     assert why_not(tmp_path, "download") == reason.replace("URL", download.URL)
 
 
 @pytest.mark.parametrize(("name", "answer"), [(FIRST, silence), (FIRST, trickle), (IMAGES, stall)])
-def test_a_download_that_falls_silent_is_given_up(tmp_path, server, short_waits, name, answer):
+def test_a_download_that_falls_silent_is_given_up(
+    tmp_path: Path, server, short_waits: None, name: Any, answer: Any
+) -> None:
     server.answers[name] = answer
     assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
 
 
-def test_a_server_that_refuses_connections_is_named(tmp_path, unreachable):
+def test_a_server_that_refuses_connections_is_named(tmp_path: Path, unreachable: None) -> None:
     assert why_not(tmp_path, "download") == "127.0.0.1: Connection refused"
 
 
-def test_a_server_that_never_accepts_is_given_up(tmp_path, monkeypatch, short_waits):
+def test_a_server_that_never_accepts_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_waits: None
+) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -63,7 +68,9 @@ def test_a_server_that_never_accepts_is_given_up(tmp_path, monkeypatch, short_wa
             client.close()
 
 
-def test_a_name_that_is_never_resolved_is_given_up(tmp_path, monkeypatch, short_waits):
+def test_a_name_that_is_never_resolved_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_waits: None
+) -> None:
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(30) or [])
     monkeypatch.setattr(download, "URL", "http://nowhere.invalid/")
@@ -71,14 +78,14 @@ def test_a_name_that_is_never_resolved_is_given_up(tmp_path, monkeypatch, short_
     never.set()
 
 
-def test_a_proxy_that_refuses_is_named_as_one(tmp_path, monkeypatch, server):
+def test_a_proxy_that_refuses_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server) -> None:
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
     assert why_not(tmp_path, "download") == "127.0.0.1 by the proxy of http_proxy: Connection refused"
 
 
-def test_a_full_disk_is_no_failed_download(tmp_path, monkeypatch, server):
-    def full(*_):
+def test_a_full_disk_is_no_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server) -> None:
+    def full(*_) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)

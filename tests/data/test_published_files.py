@@ -1,6 +1,8 @@
 """The check of the four files: what is wrong with one is named."""
 
 import gzip
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,28 +12,28 @@ from support.data_sources import IMAGES
 
 
 @pytest.mark.parametrize("name", published_files.FILES)
-def test_a_missing_file_is_named(small_source, name):
+def test_a_missing_file_is_named(small_source: Path, name: Any) -> None:
     (small_source / name).unlink()
     with pytest.raises(outcome.StepError, match=f"{small_source / name} is missing; expected the four files"):
         sources.obtain(str(small_source), small_source)
 
 
 @pytest.mark.parametrize("name", published_files.FILES)
-def test_a_file_that_was_cut_short_is_named(small_source, name):
+def test_a_file_that_was_cut_short_is_named(small_source: Path, name: Any) -> None:
     (small_source / name).write_bytes((small_source / name).read_bytes()[:-9])
     with pytest.raises(outcome.StepError, match=f"{small_source / name} cannot be decompressed"):
         published_files.check_files(small_source)
 
 
 @pytest.mark.parametrize("name", published_files.FILES)
-def test_a_file_of_other_content_is_named(small_source, name):
+def test_a_file_of_other_content_is_named(small_source: Path, name: Any) -> None:
     (small_source / name).write_bytes(gzip.compress(b"something else"))
     with pytest.raises(outcome.StepError, match=f"{small_source / name} does not hold Fashion-MNIST's content"):
         published_files.check_files(small_source)
 
 
-def test_a_file_that_may_not_be_read_is_named(small_source, monkeypatch):
-    def denied(*_):
+def test_a_file_that_may_not_be_read_is_named(small_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(gzip, "open", denied)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,20 +14,24 @@ from support.project import SOURCE
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_the_module_needs_the_standard_library_alone():
+def test_the_module_needs_the_standard_library_alone() -> None:
     code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from distml.data import sources; print(sources.WORDS)"
     printed = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout == "('auto', 'download', 'apt')\n"
 
 
-def test_the_folder_of_the_installed_package_comes_first(tmp_path, monkeypatch, server, apt, small_source, capsys):
+def test_the_folder_of_the_installed_package_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server, apt, small_source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sources, "DEBIAN_FOLDER", small_source)
     assert obtain(tmp_path, "auto") == small_source
     assert sources.where("auto") == f"the folder {small_source}"
     assert capsys.readouterr().out == f"reading Fashion-MNIST from {small_source}\n"
 
 
-def test_a_damaged_installed_package_is_passed_over(tmp_path, monkeypatch, server, capsys):
+def test_a_damaged_installed_package_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server, capsys: pytest.CaptureFixture[str]
+) -> None:
     installed = tmp_path / "installed"
     installed.mkdir()
     monkeypatch.setattr(sources, "DEBIAN_FOLDER", installed)
@@ -35,14 +41,16 @@ def test_a_damaged_installed_package_is_passed_over(tmp_path, monkeypatch, serve
 
 
 @pytest.mark.parametrize("answer", [page, cut, refuse])
-def test_after_a_failed_download_the_package_is_fetched(tmp_path, server, apt, answer):
+def test_after_a_failed_download_the_package_is_fetched(tmp_path: Path, server, apt, answer: Any) -> None:
     server.answers[IMAGES] = answer
     folder = obtain(tmp_path, "auto")
     assert folder == tmp_path / "fetched/package/unpacked/usr/share/datasets/fashion-mnist"
     published_files.check_files(folder)
 
 
-def test_without_any_source_one_line_names_each_reason(tmp_path, unreachable, apt, capsys):
+def test_without_any_source_one_line_names_each_reason(
+    tmp_path: Path, unreachable: None, apt, capsys: pytest.CaptureFixture[str]
+) -> None:
     apt(update=DEAD, listed=MISSING)
     assert why_not(tmp_path, "auto") == (
         "127.0.0.1: Connection refused; apt-get: Unable to locate package dataset-fashion-mnist"
@@ -51,7 +59,7 @@ def test_without_any_source_one_line_names_each_reason(tmp_path, unreachable, ap
     assert "passed over" not in capsys.readouterr().out
 
 
-def test_where_names_the_source_that_would_be_used(server, apt, small_source):
+def test_where_names_the_source_that_would_be_used(server, apt, small_source: Path) -> None:
     assert sources.where(str(small_source)) == f"the folder {small_source}"
     assert sources.where("auto") == "a download of 31 MB from 127.0.0.1"
     server.answers[FIRST] = refuse

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def manifest(model, validation_accuracy):
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path):
     """Writes a report of two models; returns its content and its page."""
 
     def write(probabilities=PROBABILITIES, class_names=NAMES):
@@ -58,16 +59,16 @@ def write(tmp_path):
 class Page(HTMLParser):
     """Every tag of a page, with its attributes."""
 
-    def __init__(self, page):
+    def __init__(self, page) -> None:
         super().__init__()
         self.tags = []
         self.feed(page)
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attributes) -> None:
         self.tags.append((tag, dict(attributes)))
 
 
-def test_the_report_holds_what_was_measured(write, tmp_path):
+def test_the_report_holds_what_was_measured(write, tmp_path: Path) -> None:
     content, _ = write()
     measured = {"parameters": 1234, "seconds": 10.0, "images_per_second": 60.0}
     assert content == {
@@ -95,19 +96,19 @@ def test_the_report_holds_what_was_measured(write, tmp_path):
     assert json.loads((tmp_path / "report.json").read_text()) == content
 
 
-def test_rows_of_the_confusion_matrix_are_the_true_classes():
+def test_rows_of_the_confusion_matrix_are_the_true_classes() -> None:
     labels, predicted = np.array([0, 0, 0, 2]), np.array([0, 1, 1, 2])
     assert report.confusion_matrix(labels, predicted, 3).tolist() == [[1, 2, 0], [0, 0, 0], [0, 0, 1]]
 
 
-def test_precision_divides_by_what_was_predicted_and_recall_by_what_is_there():
+def test_precision_divides_by_what_was_predicted_and_recall_by_what_is_there() -> None:
     assert report.scores_by_class(np.array([[3, 1], [0, 4]]), ["a", "b"]) == {
         "a": {"precision": 1.0, "recall": 0.75, "f1": 6 / 7},
         "b": {"precision": 0.8, "recall": 1.0, "f1": 8 / 9},
     }
 
 
-def test_the_most_confident_mistake_comes_first():
+def test_the_most_confident_mistake_comes_first() -> None:
     images = np.zeros((4, 28, 28, 1), np.uint8)
     mistakes = report.most_confident_mistakes(images, LABELS, PROBABILITIES, NAMES)
     assert [(m["index"], m["true"], m["predicted"], round(m["probability"], 4)) for m in mistakes] == [
@@ -116,19 +117,19 @@ def test_the_most_confident_mistake_comes_first():
     ]
 
 
-def test_no_more_than_twenty_mistakes_are_shown():
+def test_no_more_than_twenty_mistakes_are_shown() -> None:
     images, labels = np.zeros((30, 28, 28, 1), np.uint8), np.zeros(30, np.int64)
     probabilities = np.tile(np.float32([0, 1]), (30, 1))
     mistakes = report.most_confident_mistakes(images, labels, probabilities, ["a", "b"])
     assert [mistake["index"] for mistake in mistakes] == list(range(20))
 
 
-def test_a_model_without_mistakes_says_so(write):
+def test_a_model_without_mistakes_says_so(write) -> None:
     _, page = write(probabilities=np.eye(3, dtype=np.float32)[LABELS])
     assert "No test image was named wrongly." in page
 
 
-def test_the_page_leads_with_the_result(write):
+def test_the_page_leads_with_the_result(write) -> None:
     _, page = write()
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert " ".join(heading.split()) == (
@@ -136,21 +137,21 @@ def test_the_page_leads_with_the_result(write):
     )
 
 
-def test_only_the_winner_has_a_test_accuracy_and_it_leads_the_table(write):
+def test_only_the_winner_has_a_test_accuracy_and_it_leads_the_table(write) -> None:
     _, page = write()
     cells = [row.split("</td>")[:2] for row in page.partition("<tbody>")[2].partition("</tbody>")[0].split("<td>")]
     assert [cell[0] for cell in cells][1:3] == ["0.8750", "0.5000"]
     assert [cell[0] for cell in cells][6:8] == ["0.8500", "–"]
 
 
-def test_the_page_needs_nothing_from_elsewhere(write):
+def test_the_page_needs_nothing_from_elsewhere(write) -> None:
     tags = Page(write()[1]).tags
     images = [attributes["src"] for tag, attributes in tags if tag == "img"]
     assert [source.partition(";")[0] for source in images] == ["data:image/svg+xml"] * 2 + ["data:image/png"] * 2
     assert not {"link", "script", "iframe", "object"} & {tag for tag, _ in tags}
 
 
-def test_every_image_has_a_text_in_its_place(write):
+def test_every_image_has_a_text_in_its_place(write) -> None:
     texts = [attributes["alt"] for tag, attributes in Page(write()[1]).tags if tag == "img"]
     assert texts == [
         "Training loss by epoch. After the last: plain: 0.5000; dropout: 0.5000.",
@@ -160,13 +161,13 @@ def test_every_image_has_a_text_in_its_place(write):
     ]
 
 
-def test_a_name_that_looks_like_markup_is_escaped(write):
+def test_a_name_that_looks_like_markup_is_escaped(write) -> None:
     _, page = write()
     assert "&lt;Shirt&gt;" in page
     assert "<Shirt>" not in page
 
 
-def test_the_page_names_what_the_model_was_made_from(write):
+def test_the_page_names_what_the_model_was_made_from(write) -> None:
     _, page = write()
     made = page.partition("How it was made")[2]
     for text in ("dropout, 1,234 parameters", "learning rate</dt><dd>0.002", "r1", "digest of dropout"):
@@ -174,7 +175,7 @@ def test_the_page_names_what_the_model_was_made_from(write):
     assert "tensorflow 2.99.1, keras 3.99.2" in made
 
 
-def test_importing_the_report_does_not_load_tensorflow():
+def test_importing_the_report_does_not_load_tensorflow() -> None:
     code = "import sys; from distml.publishing import report; sys.exit('tensorflow' in sys.modules)"
     environment = {"PYTHONPATH": str(SOURCE)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

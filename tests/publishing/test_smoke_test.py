@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ class Service(ThreadingHTTPServer):
 
     host = "127.0.0.1"
 
-    def __init__(self, status: dict, digests: list[str], prediction: object):
+    def __init__(self, status: dict, digests: list[str], prediction: object) -> None:
         super().__init__((self.host, 0), Answer)
         self.status, self.digests, self.prediction = status, digests, prediction
         self.url = f"http://{network.place(self.host, self.server_address[1])}"
@@ -80,7 +81,7 @@ def serve() -> Iterator:
 
 
 @pytest.fixture
-def new(tmp_path) -> str:
+def new(tmp_path: Path) -> str:
     """The digest of version 3 on a volume that holds 2 and 3."""
     for number in (2, 3):
         folder = Volume(tmp_path).version(number)
@@ -95,7 +96,7 @@ def smoke(url: str, volume, version: int = 3, timeout: int = 1, **environment: s
     return run_script("pipeline_admin.py", "smoke-test", *options, **environment)
 
 
-def test_it_waits_until_the_published_digest_answers_each_time(serve, new, tmp_path):
+def test_it_waits_until_the_published_digest_answers_each_time(serve: Iterator, new: str, tmp_path: Path) -> None:
     service = serve(OURS, ["old", new, "old", new], {"class_name": "Bag", "probabilities": UNIFORM})
     asked = smoke(service.url, tmp_path, timeout=30)
     assert asked.returncode == 0, asked.stderr
@@ -103,19 +104,21 @@ def test_it_waits_until_the_published_digest_answers_each_time(serve, new, tmp_p
     assert "image_bytes" in json.loads(service.asked[0])["instances"][0]
 
 
-def test_it_fails_with_one_line_when_an_older_model_goes_on_serving(serve, new, tmp_path):
+def test_it_fails_with_one_line_when_an_older_model_goes_on_serving(serve: Iterator, new: str, tmp_path: Path) -> None:
     asked = smoke(serve(OURS, ["old"], {"probabilities": UNIFORM}).url, tmp_path)
     assert asked.returncode == 1
     assert f"does not serve version 3, digest {new[:12]}" in asked.stderr
     assert "its last answer: version 3, digest old" in asked.stderr
 
 
-def test_of_the_stock_runtime_it_compares_the_version(serve, new, tmp_path):
+def test_of_the_stock_runtime_it_compares_the_version(serve: Iterator, new: str, tmp_path: Path) -> None:
     assert smoke(serve(STOCK, ["-"], UNIFORM).url, tmp_path).returncode == 0
     assert smoke(serve(STOCK, ["-"], UNIFORM).url, tmp_path, version=2).returncode == 1
 
 
-def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_the_given_one(serve, new, tmp_path):
+def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_the_given_one(
+    serve: Iterator, new: str, tmp_path: Path
+) -> None:
     ours, stock = (
         serve(OURS | {"models": ["flower-sample"]}, [new], {"probabilities": UNIFORM}),
         serve(STOCK, ["-"], UNIFORM),
@@ -139,25 +142,25 @@ def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_th
     assert set(stock.paths) == {"/v1/models", "/v1/models/roses"}
 
 
-def test_it_fails_when_the_prediction_is_none(serve, new, tmp_path):
+def test_it_fails_when_the_prediction_is_none(serve: Iterator, new: str, tmp_path: Path) -> None:
     asked = smoke(serve(OURS, [new], {"probabilities": [0.5]}).url, tmp_path)
     assert asked.returncode == 1
     assert "[0.5] are not 10 probabilities" in asked.stderr
 
 
-def test_it_fails_with_one_line_when_nobody_answers(new, tmp_path):
+def test_it_fails_with_one_line_when_nobody_answers(new: str, tmp_path: Path) -> None:
     asked = smoke("http://127.0.0.1:9", tmp_path)
     assert asked.returncode == 1
     assert asked.stderr.startswith("pipeline_admin.py: http://127.0.0.1:9 does not serve version 3")
 
 
-def test_it_asks_the_service_itself_past_any_proxy(serve, new, tmp_path):
+def test_it_asks_the_service_itself_past_any_proxy(serve: Iterator, new: str, tmp_path: Path) -> None:
     service = serve(OURS, [new], {"probabilities": UNIFORM})
     assert smoke(service.url, tmp_path, **DEAD_PROXY).returncode == 0
 
 
 @needs_ipv6
-def test_it_asks_a_service_on_ipv6(serve, new, tmp_path, monkeypatch):
+def test_it_asks_a_service_on_ipv6(serve: Iterator, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Service, "address_family", socket.AF_INET6)
     monkeypatch.setattr(Service, "host", "::1")
     service = serve(OURS, [new], {"probabilities": UNIFORM})
@@ -168,7 +171,7 @@ def test_it_asks_a_service_on_ipv6(serve, new, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "url", ["http://::1:8080", "http://[::1:8080", "http://a:port", "http://", "ftp://a", "a:8080"]
 )
-def test_a_url_that_names_no_service_is_one_line(capsys, url):
+def test_a_url_that_names_no_service_is_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
     with pytest.raises(SystemExit) as ended:
         pipeline_admin.parse_args(["smoke-test", "--version", "1", "--url", url])
     said = capsys.readouterr().err
@@ -176,7 +179,7 @@ def test_a_url_that_names_no_service_is_one_line(capsys, url):
     assert f"{url!r} is no URL of a service; expected http://host or http://[::1]:8080" in said
 
 
-def test_what_speaks_no_http_gives_no_usable_answer():
+def test_what_speaks_no_http_gives_no_usable_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=lambda: listener.accept()[0].sendall(b"no\0 http\r\n")).start()
         with pytest.raises(OSError, match=r"no HTTP \(BadStatusLine"):

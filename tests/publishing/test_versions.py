@@ -13,12 +13,12 @@ from distml.step.volume import Volume
 
 
 @pytest.fixture
-def volume(tmp_path) -> Volume:
+def volume(tmp_path: Path) -> Volume:
     return Volume(tmp_path)
 
 
 @pytest.fixture
-def candidate(volume) -> Path:
+def candidate(volume: Volume) -> Path:
     folder = volume.candidate("run", "plain")
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"model")
@@ -26,14 +26,14 @@ def candidate(volume) -> Path:
     return folder
 
 
-def test_a_number_is_not_given_again_after_a_roll_back(volume, candidate):
+def test_a_number_is_not_given_again_after_a_roll_back(volume: Volume, candidate: Path) -> None:
     assert [versions.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
     shutil.rmtree(volume.version(2))
     assert versions.publish(volume, candidate, {}, keep=5) == 3
     assert versions.numbers(volume.versions) == [1, 3]
 
 
-def test_a_damaged_record_of_the_highest_number_is_one_line(volume, candidate):
+def test_a_damaged_record_of_the_highest_number_is_one_line(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
     (volume.versions / versions.HIGHEST).write_text("")
     with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
@@ -46,7 +46,7 @@ def test_a_published_version_of_unknown_origin_is_published_over(volume: Volume,
     assert versions.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
 
 
-def test_what_is_no_folder_of_a_plain_number_is_no_version(volume, candidate):
+def test_what_is_no_folder_of_a_plain_number_is_no_version(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
     for name in ("007", "²", "٣", "-1", "1.0"):
         (volume.versions / name).mkdir()
@@ -54,10 +54,12 @@ def test_what_is_no_folder_of_a_plain_number_is_no_version(volume, candidate):
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(volume, candidate, monkeypatch):
+def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = versions.copy_folder
 
-    def copy_badly(source, target):
+    def copy_badly(source, target) -> None:
         copy(source, target)
         (target / "saved_model.pb").write_bytes(b"mobel")
 
@@ -67,16 +69,18 @@ def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(volume, cand
     assert list(volume.versions.iterdir()) == []
 
 
-def test_older_versions_are_pruned_beyond_the_number_to_keep(volume, candidate):
+def test_older_versions_are_pruned_beyond_the_number_to_keep(volume: Volume, candidate: Path) -> None:
     for _ in range(5):
         versions.publish(volume, candidate, {}, keep=3)
     assert sorted(path.name for path in volume.versions.iterdir()) == [versions.HIGHEST, "3", "4", "5"]
 
 
-def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(volume, candidate, monkeypatch):
+def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     versions.publish(volume, candidate, {}, keep=1)
 
-    def killed(path, **_):
+    def killed(path, **_) -> None:
         if path.exists():
             raise KeyboardInterrupt
 
@@ -86,12 +90,12 @@ def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(volume, 
     assert versions.numbers(volume.versions) == [2]
 
 
-def test_a_version_that_another_publication_removes_first_does_no_harm(volume):
+def test_a_version_that_another_publication_removes_first_does_no_harm(volume: Volume) -> None:
     atomic_files.remove_folder(volume.version(1))
     assert list(volume.versions.iterdir()) == []
 
 
-def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume, candidate):
+def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
     left, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
     for folder in (left, fresh):
@@ -104,14 +108,14 @@ def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume, ca
     assert {path.name for path in volume.versions.glob(".*")} == {versions.HIGHEST, fresh.name}
 
 
-def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path, monkeypatch):
+def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / ".1-renamed"
     monkeypatch.setattr(Path, "glob", lambda *_, **__: [gone])
     atomic_files.remove_abandoned(tmp_path / "1")
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path, monkeypatch):
-    def full(handle):
+def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic_files.os, "fsync", full)

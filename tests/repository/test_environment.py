@@ -9,7 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -82,7 +82,7 @@ def wheel(folder: Path, name: str) -> str:
 
 
 @pytest.fixture
-def clone(tmp_path) -> Clone:
+def clone(tmp_path: Path) -> Clone:
     clone = Clone(tmp_path / "a clone", tmp_path / "bin", tmp_path / "wheels")
     for folder in (clone.folder / "src", clone.folder / "requirements", clone.bin / "tools", clone.wheels):
         folder.mkdir(parents=True)
@@ -101,12 +101,12 @@ def clone(tmp_path) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("environment") / "made"
 
 
 @pytest.fixture
-def made(clone, template) -> Clone:
+def made(clone: Clone, template: Path) -> Clone:
     """A clone whose environment was made for `run`: once, and then copied to where it would have been made."""
     if not template.exists():
         assert clone.environment("run").returncode == 0
@@ -122,7 +122,7 @@ def change_stamp(clone: Clone, pattern: str, line: str) -> None:
     stamp.write_text(changed)
 
 
-def test_the_newest_python_that_works_is_taken(clone):
+def test_the_newest_python_that_works_is_taken(clone: Clone) -> None:
     clone.program("python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
     (clone.bin / "python3.12").unlink(missing_ok=True)
     for name, minor in {"python3.11": 11, "python3": 12, "python": 14, "python3.10": 13}.items():
@@ -131,7 +131,7 @@ def test_the_newest_python_that_works_is_taken(clone):
     assert clone.python_line() == f"ok    python     3.12.9 {PYTHON}, which will make .venv"
 
 
-def test_a_wrapper_that_does_not_run_hides_no_python_behind_it(clone):
+def test_a_wrapper_that_does_not_run_hides_no_python_behind_it(clone: Clone) -> None:
     (clone.bin / "tools" / f"python{VERSION}").symlink_to(PYTHON)
     clone.program(f"python{VERSION}", "exit 127")
     for variables in ({}, {"PYTHON": f"python{VERSION}"}):
@@ -169,7 +169,7 @@ def test_a_wrapper_that_does_not_run_hides_no_python_behind_it(clone):
         ),
     ],
 )
-def test_an_unsuitable_python_gets_one_sentence(clone, pretence, wrong, remedy):
+def test_an_unsuitable_python_gets_one_sentence(clone: Clone, pretence: str, wrong: str, remedy: Any) -> None:
     (clone.bin / f"python{VERSION}").unlink()
     fake = clone.pretending_python("python3", pretence)
     found = f"{fake} is Python {wrong}; {EXPECTED}"
@@ -190,7 +190,7 @@ def test_an_unsuitable_python_gets_one_sentence(clone, pretence, wrong, remedy):
         ("uname", "{bin}/tools/uname does not run as Python does"),
     ],
 )
-def test_what_is_no_python_gets_one_sentence(clone, named, found):
+def test_what_is_no_python_gets_one_sentence(clone: Clone, named: str, found: str) -> None:
     clone.program("shim", "echo 'shim: command not found' >&2; exit 127")
     said = clone.sentence(PYTHON=named)
     assert re.sub(r" \(.*uname: .*\)", "", said) == (
@@ -198,14 +198,14 @@ def test_what_is_no_python_gets_one_sentence(clone, named, found):
     )
 
 
-def test_without_any_python_there_is_one_sentence(clone):
+def test_without_any_python_there_is_one_sentence(clone: Clone) -> None:
     (clone.bin / f"python{VERSION}").unlink()
     found = f"No Python on the PATH can be used: there is no such program on the PATH; {EXPECTED}; {INSTALL}"
     assert clone.sentence() == f"{found}, or name one by PYTHON=<path>"
 
 
 @pytest.mark.parametrize("named", ["", f"python{VERSION}", "~/a python", "../bin/a python"])
-def test_python_may_be_a_name_a_path_from_home_or_have_blanks(clone, named):
+def test_python_may_be_a_name_a_path_from_home_or_have_blanks(clone: Clone, named: str) -> None:
     (clone.bin / "a python").symlink_to(PYTHON)
     line = clone.python_line(PYTHON=named)
     assert line.startswith(f"ok    python     {RELEASE} ")
@@ -222,7 +222,9 @@ def test_python_may_be_a_name_a_path_from_home_or_have_blanks(clone, named):
         ("FreeBSD amd64", "", "use such a machine"),
     ],
 )
-def test_a_machine_without_packages_of_tensorflow_gets_one_sentence(clone, machine, translated, remedy):
+def test_a_machine_without_packages_of_tensorflow_gets_one_sentence(
+    clone: Clone, machine: str, translated: str, remedy: str
+) -> None:
     clone.program("uname", f"echo {machine}")
     clone.program("sysctl", f"echo {translated}")
     sentence = (
@@ -233,7 +235,7 @@ def test_a_machine_without_packages_of_tensorflow_gets_one_sentence(clone, machi
     assert clone.python_line() == f"FAIL  python     {sentence}"
 
 
-def test_linux_on_arm64_needs_a_compiler(clone):
+def test_linux_on_arm64_needs_a_compiler(clone: Clone) -> None:
     clone.program("uname", "echo Linux aarch64")
     assert clone.sentence() == (
         "There is no C compiler, and psutil has to be compiled on Linux on arm64; expected gcc or cc on the PATH; "
@@ -243,7 +245,7 @@ def test_linux_on_arm64_needs_a_compiler(clone):
     assert clone.python_line() == f"ok    python     {RELEASE} {clone.bin}/python{VERSION}, which will make .venv"
 
 
-def test_the_environment_is_made_kept_and_extended(clone):
+def test_the_environment_is_made_kept_and_extended(clone: Clone) -> None:
     made = clone.environment("run")
     assert made.stdout.startswith(f"making .venv with Python {RELEASE} ({clone.bin}/python{VERSION}): ")
     assert (made.returncode, clone.installed()) == (0, {"tiny_run.py"})
@@ -270,13 +272,13 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_environment_made_otherwise_is_made_anew(made, change):
+def test_an_environment_made_otherwise_is_made_anew(made: Clone, change: str) -> None:
     assert made.python_line() == f"ok    python     {VERSION} {PYTHON.resolve()}, in .venv"
     CHANGES[change](made)
     assert made.python_line() == f"ok    python     {RELEASE} {made.bin}/python{VERSION}, which will make .venv"
 
 
-def test_a_sound_environment_is_kept_unless_python_names_another(made):
+def test_a_sound_environment_is_kept_unless_python_names_another(made: Clone) -> None:
     made.pretending_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
     (made.bin / "other name").symlink_to(PYTHON)
     change_stamp(made, r"\npython .*", f"\npython {VERSION} {PYTHON.resolve()}")
@@ -287,7 +289,7 @@ def test_a_sound_environment_is_kept_unless_python_names_another(made):
     assert made.python_line(PYTHON="other name").endswith(f"{made.bin}/other name, which will make .venv")
 
 
-def test_a_killed_make_leaves_nothing_that_is_reused(made):
+def test_a_killed_make_leaves_nothing_that_is_reused(made: Clone) -> None:
     command = ["sh", "environment.sh", "dev"]
     begun = subprocess.Popen(
         command, cwd=made.folder, env=made.variables(), stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -302,7 +304,7 @@ def test_a_killed_make_leaves_nothing_that_is_reused(made):
     assert (made.installed(), left.exists()) == ({"tiny_run.py", "tiny_dev.py"}, False)
 
 
-def test_two_makes_at_once_make_one_environment(made):
+def test_two_makes_at_once_make_one_environment(made: Clone) -> None:
     (made.folder / ".venv/made-from").unlink()
     command = ["sh", "environment.sh", "run"]
     both = [
@@ -316,7 +318,7 @@ def test_two_makes_at_once_make_one_environment(made):
 
 
 @pytest.mark.parametrize("kind", ["a file", "a link to elsewhere, and making the environment empties the folder"])
-def test_a_venv_that_is_no_folder_gets_one_sentence(clone, kind):
+def test_a_venv_that_is_no_folder_gets_one_sentence(clone: Clone, kind: str) -> None:
     venv = clone.folder / ".venv"
     venv.touch() if kind == "a file" else venv.symlink_to(clone.wheels)
     expected = "expected a folder, or nothing" if kind == "a file" else "expected a folder"
@@ -324,7 +326,7 @@ def test_a_venv_that_is_no_folder_gets_one_sentence(clone, kind):
     assert len(list(clone.wheels.iterdir())) == 4
 
 
-def test_too_small_a_disk_is_told_before_pip_fills_it(clone):
+def test_too_small_a_disk_is_told_before_pip_fills_it(clone: Clone) -> None:
     clone.program("df", "echo; echo disk 9999999 0 204800")
     ended = clone.environment("run")
     assert (ended.returncode, ended.stderr) == (
@@ -333,7 +335,7 @@ def test_too_small_a_disk_is_told_before_pip_fills_it(clone):
     )
 
 
-def test_what_pip_cannot_install_ends_with_one_sentence_and_no_stamp(made):
+def test_what_pip_cannot_install_ends_with_one_sentence_and_no_stamp(made: Clone) -> None:
     next(made.wheels.glob("tiny_dev*")).unlink()
     ended = made.environment("dev")
     assert ended.returncode == 1
@@ -350,7 +352,7 @@ ELSEWHERE = {
 }
 
 
-def test_no_variable_changes_where_pip_installs(made):
+def test_no_variable_changes_where_pip_installs(made: Clone) -> None:
     also = {"PIP_EDITABLE": "x", "PIP_PLATFORM": "x", "PIP_PYTHON_VERSION": "3.9", "PIP_ABI": "x", "PIP_GROUP": "x"}
     python = {"PYTHONPATH": "x", "PYTHONHOME": "x", "PYTHONUSERBASE": "x", "PYTHONSAFEPATH": "1", "PYTHONOPTIMIZE": "2"}
     variables = {"PIP_" + name.upper().replace("-", "_"): value for name, value in ELSEWHERE.items()}
@@ -362,7 +364,7 @@ def test_no_variable_changes_where_pip_installs(made):
 
 
 @pytest.mark.parametrize("section", ["global", "install"])
-def test_no_pip_conf_changes_where_pip_installs_but_its_links_count(made, section):
+def test_no_pip_conf_changes_where_pip_installs_but_its_links_count(made: Clone, section: str) -> None:
     config = made.folder / "pip.conf"
     lines = [f"{name} = {value}" for name, value in ELSEWHERE.items()]
     config.write_text("\n".join([f"[{section}]", *lines, "[global]" * (section == "install")]))
@@ -381,7 +383,7 @@ print(beside.__file__, sorted(name for name in os.environ if name.startswith("PY
 '''
 
 
-def test_make_runs_our_programs_without_another_projects_python_variables(made):
+def test_make_runs_our_programs_without_another_projects_python_variables(made: Clone) -> None:
     (made.folder / "src/local_pipeline.py").write_text(PROGRAM)
     (made.folder / "src/beside.py").touch()
     named = ("PATH", "HOME", "SAFEPATH", "OPTIMIZE", "WARNINGS", "INSPECT", "USERBASE", "PLATLIBDIR", "IOENCODING")
@@ -391,7 +393,7 @@ def test_make_runs_our_programs_without_another_projects_python_variables(made):
 
 
 @pytest.mark.parametrize("given", ["variable", "command line"])
-def test_make_tells_the_environment_script_python_alone(made, given):
+def test_make_tells_the_environment_script_python_alone(made: Clone, given: str) -> None:
     if given == "variable":
         ended = made.run("make", "run", PYTHON="python3.99")
     else:
@@ -400,7 +402,7 @@ def test_make_tells_the_environment_script_python_alone(made, given):
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 2)
 
 
-def test_make_doctor_passes_on_what_make_run_would_be_given(clone):
+def test_make_doctor_passes_on_what_make_run_would_be_given(clone: Clone) -> None:
     ended = clone.run("make", "doctor", "DATA=a b", "SOURCE=c", "WORKERS=3", "HTTP_PORT=1", "GRPC_PORT=2")
     options = ["--volume", "a b", "--source", "c", "--workers", "3", "--http-port", "1", "--grpc-port", "2"]
     assert ended.stdout.splitlines()[1:] == [str(options)]
@@ -411,7 +413,7 @@ def test_make_doctor_passes_on_what_make_run_would_be_given(clone):
 MAKEFILE_VARIABLES = set(re.findall(r"^(\w+) [:?]?=", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def test_no_variable_but_python_counts_from_the_environment():
+def test_no_variable_but_python_counts_from_the_environment() -> None:
     assert {"DATA", "WORKERS", "EPOCHS", "BATCH_PER_WORKER", "MODELS", "SOURCE", "FRESH", "FLOOR", "TOLERANCE"} <= (
         MAKEFILE_VARIABLES
     )

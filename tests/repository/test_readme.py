@@ -37,7 +37,7 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def test_every_make_command_names_a_target():
+def test_every_make_command_names_a_target() -> None:
     named = [shlex.split(command)[1] for command in COMMANDS if command.startswith("make")]
     assert named == ["doctor", "run", "test", "serve"]
     assert set(named) <= targets()
@@ -55,7 +55,7 @@ def parsed_by_make_run(**variables: str) -> dict:
     return vars(local_pipeline.parse_args(arguments))
 
 
-def test_make_run_passes_its_variables_on_as_they_are(tmp_path):
+def test_make_run_passes_its_variables_on_as_they_are(tmp_path: Path) -> None:
     source = tmp_path / "my folder"
     source.mkdir()
     numbers = {"WORKERS": "3", "EPOCHS": "2", "BATCH_PER_WORKER": "32", "FRESH": "1", "FLOOR": "0.9", "TOLERANCE": "1"}
@@ -66,17 +66,17 @@ def test_make_run_passes_its_variables_on_as_they_are(tmp_path):
     }
 
 
-def test_make_run_refuses_a_fresh_that_is_neither_1_nor_0():
+def test_make_run_refuses_a_fresh_that_is_neither_1_nor_0() -> None:
     ended = subprocess.run(["make", "-n", "run", "FRESH=yes"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("*** FRESH is yes; expected 1, to start over, or 0.  Stop.\n")
 
 
-def test_make_run_without_variables_takes_the_defaults_and_the_folder_here():
+def test_make_run_without_variables_takes_the_defaults_and_the_folder_here() -> None:
     assert parsed_by_make_run() == vars(local_pipeline.parse_args(["--volume", "trained_model"]))
 
 
-def test_make_run_on_a_volume_without_a_name_is_one_line(capsys):
+def test_make_run_on_a_volume_without_a_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed_by_make_run(DATA="")
     assert capsys.readouterr().err.endswith(
@@ -84,7 +84,7 @@ def test_make_run_on_a_volume_without_a_name_is_one_line(capsys):
     )
 
 
-def test_every_step_command_names_a_script_and_passes_its_arguments():
+def test_every_step_command_names_a_script_and_passes_its_arguments() -> None:
     words = [shlex.split(command) for command in COMMANDS if command.startswith(".venv/bin/python ")]
     assert len(words) == 6
     for _, script, *arguments in words:
@@ -92,7 +92,7 @@ def test_every_step_command_names_a_script_and_passes_its_arguments():
         assert all((ROOT / image).is_file() for image in getattr(parsed, "images", []))
 
 
-def test_every_request_of_curl_and_hey_is_for_a_route_that_exists_with_a_body_that_exists():
+def test_every_request_of_curl_and_hey_is_for_a_route_that_exists_with_a_body_that_exists() -> None:
     words = [shlex.split(command) for command in COMMANDS if command.startswith(("curl", "hey"))]
     assert [command[0] for command in words] == ["curl", "curl", "curl", "hey"]
     paths = [command[-1].removeprefix("http://localhost:8080") for command in words]
@@ -104,19 +104,19 @@ def test_every_request_of_curl_and_hey_is_for_a_route_that_exists_with_a_body_th
     assert json.loads((ROOT / bodies[0]).read_text())["instances"][0].keys() == {"image_bytes"}
 
 
-def test_every_command_is_of_a_kind_that_is_checked():
+def test_every_command_is_of_a_kind_that_is_checked() -> None:
     kinds = {shlex.split(command)[0] for command in COMMANDS}
     assert kinds == {"make", "curl", "hey", "go", ".venv/bin/python", ".venv/bin/tensorboard"}
     assert [command for command in COMMANDS if command.startswith("go ")] == ["go install github.com/rakyll/hey@latest"]
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert len(links) >= 6
     assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
 
 
-def test_every_variable_of_the_table_is_one_of_the_makefiles():
+def test_every_variable_of_the_table_is_one_of_the_makefiles() -> None:
     variables = re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE)
     assert variables == [
         *("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "MODELS", "DATA", "SOURCE", "FRESH", "FLOOR", "TOLERANCE", "PYTHON"),

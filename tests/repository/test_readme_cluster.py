@@ -23,7 +23,7 @@ def words(start: str) -> list[list[str]]:
     return [shlex.split(command) for command in COMMANDS if command.startswith(start)]
 
 
-def test_every_file_that_kubectl_is_given_is_there():
+def test_every_file_that_kubectl_is_given_is_there() -> None:
     named = re.findall(
         r"(?:-f|kustomize) ([\w./-]+)", "\n".join(command for command in COMMANDS if "kubectl" in command)
     )
@@ -32,7 +32,7 @@ def test_every_file_that_kubectl_is_given_is_there():
     assert [name for name in files if not (ROOT / name).exists()] == []
 
 
-def test_every_script_that_is_run_in_a_pod_is_in_the_image_and_takes_the_arguments():
+def test_every_script_that_is_run_in_a_pod_is_in_the_image_and_takes_the_arguments() -> None:
     modules = {link: module for module, link in re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py (\S+)", DOCKERFILE)}
     run = words("python3 /")
     assert len(run) >= 2
@@ -40,7 +40,7 @@ def test_every_script_that_is_run_in_a_pod_is_in_the_image_and_takes_the_argumen
         importlib.import_module(modules[script]).parse_args(arguments)
 
 
-def test_every_client_that_is_run_takes_the_arguments():
+def test_every_client_that_is_run_takes_the_arguments() -> None:
     run = words(".venv/bin/python src/")
     assert len(run) == 2
     for _, script, *arguments in run:
@@ -49,14 +49,14 @@ def test_every_client_that_is_run_takes_the_arguments():
         assert all((ROOT / image).is_file() for image in parsed.images)
 
 
-def test_the_make_targets_that_are_named_are_there():
+def test_the_make_targets_that_are_named_are_there() -> None:
     named = set(re.findall(r"`make ([a-z-]+)", README)) | {line[1] for line in words("make ")}
     assert {"cluster", "image", "install", "train", "serving", "workflow", "clean-workflows", "test-cluster"} <= named
     assert named <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
 @pytest.mark.parametrize("tool", ["kind", "k3d"])
-def test_make_runs_what_readme_shows_and_little_else(tool):
+def test_make_runs_what_readme_shows_and_little_else(tool: str) -> None:
     targets = ("cluster", "image", "install", "train", "clean-cluster")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     made = subprocess.check_output(
@@ -76,7 +76,7 @@ def test_make_runs_what_readme_shows_and_little_else(tool):
     ]
 
 
-def test_the_resubmit_line_is_the_same_for_both_tools():
+def test_the_resubmit_line_is_the_same_for_both_tools() -> None:
     lines = [line.split("; ") for line in LINES if line.startswith("kubectl delete tfjob --all; ")]
     assert [line[2] for line in lines] == [
         "kind load docker-image --name distml kubeflow/multi-worker-strategy:v0.1",
@@ -85,7 +85,7 @@ def test_the_resubmit_line_is_the_same_for_both_tools():
     assert lines[0][:2] + lines[0][3:] == lines[1][:2] + lines[1][3:]
 
 
-def test_the_names_of_objects_are_those_of_the_files():
+def test_the_names_of_objects_are_those_of_the_files() -> None:
     for name in ("predict-service", "access-model"):
         assert f"  name: {name}\n" in (ROOT / f"{name}.yaml").read_text()
         assert f"pod/{name}" in README

@@ -41,7 +41,7 @@ def without_scaling(service: dict) -> dict:
     return {**service, "spec": {"predictor": predictor}}
 
 
-def test_the_inference_services_differ_only_in_scaling():
+def test_the_inference_services_differ_only_in_scaling() -> None:
     plain = load("inference-service.yaml")
     assert not SCALING & plain["spec"]["predictor"].keys()
     assert plain["metadata"]["name"] == "flower-sample"
@@ -50,7 +50,7 @@ def test_the_inference_services_differ_only_in_scaling():
         assert without_scaling(load(name)) == without_scaling(load("inference-service.yaml"))
 
 
-def test_the_one_for_knative_has_no_field_of_a_pod_that_knative_refuses():
+def test_the_one_for_knative_has_no_field_of_a_pod_that_knative_refuses() -> None:
     predictor = load("autoscaled-inference-service-knative.yaml")["spec"]["predictor"]
     known = {"runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile"}
     assert predictor["securityContext"].keys() <= known
@@ -62,7 +62,7 @@ def test_the_one_for_knative_has_no_field_of_a_pod_that_knative_refuses():
     }
 
 
-def test_each_names_its_mode_and_a_metric_that_the_mode_knows():
+def test_each_names_its_mode_and_a_metric_that_the_mode_knows() -> None:
     found = {}
     for path in ROOT.glob("*inference-service*.yaml"):
         service = load(path.name)
@@ -75,7 +75,7 @@ def test_each_names_its_mode_and_a_metric_that_the_mode_knows():
     }
 
 
-def test_one_other_line_gives_the_stock_runtime():
+def test_one_other_line_gives_the_stock_runtime() -> None:
     text = (ROOT / "inference-service.yaml").read_text()
     runtime = load("manifests/serving/serving-runtime.yaml")["metadata"]["name"]
     line = re.search(r"`(runtimeVersion: ([\d.]+))` in place of this line", text)
@@ -85,7 +85,7 @@ def test_one_other_line_gives_the_stock_runtime():
     assert stock["spec"]["predictor"]["model"] == model | {"runtimeVersion": line[2]}
 
 
-def test_the_model_has_no_operation_that_the_stock_runtime_might_not_know(published_volume):
+def test_the_model_has_no_operation_that_the_stock_runtime_might_not_know(published_volume: Volume) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()
@@ -97,13 +97,13 @@ def test_the_model_has_no_operation_that_the_stock_runtime_might_not_know(publis
     assert used - KNOWN_OPERATIONS == set()
 
 
-def test_the_runtime_serves_the_services_format_and_is_never_chosen_by_itself():
+def test_the_runtime_serves_the_services_format_and_is_never_chosen_by_itself() -> None:
     (served,) = load("manifests/serving/serving-runtime.yaml")["spec"]["supportedModelFormats"]
     assert served["autoSelect"] is False
     assert served["name"] == load("inference-service.yaml")["spec"]["predictor"]["model"]["modelFormat"]["name"]
 
 
-def test_the_claim_and_the_folder_are_those_of_the_other_files():
+def test_the_claim_and_the_folder_are_those_of_the_other_files() -> None:
     from distml.step.volume import Volume
 
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
@@ -111,7 +111,7 @@ def test_the_claim_and_the_folder_are_those_of_the_other_files():
     assert load("inference-service.yaml")["spec"]["predictor"]["model"]["storageUri"] == f"pvc://{claim}/{folder}"
 
 
-def test_the_pod_is_restricted():
+def test_the_pod_is_restricted() -> None:
     pod = load("predict-service.yaml")["spec"]
     predictor = load("inference-service.yaml")["spec"]["predictor"]
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
@@ -122,7 +122,7 @@ def test_the_pod_is_restricted():
     assert container["image"] == pod["containers"][0]["image"]
 
 
-def test_the_runtimes_command_is_a_script_of_the_image_and_passes_its_arguments():
+def test_the_runtimes_command_is_a_script_of_the_image_and_passes_its_arguments() -> None:
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
     program, path, *arguments = container["command"]
     links = re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py (/[\w-]+\.py)", (ROOT / "Dockerfile").read_text())
@@ -135,7 +135,7 @@ def test_the_runtimes_command_is_a_script_of_the_image_and_passes_its_arguments(
     assert parsed.drain_seconds + 2 * limits.SECONDS_TO_FINISH < 30
 
 
-def test_readiness_asks_the_model():
+def test_readiness_asks_the_model() -> None:
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
     name = load("inference-service.yaml")["metadata"]["name"]
     assert container["readinessProbe"]["httpGet"] == {"path": f"/v2/models/{name}/ready", "port": 8080}

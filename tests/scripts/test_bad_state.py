@@ -3,6 +3,8 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ IDENTITY = {"data_sha256": "data", "code_sha256": "code", "settings": {}}
 
 
 @pytest.fixture
-def volume(tmp_path) -> Volume:
+def volume(tmp_path: Path) -> Volume:
     volume = Volume(tmp_path)
     volume.dataset.mkdir(parents=True)
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps(DATA))
@@ -38,7 +40,7 @@ def volume(tmp_path) -> Volume:
         *(json.dumps({**DATA, fact: "another"}) for fact in fashion_mnist.FACTS),
     ],
 )
-def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume, content):
+def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume: Volume, content: Any) -> None:
     path = volume.dataset / fashion_mnist.MANIFEST
     path.write_text(content)
     with pytest.raises(outcome.StepError) as refused:
@@ -47,7 +49,9 @@ def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume, content
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])
-def test_a_damaged_record_of_a_run_is_named_with_the_remedy(volume, content, monkeypatch):
+def test_a_damaged_record_of_a_run_is_named_with_the_remedy(
+    volume: Volume, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run_identity, "SECONDS_TO_WRITE", 0)
     run_identity.claim_run(volume, "mine", IDENTITY)
     path = volume.run("mine") / "run.json"
@@ -74,7 +78,9 @@ def config(addresses: list, index: int, kind: str = "worker") -> str:
         (config([1], 0), "1 is not host:port"),
     ],
 )
-def test_a_tf_config_that_names_no_worker_group_is_one_line(monkeypatch, text, reason):
+def test_a_tf_config_that_names_no_worker_group_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, text: Any, reason: str
+) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(outcome.StepError, match=reason) as refused:
         tf_config.read()
@@ -90,7 +96,9 @@ def test_a_tf_config_that_names_no_worker_group_is_one_line(monkeypatch, text, r
         (inference_input.parse_args, "--index", 10_000, "from 0 to 9999"),
     ],
 )
-def test_a_number_beyond_what_there_is_is_refused(capsys, parse, option, value, limit):
+def test_a_number_beyond_what_there_is_is_refused(
+    capsys: pytest.CaptureFixture[str], parse: Any, option: str, value: int, limit: str
+) -> None:
     model = ["--model", "plain"] if parse is training.parse_args else []
     assert parse([*model, option, str(value - 1)])
     with pytest.raises(SystemExit) as ended:
@@ -99,10 +107,10 @@ def test_a_number_beyond_what_there_is_is_refused(capsys, parse, option, value, 
     assert limit in capsys.readouterr().err
 
 
-def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path, monkeypatch):
+def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "image.png").write_bytes(b"")
 
-    def decode(data):
+    def decode(data) -> None:
         raise IndexError("a decoder's own")
 
     monkeypatch.setattr(predict_service.image_decoding, "decode", decode)
@@ -118,15 +126,15 @@ def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path, monkeypatch):
         (b'{"predictions": []}', "is no prediction"),
     ],
 )
-def test_a_server_of_something_else_is_one_line(tmp_path, content, reason):
+def test_a_server_of_something_else_is_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     class Other(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *arguments):
+        def log_message(self, *arguments) -> None:
             pass
 
     (tmp_path / "image.png").write_bytes(b"image")
@@ -145,7 +153,7 @@ def candidate(volume: Volume, model: str, data_sha256: str) -> None:
     manifest.write(folder, facts)
 
 
-def test_selection_on_damaged_data_is_one_line(volume):
+def test_selection_on_damaged_data_is_one_line(volume: Volume) -> None:
     candidate(volume, "plain", DATA["data_sha256"])
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**DATA, "files": {"record": "sha256"}}))
     with pytest.raises(outcome.StepError, match=r"record is missing; remove .* and run data ingestion"):

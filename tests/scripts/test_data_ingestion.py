@@ -5,6 +5,8 @@ import gzip
 import json
 import shutil
 import signal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,18 +24,18 @@ def ingest(volume: Volume, *options: object) -> None:
     data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume), *map(str, options)]))
 
 
-def test_the_data_is_prepared_with_a_manifest_beside_it(volume_with_data):
+def test_the_data_is_prepared_with_a_manifest_beside_it(volume_with_data: Volume) -> None:
     manifest = json.loads((volume_with_data.dataset / fashion_mnist.MANIFEST).read_text())
     assert len(manifest.pop("files")) >= 4
     assert manifest == fashion_mnist.FACTS
 
 
-def test_a_second_ingestion_verifies_and_says_so(volume_with_data, capsys):
+def test_a_second_ingestion_verifies_and_says_so(volume_with_data: Volume, capsys: pytest.CaptureFixture[str]) -> None:
     ingest(volume_with_data)
     assert capsys.readouterr().out.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
 
 
-def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
+def test_a_damaged_volume_is_named(tmp_path: Path, volume_with_data: Volume) -> None:
     volume = Volume(tmp_path)
     shutil.copytree(volume_with_data.dataset, volume.dataset)
     record = next(volume.dataset.glob("*train*tfrecord*"))
@@ -44,7 +46,7 @@ def test_a_damaged_volume_is_named(tmp_path, volume_with_data):
         ingest(volume)
 
 
-def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, small_source):
+def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path: Path, small_source: Path) -> None:
     damaged = small_source / published_files.SMALLEST
     damaged.write_bytes(gzip.compress(b"something else"))
     with pytest.raises(outcome.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
@@ -53,14 +55,16 @@ def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path, small_so
     assert list((tmp_path / "datasets").iterdir()) == []
 
 
-def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(volume_with_data, capsys):
+def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(
+    volume_with_data: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         data_ingestion.parse_args(["--volume", str(volume_with_data.root), "--source", "/nowhere"])
     assert ended.value.code == 2
     assert "'/nowhere' is no folder that can be read; give auto, download, apt or a folder" in capsys.readouterr().err
 
 
-def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):
+def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow is loaded')\n")
     environment = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "PYTHONPATH": str(tmp_path)}
     ended = run_script("data_ingestion.py", "--volume", tmp_path / "volume", "--source", "download", **environment)
@@ -73,7 +77,7 @@ def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path):
     assert list((tmp_path / "volume" / "datasets").iterdir()) == []
 
 
-def test_tensorflow_datasets_would_download_from_the_same_address():
+def test_tensorflow_datasets_would_download_from_the_same_address() -> None:
     assert preparation.FashionMNIST.URL == download.URL
 
 
@@ -84,8 +88,10 @@ def test_tensorflow_datasets_would_download_from_the_same_address():
         tf.errors.ResourceExhaustedError(None, None, "/volume/file; No space left on device"),
     ],
 )
-def test_a_full_disk_is_no_failed_preparation(tmp_path, small_source, monkeypatch, cause):
-    def download_and_prepare(builder):
+def test_a_full_disk_is_no_failed_preparation(
+    tmp_path: Path, small_source: Path, monkeypatch: pytest.MonkeyPatch, cause: Any
+) -> None:
+    def download_and_prepare(builder) -> None:
         raise RuntimeError("Error while extracting") from cause
 
     monkeypatch.setattr(preparation.FashionMnistFromFolder, "download_and_prepare", download_and_prepare)
@@ -93,14 +99,14 @@ def test_a_full_disk_is_no_failed_preparation(tmp_path, small_source, monkeypatc
         ingest(Volume(tmp_path), "--source", small_source)
 
 
-def test_a_failed_preparation_is_one_line_to_try_again(tmp_path, small_source):
+def test_a_failed_preparation_is_one_line_to_try_again(tmp_path: Path, small_source: Path) -> None:
     with pytest.raises(preparation.NotPrepared) as failed:
         ingest(Volume(tmp_path), "--source", small_source)  # four files that are no idx files
     assert failed.value.exit_status == 1
     assert str(failed.value).startswith("Fashion-MNIST could not be prepared (ValueError: ")
 
 
-def test_the_preparation_reports_how_many_images_are_done(tmp_path, source_folder):
+def test_the_preparation_reports_how_many_images_are_done(tmp_path: Path, source_folder: Path) -> None:
     done = []
     preparation.prepare(source_folder, tmp_path, lambda images, of: done.append((images, of)))
     assert done == [(images, 70_000) for images in range(1000, 71_000, 1000)]
@@ -108,7 +114,7 @@ def test_the_preparation_reports_how_many_images_are_done(tmp_path, source_folde
 
 
 @pytest.mark.parametrize("split", ["train[59000:]", "test[:1500]"])
-def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data, split):
+def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data: Volume, split: str) -> None:
     builder = tfds.builder_from_directory(volume_with_data.dataset)
     expected = tfds.as_numpy(builder.as_dataset(split, batch_size=-1, shuffle_files=False))
     images, labels = fashion_mnist.read_split(volume_with_data.dataset, split)
@@ -116,18 +122,18 @@ def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data, split
     np.testing.assert_array_equal(labels, expected["label"], strict=True)
 
 
-def test_an_ingestion_prints_three_lines(ingestions, source_folder):
+def test_an_ingestion_prints_three_lines(ingestions: Any, source_folder: Path) -> None:
     (lines,) = (output.splitlines() for output in ingestions.outputs if "ingested" in output)
     assert lines[:2] == [f"reading Fashion-MNIST from {source_folder}", "preparing 70,000 images (about ten seconds)"]
     assert len(lines) == 3 and lines[2].startswith("ingested Fashion-MNIST, 60,000 + 10,000 images, data 1e8ce87441e8")
 
 
-def test_two_at_once_end_with_one_verified_data_set(ingestions):
+def test_two_at_once_end_with_one_verified_data_set(ingestions: Any) -> None:
     last = sorted(output.splitlines()[-1].split()[0] for output in ingestions.outputs)
     assert last == ["another", "ingested"]
 
 
-def test_a_killed_ingestion_leaves_no_data_set_behind_and_does_not_stand_in_the_way(ingestions):
+def test_a_killed_ingestion_leaves_no_data_set_behind_and_does_not_stand_in_the_way(ingestions: Any) -> None:
     assert (ingestions.killed, ingestions.data_after_the_kill) == (-signal.SIGKILL, False)
     (left,) = ingestions.volume.dataset.parent.glob(".*")
     assert ingestions.volume.dataset.is_dir() and left.name.startswith(".fashion_mnist-")

@@ -13,14 +13,16 @@ from distml.step.volume import Volume
 from support.project import SOURCE
 
 
-def test_it_needs_the_standard_library_alone(tmp_path):
+def test_it_needs_the_standard_library_alone(tmp_path: Path) -> None:
     # -S leaves out site-packages, -E the caller's PYTHONPATH.
     command = [sys.executable, "-S", "-E", SOURCE / "doctor.py", "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_each_check_is_one_line_and_a_failed_one_ends_with_a_status(monkeypatch, capsys, tmp_path):
+def test_each_check_is_one_line_and_a_failed_one_ends_with_a_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setattr(doctor, "free_memory", lambda: 1.0)
     monkeypatch.setattr(sources, "where", lambda source: f"from {source}")
     args = doctor.parse_args(["--volume", str(tmp_path), "--http-port", "18471", "--grpc-port", "18472"])
@@ -30,26 +32,28 @@ def test_each_check_is_one_line_and_a_failed_one_ends_with_a_status(monkeypatch,
     assert lines == [["ok", "processor"], ["FAIL", "memory"], ["ok", "disk"], ["ok", "data"], ["ok", "ports"]]
 
 
-def test_too_little_memory_is_told_with_the_remedy(monkeypatch):
+def test_too_little_memory_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "free_memory", lambda: 2.0)
     with pytest.raises(doctor.Unfit) as told:
         doctor.memory(2)
     assert str(told.value) == "2.0 GiB free, 2 workers take 3.0: end other programs, or lower WORKERS"
 
 
-def test_memory_that_the_system_does_not_tell_is_no_failure(monkeypatch):
+def test_memory_that_the_system_does_not_tell_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "free_memory", lambda: None)
     assert doctor.memory(2) == "not told by this system; 2 workers take 3.0 GiB"
 
 
-def test_a_processor_without_avx_is_told(monkeypatch):
+def test_a_processor_without_avx_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(doctor, "instruction_sets", lambda: {"sse4_2"})
     with pytest.raises(doctor.Unfit, match="x86_64, without AVX, which TensorFlow needs"):
         doctor.processor()
 
 
-def test_the_space_of_a_volume_and_the_environment_on_one_disk_is_added(monkeypatch, tmp_path):
+def test_the_space_of_a_volume_and_the_environment_on_one_disk_is_added(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(doctor, "ENVIRONMENT", tmp_path / ".venv")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: (0, 0, 2.9 * doctor.GIB))
     with pytest.raises(doctor.Unfit) as told:
@@ -58,18 +62,18 @@ def test_the_space_of_a_volume_and_the_environment_on_one_disk_is_added(monkeypa
 
 
 @pytest.mark.parametrize("volume", ["file", "file/below"])
-def test_a_volume_that_cannot_be_a_folder_is_told(tmp_path, volume):
+def test_a_volume_that_cannot_be_a_folder_is_told(tmp_path: Path, volume: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(doctor.Unfit, match="file is no folder: name another by DATA"):
         doctor.disk(Volume(tmp_path / volume))
 
 
-def test_one_port_for_both_protocols_is_told():
+def test_one_port_for_both_protocols_is_told() -> None:
     with pytest.raises(doctor.Unfit, match="HTTP_PORT and GRPC_PORT are the same: choose another by one of them"):
         doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": 18471})
 
 
-def test_an_error_of_the_system_is_a_failed_check_among_others(capsys):
+def test_an_error_of_the_system_is_a_failed_check_among_others(capsys: pytest.CaptureFixture[str]) -> None:
     def refused() -> str:
         raise PermissionError(13, "Permission denied", "/root/x")
 
@@ -77,7 +81,7 @@ def test_an_error_of_the_system_is_a_failed_check_among_others(capsys):
     assert capsys.readouterr().out.startswith("FAIL  disk       cannot use /root/x: Permission denied; ")
 
 
-def test_data_on_the_volume_is_not_looked_for(monkeypatch, tmp_path):
+def test_data_on_the_volume_is_not_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sources, "where", lambda source: pytest.fail("looked for"))
     volume = Volume(tmp_path)
     volume.dataset.mkdir(parents=True)
@@ -85,7 +89,7 @@ def test_data_on_the_volume_is_not_looked_for(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_a_port_that_is_taken_is_told_with_its_variable(address):
+def test_a_port_that_is_taken_is_told_with_its_variable(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listener = socket.create_server((address, 0), family=family)
@@ -97,7 +101,7 @@ def test_a_port_that_is_taken_is_told_with_its_variable(address):
             doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": port})
 
 
-def test_a_limit_of_the_container_counts(monkeypatch):
+def test_a_limit_of_the_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 8388608 kB\n", "/sys/fs/cgroup/memory.max": f"{2**31}\n"}
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])

@@ -19,7 +19,7 @@ from support.project import SOURCE
 
 
 @pytest.fixture
-def started(monkeypatch) -> list[str]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Steps and worker groups are noted, not run."""
     started: list[str] = []
     monkeypatch.setattr(local_pipeline, "end_on_signals", lambda: None)
@@ -31,7 +31,7 @@ def started(monkeypatch) -> list[str]:
 
 
 @pytest.fixture
-def volume(tmp_path) -> Volume:
+def volume(tmp_path: Path) -> Volume:
     """A volume with a data set in name, and the candidate `plain` of the run `mine`."""
     volume = Volume(tmp_path / "volume")
     volume.dataset.mkdir(parents=True)
@@ -50,13 +50,17 @@ def run(volume: Volume, *options: str) -> None:
     local_pipeline.main(parsed)
 
 
-def test_no_worker_is_started_for_a_model_that_is_trained(started, volume, capsys):
+def test_no_worker_is_started_for_a_model_that_is_trained(
+    started: list[str], volume: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(volume)
     assert started == ["data_ingestion.py", "dropout", "model_selection.py"]
     assert capsys.readouterr().out.count("plain: already trained in run mine; its files verify\n") == 1
 
 
-def test_selection_chooses_among_the_models_that_were_asked_for(started, volume, monkeypatch):
+def test_selection_chooses_among_the_models_that_were_asked_for(
+    started: list[str], volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps = []
     monkeypatch.setattr(local_pipeline, "run_step", lambda lock, *words: steps.append([str(word) for word in words]))
     run(volume)
@@ -64,19 +68,21 @@ def test_selection_chooses_among_the_models_that_were_asked_for(started, volume,
     assert (script, model_selection.parse_args(options).models) == ("model_selection.py", ["plain", "dropout"])
 
 
-def test_a_candidate_that_is_damaged_is_trained_again(started, volume):
+def test_a_candidate_that_is_damaged_is_trained_again(started: list[str], volume: Volume) -> None:
     (volume.candidate("mine", "plain") / "saved_model.pb").write_text("damage")
     run(volume)
     assert started == ["data_ingestion.py", "plain,dropout", "model_selection.py"]
 
 
-def test_it_starts_without_tensorflow():
+def test_it_starts_without_tensorflow() -> None:
     code = "import local_pipeline, sys; print({'tensorflow', 'keras', 'tensorflow_datasets'} & {*sys.modules})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"
 
 
-def test_a_step_that_a_library_killed_is_named_with_the_signal(monkeypatch, capsys):
+def test_a_step_that_a_library_killed_is_named_with_the_signal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     killed = [sys.executable, "-c", "import os; os.abort()"]
     monkeypatch.setattr(local_pipeline, "command", lambda script, *options: killed)
     with pytest.raises(SystemExit) as ended:
@@ -85,14 +91,14 @@ def test_a_step_that_a_library_killed_is_named_with_the_signal(monkeypatch, caps
     assert capsys.readouterr().err.endswith(": data_ingestion.py was killed by SIGABRT; what it said last is above\n")
 
 
-def test_a_run_of_other_settings_is_refused_although_its_candidate_verifies(started, volume):
+def test_a_run_of_other_settings_is_refused_although_its_candidate_verifies(started: list[str], volume: Volume) -> None:
     run(volume)
     with pytest.raises(outcome.StepError, match="run mine was made with other settings"):
         run(volume, "--epochs", "9")
     assert started.count("data_ingestion.py") == 2 and started.count("model_selection.py") == 1
 
 
-def test_a_fresh_start_removes_what_the_steps_keep_and_what_killed_ones_left(volume):
+def test_a_fresh_start_removes_what_the_steps_keep_and_what_killed_ones_left(volume: Volume) -> None:
     left = [volume.dataset.parent / ".fashion_mnist-left", volume.versions / ".2-left", volume.root / ".report-left"]
     for path in (volume.version(1), volume.report, *left):
         path.mkdir(parents=True)
@@ -102,7 +108,7 @@ def test_a_fresh_start_removes_what_the_steps_keep_and_what_killed_ones_left(vol
     assert sorted(path.name for path in volume.root.rglob("*")) == ["datasets", "runs"]
 
 
-def test_a_fresh_start_leaves_what_is_somebody_elses(started, volume):
+def test_a_fresh_start_leaves_what_is_somebody_elses(started: list[str], volume: Volume) -> None:
     kept = [
         volume.root / name for name in ("letter", "runs/tensorboard/events", "report/my.html", "datasets/mine/data")
     ]
@@ -113,7 +119,7 @@ def test_a_fresh_start_leaves_what_is_somebody_elses(started, volume):
     assert all(path.exists() for path in kept)
 
 
-def test_a_fresh_start_follows_no_link(tmp_path, volume):
+def test_a_fresh_start_follows_no_link(tmp_path: Path, volume: Volume) -> None:
     shared = Volume(tmp_path / "shared")
     volume.root.rename(shared.root)
     volume.root.mkdir()
@@ -122,7 +128,9 @@ def test_a_fresh_start_follows_no_link(tmp_path, volume):
     assert list(shared.dataset.iterdir()) and not volume.versions.is_symlink()
 
 
-def test_a_fresh_start_comes_before_the_first_step(started, volume, monkeypatch):
+def test_a_fresh_start_comes_before_the_first_step(
+    started: list[str], volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sources, "where", lambda source: source)
     with pytest.raises(outcome.StepError, match="no data set in"):
         run(volume, "--fresh")
@@ -130,7 +138,9 @@ def test_a_fresh_start_comes_before_the_first_step(started, volume, monkeypatch)
 
 
 @pytest.mark.parametrize("content", ["missing", "damaged"])
-def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(started, volume, tmp_path, content):
+def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(
+    started: list[str], volume: Volume, tmp_path: Path, content: str
+) -> None:
     source = tmp_path / "source"
     source.mkdir()
     if content == "damaged":
@@ -142,7 +152,7 @@ def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(started, 
     assert (sorted(set(volume.root.rglob("*")) - {volume.lock}), started) == (before, [])
 
 
-def test_a_volume_has_a_name_and_a_tilde_is_the_users_home():
+def test_a_volume_has_a_name_and_a_tilde_is_the_users_home() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="the volume's folder has no name"):
         command_line.volume("")
     assert command_line.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,22 +20,22 @@ SPLITS = {5_000: "validation", 10_000: "test"}
 
 
 @pytest.fixture
-def volume(tmp_path, trained_volume) -> Volume:
+def volume(tmp_path: Path, trained_volume: Volume) -> Volume:
     return Volume(shutil.copytree(trained_volume.root, tmp_path / "volume", symlinks=True))
 
 
 @pytest.fixture
-def winner(trained_volume) -> str:
+def winner(trained_volume: Volume) -> str:
     return model_manifest.verified(trained_volume.version(1))["model"]
 
 
 @pytest.fixture
-def loser(winner) -> str:
+def loser(winner: str) -> str:
     return {"plain": "batchnorm", "batchnorm": "plain"}[winner]
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list:
     """Which folder's model was asked about which split, in turn."""
     load, predict, asked = saved_model.load, evaluation.predict, []
 
@@ -63,7 +64,7 @@ def damage(path) -> None:
     path.write_bytes(content)
 
 
-def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_volume):
+def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_volume: Volume) -> None:
     accuracies = {
         name: model_manifest.verified(trained_volume.candidate("first", name))["metrics"]["validation_accuracy"]
         for name in ("plain", "batchnorm")
@@ -74,7 +75,9 @@ def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_vol
     assert {"saved_model.pb", "variables/variables.index"} <= manifest["files"].keys()
 
 
-def test_only_the_winner_is_asked_about_test_images_after_the_choice_and_published_once(volume, winner, asked, capsys):
+def test_only_the_winner_is_asked_about_test_images_after_the_choice_and_published_once(
+    volume: Volume, winner: str, asked: list, capsys: pytest.CaptureFixture[str]
+) -> None:
     select(volume)
     candidate = volume.candidate("first", winner)
     assert asked == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
@@ -82,7 +85,7 @@ def test_only_the_winner_is_asked_about_test_images_after_the_choice_and_publish
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_the_published_version_holds_what_the_predictor_needs(trained_volume):
+def test_the_published_version_holds_what_the_predictor_needs(trained_volume: Volume) -> None:
     manifest = model_manifest.verified(trained_volume.version(1))
     assert {LITE_MODEL, GOLDEN} <= manifest["files"].keys()
     assert sum(manifest["training_intensity"]["counts"]) == 55_000
@@ -91,21 +94,23 @@ def test_the_published_version_holds_what_the_predictor_needs(trained_volume):
     assert len(golden["request"]["instances"]) == len(golden["probabilities"]) == 10
 
 
-def test_a_version_that_lacks_what_the_predictor_needs_is_published_again(volume, winner):
+def test_a_version_that_lacks_what_the_predictor_needs_is_published_again(volume: Volume, winner: str) -> None:
     facts = {"candidate_digest": model_manifest.verified(volume.version(1))["candidate_digest"]}
     versions.publish(volume, volume.candidate("first", winner), facts, keep=5)
     select(volume)
     assert LITE_MODEL in model_manifest.verified(volume.version(3))["files"]
 
 
-def test_a_floor_not_reached_exits_3_and_leaves_what_is_published(volume):
+def test_a_floor_not_reached_exits_3_and_leaves_what_is_published(volume: Volume) -> None:
     refused = run_script("model_selection.py", "--volume", volume, "--accuracy-floor", 0.999)
     assert refused.returncode == 3
     assert "is below the floor 0.999" in refused.stderr
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_a_regression_is_refused_without_a_look_at_the_test_images(volume, winner, loser, asked):
+def test_a_regression_is_refused_without_a_look_at_the_test_images(
+    volume: Volume, winner: str, loser: str, asked: list
+) -> None:
     shutil.rmtree(volume.candidate("first", winner))
     with pytest.raises(outcome.Refused, match="below version 1's"):
         select(volume, "--tolerance", 0)
@@ -113,7 +118,9 @@ def test_a_regression_is_refused_without_a_look_at_the_test_images(volume, winne
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_a_damaged_candidate_is_named_and_left_out(volume, winner, loser, capsys):
+def test_a_damaged_candidate_is_named_and_left_out(
+    volume: Volume, winner: str, loser: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = volume.candidate("first", winner) / "variables" / "variables.data-00000-of-00001"
     damage(weights)
     with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
@@ -121,20 +128,20 @@ def test_a_damaged_candidate_is_named_and_left_out(volume, winner, loser, capsys
     assert f"left out: {weights} is damaged" in capsys.readouterr().out
 
 
-def test_a_model_that_is_not_among_those_asked_for_cannot_win(volume, loser):
+def test_a_model_that_is_not_among_those_asked_for_cannot_win(volume: Volume, loser: str) -> None:
     with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
         select(volume, "--models", loser, "--accuracy-floor", 1)
     with pytest.raises(outcome.StepError, match="run first has no verified candidate of dropout in"):
         select(volume, "--models", "dropout")
 
 
-def test_a_damaged_published_version_is_named(volume):
+def test_a_damaged_published_version_is_named(volume: Volume) -> None:
     damage(volume.version(1) / "saved_model.pb")
     with pytest.raises(outcome.StepError, match=f"{volume.version(1) / 'saved_model.pb'} is damaged"):
         select(volume)
 
 
-def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volume, winner):
+def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volume: Volume, winner: str) -> None:
     left = volume.candidates("first") / f".{winner}-killed"
     left.mkdir()
     os.utime(left, (1, 1))
@@ -143,12 +150,12 @@ def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volu
     assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]
 
 
-def test_an_empty_volume_says_to_train_first(tmp_path):
+def test_an_empty_volume_says_to_train_first(tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(Volume(tmp_path))
 
 
-def test_the_report_has_the_promised_keys(trained_volume):
+def test_the_report_has_the_promised_keys(trained_volume: Volume) -> None:
     report = json.loads((trained_volume.report / "report.json").read_text())
     assert {"winner", "version", "validation_accuracy", "test_accuracy", "models"} <= report.keys()
     assert report["models"].keys() == {"plain", "batchnorm"}

@@ -18,7 +18,7 @@ PROBABILITIES[1, [8, 9]] = 0.5, 0.42
 
 
 @pytest.fixture(scope="module")
-def published(volume_with_data, tmp_path_factory):
+def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory):
     """A volume with the data and one published version, of an untrained model."""
     volume = Volume(tmp_path_factory.mktemp("volume"))
     volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
@@ -28,7 +28,7 @@ def published(volume_with_data, tmp_path_factory):
 
 
 @pytest.fixture
-def predict(published, tmp_path):
+def predict(published, tmp_path: Path):
     """Runs the step, as its command line would; returns the picture's path."""
 
     def predict(*arguments):
@@ -49,7 +49,7 @@ def answers(labels=None):
     return predict_service.Answers(["a", "b"], np.zeros((2, 28, 28, 1), np.uint8), PROBABILITIES, labels)
 
 
-def test_it_asks_about_test_images_and_draws_them(predict, capsys):
+def test_it_asks_about_test_images_and_draws_them(predict, capsys: pytest.CaptureFixture[str]) -> None:
     picture = predict("--samples", 3)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("version 1 answers: plain, digest ")
@@ -58,7 +58,7 @@ def test_it_asks_about_test_images_and_draws_them(predict, capsys):
     assert Image.open(picture).format == "PNG"
 
 
-def test_the_seed_alone_chooses_the_test_images(predict, capsys):
+def test_the_seed_alone_chooses_the_test_images(predict, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = []
     for seed in (1, 1, 2):
         predict("--samples", 2, "--seed", seed)
@@ -66,7 +66,9 @@ def test_the_seed_alone_chooses_the_test_images(predict, capsys):
     assert outputs[0] == outputs[1] != outputs[2]
 
 
-def test_it_asks_about_files_of_any_size_and_does_not_judge_them(predict, tmp_path, capsys):
+def test_it_asks_about_files_of_any_size_and_does_not_judge_them(
+    predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [image_file(tmp_path / "a.png"), image_file(tmp_path / "b.jpg", (9, 5))]
     assert predict(*files).is_file()
     lines = capsys.readouterr().out.splitlines()
@@ -74,7 +76,7 @@ def test_it_asks_about_files_of_any_size_and_does_not_judge_them(predict, tmp_pa
     assert "right" not in "".join(lines)
 
 
-def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(published):
+def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(published) -> None:
     model, _ = saved_model.load(published.version(1))
     test = predict_service.ask_about_test_set(model, predict_service.parse_args(["--volume", str(published)]))
     content = io.BytesIO()
@@ -83,7 +85,7 @@ def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(publ
     np.testing.assert_allclose(file.probabilities[0], test.probabilities[0], atol=1e-6)
 
 
-def test_the_table_tells_right_from_wrong():
+def test_the_table_tells_right_from_wrong() -> None:
     assert predict_service.answer_table(answers(np.array([1, 9])), CLASS_NAMES) == "\n".join(
         (
             "image  predicted  probability      second guess        true",
@@ -94,7 +96,7 @@ def test_the_table_tells_right_from_wrong():
     )
 
 
-def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_unknown():
+def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_unknown() -> None:
     known = answers(np.array([1, 9]))
     assert predict_service.title(known, 0, CLASS_NAMES) == ("Trouser 75%\ntrue: Trouser", "green")
     assert predict_service.title(known, 1, CLASS_NAMES) == ("Bag 50%\ntrue: Ankle boot", "red")
@@ -102,7 +104,9 @@ def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_u
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
-def test_a_file_that_is_no_image_is_named_before_anything_is_asked(predict, tmp_path, capsys, content):
+def test_a_file_that_is_no_image_is_named_before_anything_is_asked(
+    predict, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
     good, bad = image_file(tmp_path / "good.png"), tmp_path / "bad.png"
     bad.write_bytes(content)
     with pytest.raises(outcome.StepError, match=f"{bad} is not a whole PNG or JPEG image"):
@@ -111,31 +115,31 @@ def test_a_file_that_is_no_image_is_named_before_anything_is_asked(predict, tmp_
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.png", "good.png"]
 
 
-def test_an_image_cut_short_is_refused(tmp_path):
+def test_an_image_cut_short_is_refused(tmp_path: Path) -> None:
     whole, cut = image_file(tmp_path / "whole.jpg"), tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:-20])
     with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
         predict_service.read_image(cut)
 
 
-def test_a_missing_file_is_named(predict, tmp_path):
+def test_a_missing_file_is_named(predict, tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
         predict(tmp_path / "none.png")
 
 
-def test_without_a_published_version_it_names_the_step_that_publishes(predict, tmp_path):
+def test_without_a_published_version_it_names_the_step_that_publishes(predict, tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one, or name another --volume"):
         predict("--volume", tmp_path / "empty")
 
 
 @pytest.mark.parametrize("place", ["missing/predictions.png", "."])
-def test_a_place_it_cannot_write_to_is_refused_first(predict, tmp_path, place):
+def test_a_place_it_cannot_write_to_is_refused_first(predict, tmp_path: Path, place: str) -> None:
     with pytest.raises(outcome.StepError, match=r"cannot write .*--output /tmp/predictions.png"):
         predict("--output", tmp_path / place)
 
 
 @pytest.mark.parametrize("samples", ["0", "101", "ten"])
-def test_a_number_of_samples_out_of_range_is_refused(samples, capsys):
+def test_a_number_of_samples_out_of_range_is_refused(samples: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         predict_service.parse_args(["--samples", samples])
     assert "argument --samples" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 """A full disk is named as such, whatever exception TensorFlow makes of it."""
 
 import errno
+from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -12,12 +14,12 @@ from distml.training import worker
 SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No space left on device [Op:SaveV2]"
 
 
-def test_the_file_and_the_error_are_found_in_tensorflows_words():
+def test_the_file_and_the_error_are_found_in_tensorflows_words() -> None:
     found = disk_errors.cause(tf.errors.ResourceExhaustedError(None, None, SAVE))
     assert (found.errno, found.filename) == (errno.ENOSPC, "/volume/ckpt-1.data")
 
 
-def test_an_error_that_led_to_another_is_found():
+def test_an_error_that_led_to_another_is_found() -> None:
     error = RuntimeError("while saving")
     error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/volume")
     assert disk_errors.cause(error) is error.__cause__
@@ -31,14 +33,14 @@ def test_an_error_that_led_to_another_is_found():
         ConnectionError(),
     ],
 )
-def test_what_is_not_of_the_disk_is_no_error_of_it(error):
+def test_what_is_not_of_the_disk_is_no_error_of_it(error: Any) -> None:
     assert disk_errors.cause(error) is None
 
 
-def test_a_worker_on_a_full_disk_says_so(monkeypatch, tmp_path):
+def test_a_worker_on_a_full_disk_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ended = []
 
-    def save(*_):
+    def save(*_) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, SAVE)
 
     monkeypatch.setattr(worker, "end", lambda message, status: ended.append((message, status)))

@@ -4,6 +4,8 @@ import errno
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ def script(body: str) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", code, SOURCE], stdin=-1, stdout=-1, stderr=-1, text=True)
 
 
-def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done():
+def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done() -> None:
     step = script("try: print('up', flush=True); time.sleep(60)\n    finally: print('cleaned up')")
     assert step.stdout.readline() == "up\n"
     step.terminate()
@@ -28,7 +30,7 @@ def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done():
 
 
 @pytest.mark.parametrize("body", ["while True: print('line', flush=True)", "print('line')"])
-def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body):
+def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body: str) -> None:
     step = script(f"sys.stdin.readline()\n    {body}")
     step.stdout.close()
     assert step.communicate("go\n", timeout=20) == ("", "")
@@ -43,7 +45,7 @@ def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body):
         ("OSError(28, 'No space left on device', '/v')", 1, "cannot use /v: No space left on device; make space"),
     ],
 )
-def test_a_failure_is_one_line_and_a_status(raised, status, line):
+def test_a_failure_is_one_line_and_a_status(raised: str, status: int, line: str) -> None:
     step = script(f"raise {raised}")
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error.count("\n")) == (status, "", 1)
@@ -74,12 +76,12 @@ NO_FOLDER = "; a file is where a folder is expected"
         (TimeoutError(), "the system refused an operation: TimeoutError", 1),
     ],
 )
-def test_an_error_of_the_system_says_what_failed_and_where(error, line, status):
+def test_an_error_of_the_system_says_what_failed_and_where(error: Any, line: str, status: int) -> None:
     assert step.said_by_the_system(error) == (line, status)
 
 
 @pytest.mark.parametrize("volume", ["file", "file/below"])
-def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
+def test_a_volume_that_is_a_file_is_one_line(tmp_path: Path, volume: str) -> None:
     (tmp_path / "file").touch()
     imports = "from distml.step import command_line; from distml.step.volume import hold_lock"
     step = script(f"{imports}; hold_lock(command_line.volume({str(tmp_path / volume)!r})).__enter__()")
@@ -99,7 +101,9 @@ def test_a_volume_that_is_a_file_is_one_line(tmp_path, volume):
         ("positive_number", "nan", "is not a number above 0"),
     ],
 )
-def test_a_bad_argument_is_one_line_that_says_what_was_expected(kind, text, expected, capsys):
+def test_a_bad_argument_is_one_line_that_says_what_was_expected(
+    kind: str, text: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     parser = command_line.Parser("")
     parser.add_argument("--value", type=getattr(command_line, kind))
     with pytest.raises(SystemExit) as ended:

@@ -44,17 +44,17 @@ def shown(written: str) -> list[str]:
     return [re.split(r"\r|\x1b\[K", line.rstrip("\r"))[-1].rstrip() for line in written.split("\n")]
 
 
-def test_off_a_terminal_a_process_that_is_silent_says_what_it_does():
+def test_off_a_terminal_a_process_that_is_silent_says_what_it_does() -> None:
     lines = off_a_terminal("with working('waiting for worker 1'): time.sleep(1)")
     assert set(lines) == {"waiting for worker 1 …"} and 1 <= len(lines) <= 3
 
 
-def test_off_a_terminal_a_process_that_speaks_says_nothing_more():
+def test_off_a_terminal_a_process_that_speaks_says_nothing_more() -> None:
     lines = off_a_terminal("with working('busy'):\n    for number in range(20): say(number); time.sleep(0.05)")
     assert lines == [str(number) for number in range(20)]
 
 
-def test_a_sign_of_life_says_who_speaks_how_far_it_is_and_the_figures():
+def test_a_sign_of_life_says_who_speaks_how_far_it_is_and_the_figures() -> None:
     lines = off_a_terminal(
         "speak_as('worker 1', draw=False)\n"
         "with counting('plain: epoch 2/4', 429, 'steps') as bar: bar.advance(150, '5,012 images/s'); time.sleep(0.7)"
@@ -62,7 +62,7 @@ def test_a_sign_of_life_says_who_speaks_how_far_it_is_and_the_figures():
     assert set(lines) == {"worker 1: plain: epoch 2/4, 150 of 429 steps, 5,012 images/s …"}
 
 
-def test_on_a_terminal_a_bar_is_drawn_and_gone_at_the_end():
+def test_on_a_terminal_a_bar_is_drawn_and_gone_at_the_end() -> None:
     written = on_a_terminal(
         "with counting('plain: epoch 2/4', 429, 'steps') as bar:\n"
         "    for _ in range(3): bar.advance(143, '5,012 images/s'); time.sleep(0.2)\n"
@@ -72,12 +72,12 @@ def test_on_a_terminal_a_bar_is_drawn_and_gone_at_the_end():
     assert shown(written) == ["plain: epoch 2/4 done", ""]
 
 
-def test_on_a_terminal_a_line_stands_above_the_bar_of_this_process():
+def test_on_a_terminal_a_line_stands_above_the_bar_of_this_process() -> None:
     written = on_a_terminal("with counting('epoch', 9, 'steps') as bar: bar.advance(1); say('a line'); bar.advance(8)")
     assert shown(written) == ["a line", ""]
 
 
-def test_a_line_of_another_process_is_not_glued_to_a_bar():
+def test_a_line_of_another_process_is_not_glued_to_a_bar() -> None:
     other = (
         "import sys; sys.path.insert(0, sys.argv[1]); from distml.step.progress_bar import say; say('from the other')"
     )
@@ -89,12 +89,12 @@ def test_a_line_of_another_process_is_not_glued_to_a_bar():
     assert shown(written) == ["from the other", ""]
 
 
-def test_only_one_of_several_processes_draws():
+def test_only_one_of_several_processes_draws() -> None:
     written = on_a_terminal("speak_as('worker 1', draw=False)\nwith working('epoch'): time.sleep(0.3)")
     assert written == ""
 
 
-def test_lines_of_two_unbuffered_processes_are_never_glued_together():
+def test_lines_of_two_unbuffered_processes_are_never_glued_together() -> None:
     body = "for _ in range(2000): say('a line of a worker')"
     command = [sys.executable, "-u", "-c", HEAD + body, SOURCE]
     read, write = os.pipe()

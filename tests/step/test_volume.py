@@ -8,6 +8,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,12 @@ REFUSALS = [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EN
 
 
 @pytest.fixture
-def volume(tmp_path) -> Volume:
+def volume(tmp_path: Path) -> Volume:
     return Volume(tmp_path / "volume")
 
 
 @pytest.fixture
-def candidate(volume) -> Path:
+def candidate(volume: Volume) -> Path:
     folder = volume.candidate("run", "plain")
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"model")
@@ -37,10 +38,10 @@ def candidate(volume) -> Path:
     return folder
 
 
-def refuse(monkeypatch, number: int, *calls: tuple[object, str]) -> None:
+def refuse(monkeypatch: pytest.MonkeyPatch, number: int, *calls: tuple[object, str]) -> None:
     """Let the calls fail with this errno, which names no file."""
 
-    def refused(*_, **__):
+    def refused(*_, **__) -> None:
         raise OSError(number, os.strerror(number))
 
     for module, name in calls:
@@ -54,7 +55,9 @@ CHANGING_METADATA = [
 
 
 @pytest.mark.parametrize("number", REFUSALS)
-def test_a_volume_without_permissions_and_times_takes_all_files(volume, candidate, monkeypatch, number):
+def test_a_volume_without_permissions_and_times_takes_all_files(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     refuse(monkeypatch, number, *CHANGING_METADATA)
     assert versions.publish(volume, candidate, {}, keep=5) == 1
     assert manifest.verified(volume.version(1))["version"] == 1
@@ -63,7 +66,7 @@ def test_a_volume_without_permissions_and_times_takes_all_files(volume, candidat
     assert json.loads((volume.report / "report.json").read_text()) == {"winner": "plain"}
 
 
-def test_others_may_read_whatever_the_umask_is(volume):
+def test_others_may_read_whatever_the_umask_is(volume: Volume) -> None:
     before = os.umask(0o077)
     try:
         atomic_files.write_json(volume.root / "one.json", {})
@@ -75,7 +78,9 @@ def test_others_may_read_whatever_the_umask_is(volume):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE])
-def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(volume, monkeypatch, number):
+def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     refuse(monkeypatch, number, (os, "fsync"))
     with pytest.raises(OSError) as failed:
         atomic_files.write_json(volume.root / "one.json", {})
@@ -83,7 +88,7 @@ def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(volume, monkeypatch,
     assert list(volume.root.iterdir()) == []
 
 
-def test_a_folder_without_a_time_may_be_in_use_and_stays(volume):
+def test_a_folder_without_a_time_may_be_in_use_and_stays(volume: Volume) -> None:
     with atomic_files.folder_beside(volume.report) as work:
         os.utime(work, (0, 0))
         with atomic_files.folder_beside(volume.report):
@@ -94,7 +99,7 @@ NO_LINKS = [*REFUSALS, errno.EMLINK, errno.EXDEV]
 
 
 @pytest.mark.parametrize("number", NO_LINKS)
-def test_a_run_is_claimed_without_hard_links(volume, monkeypatch, number):
+def test_a_run_is_claimed_without_hard_links(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: Any) -> None:
     refuse(monkeypatch, number, (os, "link"))
     for _ in range(2):
         run_identity.claim_run(volume, "mine", {"data_sha256": "a"})
@@ -113,7 +118,9 @@ def claim(volume: Volume, identity: str) -> str | None:
     return identity
 
 
-def test_of_many_claims_at_once_one_identity_wins_without_links(volume, monkeypatch):
+def test_of_many_claims_at_once_one_identity_wins_without_links(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refuse(monkeypatch, errno.EPERM, (os, "link"))
     with ThreadPoolExecutor(8) as workers:
         for number in range(20):
@@ -123,7 +130,7 @@ def test_of_many_claims_at_once_one_identity_wins_without_links(volume, monkeypa
             assert sorted(filter(None, won)) == [recorded] * 4
 
 
-def test_a_record_that_another_worker_is_writing_is_waited_for(volume):
+def test_a_record_that_another_worker_is_writing_is_waited_for(volume: Volume) -> None:
     record = volume.run("mine") / "run.json"
     record.parent.mkdir(parents=True)
     record.write_text('{"data_sha256":')
@@ -133,7 +140,7 @@ def test_a_record_that_another_worker_is_writing_is_waited_for(volume):
     timer.join()
 
 
-def test_a_claim_that_cannot_be_written_leaves_no_record(volume, monkeypatch):
+def test_a_claim_that_cannot_be_written_leaves_no_record(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EPERM, (os, "link"))
     refuse(monkeypatch, errno.ENOSPC, (run_identity, "flush_to_disk"))
     with pytest.raises(OSError) as failed:
@@ -142,8 +149,10 @@ def test_a_claim_that_cannot_be_written_leaves_no_record(volume, monkeypatch):
     assert list(volume.run("mine").iterdir()) == []
 
 
-def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(volume, monkeypatch):
-    def overwritten(file):
+def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overwritten(file) -> None:
         file.flush()
         Path(file.name).write_text('{"data_sha256": "b"}')
         raise OSError(errno.ESTALE, "Stale file handle")
@@ -155,7 +164,9 @@ def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(volume, monk
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL])
-def test_without_locks_one_line_says_what_is_not_guarded(volume, monkeypatch, capsys, number):
+def test_without_locks_one_line_says_what_is_not_guarded(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
     refuse(monkeypatch, number, (fcntl, "flock"))
     with volume_module.hold_lock(volume) as descriptor:
         assert os.fstat(descriptor)
@@ -166,13 +177,15 @@ def test_without_locks_one_line_says_what_is_not_guarded(volume, monkeypatch, ca
 
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
-def test_a_lock_that_another_run_holds_is_respected(volume, monkeypatch, number):
+def test_a_lock_that_another_run_holds_is_respected(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     refuse(monkeypatch, number, (fcntl, "flock"))
     with pytest.raises(volume_module.InUse):
         volume_module.hold_lock(volume).__enter__()
 
 
-def test_a_lock_on_a_failing_disk_is_no_missing_lock(volume, monkeypatch):
+def test_a_lock_on_a_failing_disk_is_no_missing_lock(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EIO, (fcntl, "flock"))
     with pytest.raises(OSError) as failed:
         volume_module.hold_lock(volume).__enter__()

@@ -36,11 +36,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     answers: ClassVar[dict] = {}
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         answer = self.answers.get(self.path.lstrip("/"))
         answer(self) if answer else super().do_GET()
 
-    def log_message(self, *args):
+    def log_message(self, *args) -> None:
         pass
 
 

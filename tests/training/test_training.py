@@ -38,7 +38,7 @@ FAST = ("--batch-per-worker", "64", "--train-images", "6400", "--run", "test")
 class Group:
     """`local_pipeline`'s worker group for one model, its output line by line."""
 
-    def __init__(self, volume: Volume, *options: str, workers: int = 2):
+    def __init__(self, volume: Volume, *options: str, workers: int = 2) -> None:
         code = (
             "import sys; sys.path.insert(0, sys.argv[1]); from distml.training.local_launcher import run_worker_group\n"
             "run_worker_group([sys.executable, *sys.argv[3:]], int(sys.argv[2]), restarts=3)"
