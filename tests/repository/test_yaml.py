@@ -2,7 +2,6 @@
 
 import importlib
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,42 +9,10 @@ import yaml
 
 from distml.step import command_line as arguments
 from support.project import ROOT
+from support.yaml_files import DOCKERFILE, SCRIPTS, documents, files, load, pod_spec
 
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SCRIPTS = dict(re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py /([\w-]+\.py)", DOCKERFILE))
 PODS = ("access-model.yaml", "multi-worker-tfjob.yaml", "predict-service.yaml")
-KUSTOMIZATIONS = {
-    "kustomization.yaml",
-    "manifests/kustomization.yaml",
-    "manifests/argo-workflows/kustomization.yaml",
-    "manifests/components/gpu/kustomization.yaml",
-    "manifests/components/read-write-many/kustomization.yaml",
-    "manifests/kubeflow-training/kustomization.yaml",
-    "manifests/pipeline/kustomization.yaml",
-    "manifests/serving/kustomization.yaml",
-}
 SCALE = {"m": 1e-3, "": 1, "Mi": 2**20, "Gi": 2**30}
-
-
-def files() -> list[Path]:
-    return sorted([*ROOT.glob("*.yaml"), *ROOT.glob("manifests/**/*.yaml")])
-
-
-def documents(name: str) -> list[dict]:
-    return [document for document in yaml.safe_load_all((ROOT / name).read_text()) if document]
-
-
-def load(name: str) -> dict:
-    (document,) = documents(name)
-    return document
-
-
-def pod_spec(name: str) -> dict:
-    document = load(name)
-    if document["kind"] == "TFJob":
-        (replicas,) = document["spec"]["tfReplicaSpecs"].values()
-        return replicas["template"]["spec"]
-    return document["spec"]
 
 
 def containers(name: str) -> list[dict]:
@@ -103,19 +70,6 @@ def scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
         return [node]
     children = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
     return [scalar for child in children for scalar in scalars(child)]
-
-
-def test_each_documented_script_in_the_image_is_one_of_src():
-    assert SCRIPTS == {
-        "data_ingestion": "data-ingestion.py",
-        "multi_worker_distributed_training": "multi-worker-distributed-training.py",
-        "model_selection": "model-selection.py",
-        "predict_service": "predict-service.py",
-        "pipeline_admin": "pipeline-admin.py",
-        "serve": "serve.py",
-    }
-    for module in SCRIPTS:
-        assert (ROOT / "src" / f"{module}.py").is_file()
 
 
 def test_each_command_names_a_real_script_and_passes_its_arguments():
@@ -219,89 +173,6 @@ def test_workers_have_the_name_and_port_that_the_operator_looks_for_and_no_readi
     assert worker["name"] == "tensorflow"
     assert worker["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
     assert "readinessProbe" not in worker
-
-
-def test_remote_bases_are_pinned_and_every_image_of_theirs_too():
-    seen = {str(path.relative_to(ROOT)) for path in ROOT.glob("**/kustomization.yaml") if ".venv" not in path.parts}
-    assert seen == KUSTOMIZATIONS
-    remote = [
-        resource
-        for name in KUSTOMIZATIONS
-        for resource in load(name).get("resources", [])
-        if resource.startswith("https://")
-    ]
-    assert len(remote) == 4
-    assert all(re.search(r"\?timeout=120s&ref=v\d+\.\d+\.\d+$", resource) for resource in remote)
-    tags = [image["newTag"] for name in KUSTOMIZATIONS for image in load(name).get("images", [])]
-    assert len(tags) == 3
-    assert "latest" not in tags
-
-
-def test_every_patch_has_a_comment_above_it():
-    count = 0
-    for name in KUSTOMIZATIONS:
-        text = (ROOT / name).read_text()
-        if "/components/" in name:  # the file's own header says what its one patch does
-            assert len(load(name)["patches"]) == 1
-            continue
-        patches = text.partition("\npatches:\n")[2].splitlines()
-        for before, line in zip(["", *patches], patches, strict=False):
-            if re.match(r"  - ", line):
-                count += 1
-                assert before.startswith("  # "), (name, line)
-    assert count == 6
-
-
-def test_the_components_patch_what_is_there():
-    limits = pod_spec("multi-worker-tfjob.yaml")["containers"][0]["resources"]["limits"]
-    (gpu,) = load("manifests/components/gpu/kustomization.yaml")["patches"]
-    patched = {}
-    for operation in yaml.safe_load(gpu["patch"]):
-        target = load("multi-worker-tfjob.yaml")
-        *parents, key = operation["path"].strip("/").split("/")
-        for part in parents:
-            target = target[int(part)] if part.isdecimal() else target[part]
-        assert target == limits
-        patched[key.replace("~1", "/")] = operation["value"]
-    assert patched == {"nvidia.com/gpu": 1, "memory": "8Gi"}
-    (many,) = load("manifests/components/read-write-many/kustomization.yaml")["patches"]
-    assert yaml.safe_load(many["patch"]) == [{"op": "replace", "path": "/spec/accessModes", "value": ["ReadWriteMany"]}]
-    uncommented = re.sub(r"^# (components:|- )", r"\1", (ROOT / "kustomization.yaml").read_text(), flags=re.MULTILINE)
-    assert sorted(yaml.safe_load(uncommented)["components"]) == sorted(
-        str(path.parent.relative_to(ROOT)) for path in ROOT.glob("manifests/components/*/kustomization.yaml")
-    )
-
-
-def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees():
-    base = "python:3.11-slim-bookworm"
-    assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == [f"{base} AS packages", base]
-    assert "--no-build-isolation --require-hashes" in DOCKERFILE
-    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert sent == {"requirements/run.txt", "requirements/run-gpu.txt", "src", "build-settings"}
-    assert all((ROOT / name).exists() for name in sent - {"build-settings"})
-
-
-def test_a_companys_build_settings_reach_the_stage_of_packages_alone():
-    packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
-    assert "COPY requirements/${REQUIREMENTS} build-settings* /\n" in packages
-    copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]
-    assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == [
-        *(f"--from=packages {folder} {folder}" for folder in copied),
-        "src /opt/pipeline/src",
-    ]
-    assert not re.search(r"\b(apt-get|pip|ARG)\b", image)
-    assert "/build-settings/\n" in (ROOT / ".gitignore").read_text()
-
-
-def test_the_gpu_variant_differs_in_tensorflow_alone():
-    def pins(name: str) -> set[str]:
-        found = re.findall(r"^([a-z][\w.-]*==\S+)", (ROOT / name).read_text(), re.MULTILINE)
-        return {pin for pin in found if not pin.startswith("nvidia-")}
-
-    laptop, gpu = pins("requirements/run.txt"), pins("requirements/run-gpu.txt")
-    (tensorflow,) = (pin for pin in gpu if pin.startswith("tensorflow=="))
-    assert laptop - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
-    assert gpu <= laptop
 
 
 def test_each_copy_names_a_file_and_the_test_that_compares_them() -> None:
