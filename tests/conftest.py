@@ -74,7 +74,8 @@ def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ingestions(tmp_path_factory: pytest.TempPathFactory, source_folder: Path) -> Ingestions:
     volume = Volume(tmp_path_factory.mktemp("data"))
-    command = [sys.executable, SOURCE / "data_ingestion.py", "--volume", volume.root, "--source", source_folder]
+    options = ["--volume", str(volume), "--source", str(source_folder)]
+    command = [sys.executable, str(SOURCE / "data_ingestion.py"), *options]
     environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     while not list(volume.dataset.parent.glob(".*/.tfds/fashion_mnist/*incomplete*/*")):  # what TFDS is writing

@@ -37,8 +37,9 @@ def forwarded(target: str, port: int) -> Iterator[int]:
     command = ["kubectl", f"--namespace={NAMESPACE}", "port-forward", target, f":{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
         try:
-            line = forward.stdout.readline()
-            yield int(re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line)[1])
+            line = forward.stdout.readline() if forward.stdout else ""
+            _, _, forwarded_port = line.removesuffix(f" -> {port}\n").rpartition(":")
+            yield int(forwarded_port)
         finally:
             forward.terminate()
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import pytest
+from kubernetes import client
 
 from cluster.kube import execute, run
 

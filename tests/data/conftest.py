@@ -1,14 +1,14 @@
 """A machine without the installed package, a server of the test's own, and an apt-get that does as it is told."""
 
-import http.server
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from distml.data import debian_package, download, sources
-from support.data_sources import APT_GET, DOWNLOAD, LISTED, UNPACKED, Handler, closed_port
+from support.data_sources import APT_GET, DOWNLOAD, LISTED, UNPACKED, Handler, Server, closed_port
 
 
 @pytest.fixture
@@ -28,12 +28,11 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, small_source: Path):
+def server(monkeypatch: pytest.MonkeyPatch, small_source: Path) -> Iterator[Server]:
     """A server in the place of the public one; its attribute `answers` is a dictionary to fill."""
     answers: dict = {}
     handler = type("Handler", (Handler,), {"answers": answers})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(small_source)))
-    server.daemon_threads, server.block_on_close = True, False
+    server = Server(("127.0.0.1", 0), partial(handler, directory=str(small_source)))
     server.answers = answers
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{server.server_port}/")
@@ -49,13 +48,15 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_source: Path):
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_source: Path) -> Callable[..., None]:
     """Sets what the steps of an apt-get of the test's own do; the package holds the files of `small_source`."""
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
 
-    def install(update="echo list > lists/list", listed=LISTED, download=DOWNLOAD, unpack="true") -> None:
+    def install(
+        update: str = "echo list > lists/list", listed: str = LISTED, download: str = DOWNLOAD, unpack: str = "true"
+    ) -> None:
         script = APT_GET.format(update=update, listed=listed, download=download)
         extract = f'#!/bin/sh\nmkdir -p "{UNPACKED}" && cp "{small_source}"/* "{UNPACKED}" && {unpack}\n'
         for name, text in (("apt-get", script), ("dpkg-deb", extract)):

@@ -16,8 +16,10 @@ PROBABILITIES = np.array([[0.9, 0.1, 0], [0.3, 0.7, 0], [0.2, 0.8, 0], [0.6, 0.4
 SOFTWARE = {"tensorflow": "2.99.1", "keras": "3.99.2"}
 SETTINGS = {"workers": 2, "epochs": 2, "batch_per_worker": 64, "learning_rate": 0.002, "seed": 1}
 
+Write = Callable[..., tuple[dict[str, Any], str]]
 
-def manifest(model, validation_accuracy):
+
+def manifest(model: str, validation_accuracy: float) -> dict[str, Any]:
     epoch = {"loss": 0.5, "validation_accuracy": 0.8, "learning_rate": 0.1, "images_per_second": 60.0, "seconds": 5.0}
     last = {**epoch, "validation_accuracy": validation_accuracy}
     metrics = {"validation_accuracy": validation_accuracy, "seconds": 10.0, "images_per_second": 60.0}
@@ -36,10 +38,10 @@ def manifest(model, validation_accuracy):
 
 
 @pytest.fixture
-def write(tmp_path: Path):
+def write(tmp_path: Path) -> Write:
     """Writes a report of two models; returns its content and its page."""
 
-    def write(probabilities=PROBABILITIES, class_names=NAMES):
+    def write(probabilities: np.ndarray = PROBABILITIES, class_names: list[str] = NAMES) -> tuple[dict[str, Any], str]:
         content = report.write(
             tmp_path,
             manifests={"plain": manifest("plain", 0.85), "dropout": manifest("dropout", 0.875)},
@@ -59,12 +61,12 @@ def write(tmp_path: Path):
 class Page(HTMLParser):
     """Every tag of a page, with its attributes."""
 
-    def __init__(self, page) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
-        self.tags = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
-    def handle_starttag(self, tag, attributes) -> None:
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attributes)))
 
 
@@ -119,7 +121,7 @@ def test_the_most_confident_mistake_comes_first() -> None:
 
 def test_no_more_than_twenty_mistakes_are_shown() -> None:
     images, labels = np.zeros((30, 28, 28, 1), np.uint8), np.zeros(30, np.int64)
-    probabilities = np.tile(np.float32([0, 1]), (30, 1))
+    probabilities = np.tile(np.array([0, 1], np.float32), (30, 1))
     mistakes = report.most_confident_mistakes(images, labels, probabilities, ["a", "b"])
     assert [mistake["index"] for mistake in mistakes] == list(range(20))
 

@@ -8,6 +8,7 @@ import yaml
 
 from distml.protocol import limits
 from support.project import ROOT
+from support.yaml_files import load
 
 MODE = "serving.kserve.io/deploymentMode"
 # What the three models take; DisableCopyOnRead came after TensorFlow 2.6, the version of KServe's default image. Before
@@ -27,10 +28,6 @@ KNOWN_OPERATIONS = set(
     )
 )
 SCALING = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
-
-
-def load(name: str) -> dict:
-    return yaml.safe_load((ROOT / name).read_text())
 
 
 def without_scaling(service: dict) -> dict:

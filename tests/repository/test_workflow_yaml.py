@@ -13,6 +13,7 @@ from cluster import templates
 from distml.model import names
 from distml.training import failure_record, tfjobs
 from support.project import ROOT
+from support.yaml_files import load
 
 WORKFLOW = yaml.safe_load((ROOT / "workflow.yaml").read_text())
 SPEC = WORKFLOW["spec"]
@@ -36,10 +37,6 @@ def filled(text: str, **parameters: str) -> str:
     text = templates.filled(text, VALUES | others)
     assert "{{" not in text, text
     return text
-
-
-def load(name: str) -> dict:
-    return yaml.safe_load((ROOT / name).read_text())
 
 
 def tfjob(**parameters: str) -> dict:

@@ -2,51 +2,17 @@
 
 import importlib
 import re
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import yaml
 
 from distml.step import command_line as arguments
 from support.project import ROOT
+from support.yaml_files import DOCKERFILE, SCRIPTS, documents, files, load, pod_spec
 
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SCRIPTS = dict(re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py /([\w-]+\.py)", DOCKERFILE))
 PODS = ("access-model.yaml", "multi-worker-tfjob.yaml", "predict-service.yaml")
-KUSTOMIZATIONS = {
-    "kustomization.yaml",
-    "manifests/kustomization.yaml",
-    "manifests/argo-workflows/kustomization.yaml",
-    "manifests/components/gpu/kustomization.yaml",
-    "manifests/components/read-write-many/kustomization.yaml",
-    "manifests/kubeflow-training/kustomization.yaml",
-    "manifests/pipeline/kustomization.yaml",
-    "manifests/serving/kustomization.yaml",
-}
 SCALE = {"m": 1e-3, "": 1, "Mi": 2**20, "Gi": 2**30}
-
-
-def files() -> list[Path]:
-    return sorted([*ROOT.glob("*.yaml"), *ROOT.glob("manifests/**/*.yaml")])
-
-
-def documents(name: str) -> list[dict]:
-    return [document for document in yaml.safe_load_all((ROOT / name).read_text()) if document]
-
-
-def load(name: str) -> dict:
-    (document,) = documents(name)
-    return document
-
-
-def pod_spec(name: str) -> dict:
-    document = load(name)
-    if document["kind"] == "TFJob":
-        (replicas,) = document["spec"]["tfReplicaSpecs"].values()
-        return replicas["template"]["spec"]
-    return document["spec"]
 
 
 def containers(name: str) -> list[dict]:
@@ -71,7 +37,7 @@ def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
     return importlib.import_module(modules[path]), arguments
 
 
-def test_the_files_with_pods_are_those_that_are_checked_here() -> None:
+def test_the_files_with_pods_are_those_that_are_checked_here():
     kinds = {path.name: [document["kind"] for document in documents(path)] for path in files()}
     assert len(files()) == 27
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob"} & set(kind))) == PODS
@@ -79,19 +45,19 @@ def test_the_files_with_pods_are_those_that_are_checked_here() -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_file_opens_with_a_comment_and_holds_one_kind(path: Any) -> None:
+def test_each_file_opens_with_a_comment_and_holds_one_kind(path):
     assert path.read_text().startswith("# ")
     assert len({document["kind"] for document in documents(path)}) == 1
 
 
 @pytest.mark.parametrize("name", [*PODS, "multi-worker-pvc.yaml"])
-def test_the_header_says_what_is_needed_and_how_to_create_it(name: Any) -> None:
+def test_the_header_says_what_is_needed_and_how_to_create_it(name):
     header = (ROOT / name).read_text().split("apiVersion:")[0]
     assert "# Needs: " in header
     assert f"kubectl create -f {name}" in header
 
 
-def test_no_key_or_value_is_one_that_yaml_reads_as_a_boolean_by_surprise() -> None:
+def test_no_key_or_value_is_one_that_yaml_reads_as_a_boolean_by_surprise():
     for path in files():
         for node in yaml.compose_all(path.read_text()):
             for scalar in scalars(node):
@@ -106,20 +72,7 @@ def scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
     return [scalar for child in children for scalar in scalars(child)]
 
 
-def test_each_documented_script_in_the_image_is_one_of_src() -> None:
-    assert SCRIPTS == {
-        "data_ingestion": "data-ingestion.py",
-        "multi_worker_distributed_training": "multi-worker-distributed-training.py",
-        "model_selection": "model-selection.py",
-        "predict_service": "predict-service.py",
-        "pipeline_admin": "pipeline-admin.py",
-        "serve": "serve.py",
-    }
-    for module in SCRIPTS:
-        assert (ROOT / "src" / f"{module}.py").is_file()
-
-
-def test_each_command_names_a_real_script_and_passes_its_arguments() -> None:
+def test_each_command_names_a_real_script_and_passes_its_arguments():
     commands = [container["command"] for container in all_containers()]
     steps = [command for command in commands if command != ["sleep", "infinity"]]
     assert len(steps) == 2
@@ -128,14 +81,14 @@ def test_each_command_names_a_real_script_and_passes_its_arguments() -> None:
         assert str(module.parse_args(arguments).volume) == "/trained_model"
 
 
-def test_the_flags_of_a_command_stand_one_to_a_line_and_none_is_misspelt() -> None:
+def test_the_flags_of_a_command_stand_one_to_a_line_and_none_is_misspelt():
     module, arguments = script_of(containers("multi-worker-tfjob.yaml")[1]["command"])
     assert all(argument.startswith("--") and "=" in argument for argument in arguments)
     with pytest.raises(SystemExit):
         module.parse_args([*arguments, "--epoks=1"])
 
 
-def test_every_pod_mounts_the_claim_where_the_scripts_expect_it() -> None:
+def test_every_pod_mounts_the_claim_where_the_scripts_expect_it():
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
     assert claim == "strategy-volume"
     default = str(arguments.step_parser(None).parse_args([]).volume)
@@ -148,7 +101,7 @@ def test_every_pod_mounts_the_claim_where_the_scripts_expect_it() -> None:
         assert named == {volume["name"] for volume in pod_spec(name)["volumes"]}
 
 
-def test_one_image_everywhere() -> None:
+def test_one_image_everywhere():
     image = "kubeflow/multi-worker-strategy:v0.1"
     assert {container["image"] for container in all_containers()} == {image}
     assert {container["imagePullPolicy"] for container in all_containers()} == {"IfNotPresent"}
@@ -157,7 +110,7 @@ def test_one_image_everywhere() -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_every_pod_is_restricted(name: str) -> None:
+def test_every_pod_is_restricted(name):
     spec = pod_spec(name)
     assert spec["automountServiceAccountToken"] is False
     assert spec["terminationGracePeriodSeconds"] <= 10
@@ -177,18 +130,18 @@ def test_every_pod_is_restricted(name: str) -> None:
         }
 
 
-def test_the_pods_user_is_the_images() -> None:
+def test_the_pods_user_is_the_images():
     assert re.search(r"^USER 1000:1000$", DOCKERFILE, re.MULTILINE)
 
 
-def test_every_container_requests_and_limits_cpu_and_memory() -> None:
+def test_every_container_requests_and_limits_cpu_and_memory():
     for container in all_containers():
         resources = container["resources"]
         for kind in ("cpu", "memory"):
             assert quantity(resources["requests"][kind]) <= quantity(resources["limits"][kind]), container["name"]
 
 
-def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib() -> None:
+def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib():
     workers = load("multi-worker-tfjob.yaml")["spec"]["tfReplicaSpecs"]["Worker"]["replicas"]
     assert workers == 2
     wanted = {"cpu": 0.0, "memory": 0.0}
@@ -201,7 +154,7 @@ def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib() 
     assert wanted["memory"] <= 4 * 2**30
 
 
-def test_the_job_ends_itself_whatever_hangs() -> None:
+def test_the_job_ends_itself_whatever_hangs():
     job = load("multi-worker-tfjob.yaml")["spec"]
     policy, worker = job["runPolicy"], job["tfReplicaSpecs"]["Worker"]
     module, arguments = script_of(pod_spec("multi-worker-tfjob.yaml")["containers"][0]["command"])
@@ -215,94 +168,11 @@ def test_the_job_ends_itself_whatever_hangs() -> None:
     assert policy["ttlSecondsAfterFinished"] > 0
 
 
-def test_workers_have_the_name_and_port_that_the_operator_looks_for_and_no_readiness_probe() -> None:
+def test_workers_have_the_name_and_port_that_the_operator_looks_for_and_no_readiness_probe():
     (worker,) = pod_spec("multi-worker-tfjob.yaml")["containers"]
     assert worker["name"] == "tensorflow"
     assert worker["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
     assert "readinessProbe" not in worker
-
-
-def test_remote_bases_are_pinned_and_every_image_of_theirs_too() -> None:
-    seen = {str(path.relative_to(ROOT)) for path in ROOT.glob("**/kustomization.yaml") if ".venv" not in path.parts}
-    assert seen == KUSTOMIZATIONS
-    remote = [
-        resource
-        for name in KUSTOMIZATIONS
-        for resource in load(name).get("resources", [])
-        if resource.startswith("https://")
-    ]
-    assert len(remote) == 4
-    assert all(re.search(r"\?timeout=120s&ref=v\d+\.\d+\.\d+$", resource) for resource in remote)
-    tags = [image["newTag"] for name in KUSTOMIZATIONS for image in load(name).get("images", [])]
-    assert len(tags) == 3
-    assert "latest" not in tags
-
-
-def test_every_patch_has_a_comment_above_it() -> None:
-    count = 0
-    for name in KUSTOMIZATIONS:
-        text = (ROOT / name).read_text()
-        if "/components/" in name:  # the file's own header says what its one patch does
-            assert len(load(name)["patches"]) == 1
-            continue
-        patches = text.partition("\npatches:\n")[2].splitlines()
-        for before, line in zip(["", *patches], patches, strict=False):
-            if re.match(r"  - ", line):
-                count += 1
-                assert before.startswith("  # "), (name, line)
-    assert count == 6
-
-
-def test_the_components_patch_what_is_there() -> None:
-    limits = pod_spec("multi-worker-tfjob.yaml")["containers"][0]["resources"]["limits"]
-    (gpu,) = load("manifests/components/gpu/kustomization.yaml")["patches"]
-    patched = {}
-    for operation in yaml.safe_load(gpu["patch"]):
-        target = load("multi-worker-tfjob.yaml")
-        *parents, key = operation["path"].strip("/").split("/")
-        for part in parents:
-            target = target[int(part)] if part.isdecimal() else target[part]
-        assert target == limits
-        patched[key.replace("~1", "/")] = operation["value"]
-    assert patched == {"nvidia.com/gpu": 1, "memory": "8Gi"}
-    (many,) = load("manifests/components/read-write-many/kustomization.yaml")["patches"]
-    assert yaml.safe_load(many["patch"]) == [{"op": "replace", "path": "/spec/accessModes", "value": ["ReadWriteMany"]}]
-    uncommented = re.sub(r"^# (components:|- )", r"\1", (ROOT / "kustomization.yaml").read_text(), flags=re.MULTILINE)
-    assert sorted(yaml.safe_load(uncommented)["components"]) == sorted(
-        str(path.parent.relative_to(ROOT)) for path in ROOT.glob("manifests/components/*/kustomization.yaml")
-    )
-
-
-def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees() -> None:
-    base = "python:3.11-slim-bookworm"
-    assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == [f"{base} AS packages", base]
-    assert "--no-build-isolation --require-hashes" in DOCKERFILE
-    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert sent == {"requirements/run.txt", "requirements/run-gpu.txt", "src", "build-settings"}
-    assert all((ROOT / name).exists() for name in sent - {"build-settings"})
-
-
-def test_a_companys_build_settings_reach_the_stage_of_packages_alone() -> None:
-    packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
-    assert "COPY requirements/${REQUIREMENTS} build-settings* /\n" in packages
-    copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]
-    assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == [
-        *(f"--from=packages {folder} {folder}" for folder in copied),
-        "src /opt/pipeline/src",
-    ]
-    assert not re.search(r"\b(apt-get|pip|ARG)\b", image)
-    assert "/build-settings/\n" in (ROOT / ".gitignore").read_text()
-
-
-def test_the_gpu_variant_differs_in_tensorflow_alone() -> None:
-    def pins(name: str) -> set[str]:
-        found = re.findall(r"^([a-z][\w.-]*==\S+)", (ROOT / name).read_text(), re.MULTILINE)
-        return {pin for pin in found if not pin.startswith("nvidia-")}
-
-    laptop, gpu = pins("requirements/run.txt"), pins("requirements/run-gpu.txt")
-    (tensorflow,) = (pin for pin in gpu if pin.startswith("tensorflow=="))
-    assert laptop - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
-    assert gpu <= laptop
 
 
 def test_each_copy_names_a_file_and_the_test_that_compares_them() -> None:

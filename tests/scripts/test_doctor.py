@@ -15,7 +15,7 @@ from support.project import SOURCE
 
 def test_it_needs_the_standard_library_alone(tmp_path: Path) -> None:
     # -S leaves out site-packages, -E the caller's PYTHONPATH.
-    command = [sys.executable, "-S", "-E", SOURCE / "doctor.py", "--help"]
+    command = [sys.executable, "-S", "-E", str(SOURCE / "doctor.py"), "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 

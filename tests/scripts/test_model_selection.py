@@ -39,12 +39,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list:
     """Which folder's model was asked about which split, in turn."""
     load, predict, asked = saved_model.load, evaluation.predict, []
 
-    def load_named(folder):
+    def load_named(folder: Path) -> tuple[Any, dict[str, Any]]:
         model, manifest = load(folder)
         model.folder = folder
         return model, manifest
 
-    def predict_noted(model, split):
+    def predict_noted(model: Any, split: Split) -> np.ndarray:
         asked.append((model.folder, SPLITS[len(split)]))
         return predict(model, split)
 
@@ -58,7 +58,7 @@ def select(volume: Volume, *options: object) -> None:
     model_selection.main(model_selection.parse_args([str(word) for word in words]))
 
 
-def damage(path) -> None:
+def damage(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -70,7 +70,7 @@ def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_vol
         for name in ("plain", "batchnorm")
     }
     manifest = model_manifest.verified(trained_volume.version(1))
-    assert manifest["model"] == max(accuracies, key=accuracies.get)
+    assert manifest["model"] == max(accuracies, key=lambda name: accuracies[name])
     assert manifest["version"] == 1 and 0.5 < manifest["test_accuracy"] < 1
     assert {"saved_model.pb", "variables/variables.index"} <= manifest["files"].keys()
 

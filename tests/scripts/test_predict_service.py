@@ -18,7 +18,7 @@ PROBABILITIES[1, [8, 9]] = 0.5, 0.42
 
 
 @pytest.fixture(scope="module")
-def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory):
+def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory) -> Volume:
     """A volume with the data and one published version, of an untrained model."""
     volume = Volume(tmp_path_factory.mktemp("volume"))
     volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
@@ -28,10 +28,10 @@ def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def predict(published, tmp_path: Path):
+def predict(published: Volume, tmp_path: Path) -> Callable[..., Path]:
     """Runs the step, as its command line would; returns the picture's path."""
 
-    def predict(*arguments):
+    def predict(*arguments: object) -> Path:
         picture = tmp_path / "predictions.png"
         options = ["--volume", str(published), "--output", str(picture), *map(str, arguments)]
         predict_service.main(predict_service.parse_args(options))
@@ -40,12 +40,12 @@ def predict(published, tmp_path: Path):
     return predict
 
 
-def image_file(path, shape=(40, 60, 3)):
+def image_file(path: Path, shape: tuple[int, ...] = (40, 60, 3)) -> Path:
     Image.fromarray(np.full(shape, 128, np.uint8)).save(path)
     return path
 
 
-def answers(labels=None):
+def answers(labels: np.ndarray | None = None) -> predict_service.Answers:
     return predict_service.Answers(["a", "b"], np.zeros((2, 28, 28, 1), np.uint8), PROBABILITIES, labels)
 
 

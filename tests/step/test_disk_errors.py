@@ -16,7 +16,7 @@ SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No sp
 
 def test_the_file_and_the_error_are_found_in_tensorflows_words() -> None:
     found = disk_errors.cause(tf.errors.ResourceExhaustedError(None, None, SAVE))
-    assert (found.errno, found.filename) == (errno.ENOSPC, "/volume/ckpt-1.data")
+    assert found and (found.errno, found.filename) == (errno.ENOSPC, "/volume/ckpt-1.data")
 
 
 def test_an_error_that_led_to_another_is_found() -> None:
@@ -40,7 +40,7 @@ def test_what_is_not_of_the_disk_is_no_error_of_it(error: Any) -> None:
 def test_a_worker_on_a_full_disk_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ended = []
 
-    def save(*_) -> None:
+    def save(*_: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, SAVE)
 
     monkeypatch.setattr(worker, "end", lambda message, status: ended.append((message, status)))

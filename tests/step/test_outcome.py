@@ -23,7 +23,7 @@ def script(body: str) -> subprocess.Popen:
 
 def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done() -> None:
     step = script("try: print('up', flush=True); time.sleep(60)\n    finally: print('cleaned up')")
-    assert step.stdout.readline() == "up\n"
+    assert step.stdout and step.stdout.readline() == "up\n"
     step.terminate()
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error) == (143, "cleaned up\n", "-c: ended by SIGTERM\n")
@@ -32,6 +32,7 @@ def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done() -> None:
 @pytest.mark.parametrize("body", ["while True: print('line', flush=True)", "print('line')"])
 def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body: str) -> None:
     step = script(f"sys.stdin.readline()\n    {body}")
+    assert step.stdout
     step.stdout.close()
     assert step.communicate("go\n", timeout=20) == ("", "")
     assert step.returncode == 141

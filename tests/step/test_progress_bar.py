@@ -17,7 +17,7 @@ QUICK = "progress_bar.SECONDS_OF_SILENCE = 0.3; progress_bar.SECONDS_BETWEEN_LOO
 
 def off_a_terminal(body: str) -> list[str]:
     """The lines that a process which executes `body` writes, by stdout and stderr together."""
-    command = [sys.executable, "-u", "-c", HEAD + QUICK + body, SOURCE]
+    command = [sys.executable, "-u", "-c", HEAD + QUICK + body, str(SOURCE)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
     return ended.stdout.splitlines()
 
@@ -25,7 +25,7 @@ def off_a_terminal(body: str) -> list[str]:
 def on_a_terminal(body: str) -> str:
     """All that a process which executes `body` writes to its terminal."""
     terminal, end = pty.openpty()
-    command = [sys.executable, "-u", "-c", HEAD + body, SOURCE]
+    command = [sys.executable, "-u", "-c", HEAD + body, str(SOURCE)]
     process = subprocess.Popen(command, stdout=end, stderr=end, env={**os.environ, "COLUMNS": "100"})
     os.close(end)
     written = b""
@@ -96,7 +96,7 @@ def test_only_one_of_several_processes_draws() -> None:
 
 def test_lines_of_two_unbuffered_processes_are_never_glued_together() -> None:
     body = "for _ in range(2000): say('a line of a worker')"
-    command = [sys.executable, "-u", "-c", HEAD + body, SOURCE]
+    command = [sys.executable, "-u", "-c", HEAD + body, str(SOURCE)]
     read, write = os.pipe()
     both = [subprocess.Popen(command, stdout=write) for _ in range(2)]
     os.close(write)

@@ -41,7 +41,7 @@ def candidate(volume: Volume) -> Path:
 def refuse(monkeypatch: pytest.MonkeyPatch, number: int, *calls: tuple[object, str]) -> None:
     """Let the calls fail with this errno, which names no file."""
 
-    def refused(*_, **__) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     for module, name in calls:
@@ -152,7 +152,7 @@ def test_a_claim_that_cannot_be_written_leaves_no_record(volume: Volume, monkeyp
 def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overwritten(file) -> None:
+    def overwritten(file: IO[str]) -> None:
         file.flush()
         Path(file.name).write_text('{"data_sha256": "b"}')
         raise OSError(errno.ESTALE, "Stale file handle")

@@ -40,11 +40,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         answer = self.answers.get(self.path.lstrip("/"))
         answer(self) if answer else super().do_GET()
 
-    def log_message(self, *args) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
-def obtain(tmp_path: Path, source: str, progress=None) -> Path:
+class Server(http.server.ThreadingHTTPServer):
+    """A server whose `answers` say what it answers otherwise than a folder would."""
+
+    daemon_threads, block_on_close = True, False
+    answers: dict[str, Callable[[Handler], None]]
+
+
+def obtain(tmp_path: Path, source: str, progress: Progress | None = None) -> Path:
     folder = tmp_path / "fetched"
     folder.mkdir()
     return sources.obtain(source, folder, progress)
@@ -56,6 +63,7 @@ def why_not(tmp_path: Path, source: str) -> str:
         obtain(tmp_path, source)
     assert failed.value.exit_status == 1
     line = re.fullmatch(rf"Fashion-MNIST could not be downloaded: (.*)\. {re.escape(REMEDY)}", str(failed.value))
+    assert line, failed.value
     return line[1]
 
 

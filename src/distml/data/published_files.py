@@ -31,7 +31,7 @@ class Unavailable(Exception):
 
 
 class NotObtained(outcome.StepError):
-    """The files could not be had, such as for want of a network: another attempt may work."""
+    """The files could not be obtained, such as for want of a network: another attempt may work."""
 
     exit_status = 1
 

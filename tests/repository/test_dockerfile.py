@@ -1,0 +1,51 @@
+"""The image's recipe: its scripts, the files that Docker sees, its packages. No Docker is needed."""
+
+import re
+
+from support.project import ROOT
+from support.yaml_files import DOCKERFILE, SCRIPTS
+
+
+def test_each_documented_script_in_the_image_is_one_of_src():
+    assert SCRIPTS == {
+        "data_ingestion": "data-ingestion.py",
+        "multi_worker_distributed_training": "multi-worker-distributed-training.py",
+        "model_selection": "model-selection.py",
+        "predict_service": "predict-service.py",
+        "pipeline_admin": "pipeline-admin.py",
+        "serve": "serve.py",
+    }
+    for module in SCRIPTS:
+        assert (ROOT / "src" / f"{module}.py").is_file()
+
+
+def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees():
+    base = "python:3.11-slim-bookworm"
+    assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == [f"{base} AS packages", base]
+    assert "--no-build-isolation --require-hashes" in DOCKERFILE
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert sent == {"requirements/run.txt", "requirements/run-gpu.txt", "src", "build-settings"}
+    assert all((ROOT / name).exists() for name in sent - {"build-settings"})
+
+
+def test_a_companys_build_settings_reach_the_stage_of_packages_alone():
+    packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
+    assert "COPY requirements/${REQUIREMENTS} build-settings* /\n" in packages
+    copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]
+    assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == [
+        *(f"--from=packages {folder} {folder}" for folder in copied),
+        "src /opt/pipeline/src",
+    ]
+    assert not re.search(r"\b(apt-get|pip|ARG)\b", image)
+    assert "/build-settings/\n" in (ROOT / ".gitignore").read_text()
+
+
+def test_the_gpu_variant_differs_in_tensorflow_alone():
+    def pins(name: str) -> set[str]:
+        found = re.findall(r"^([a-z][\w.-]*==\S+)", (ROOT / name).read_text(), re.MULTILINE)
+        return {pin for pin in found if not pin.startswith("nvidia-")}
+
+    laptop, gpu = pins("requirements/run.txt"), pins("requirements/run-gpu.txt")
+    (tensorflow,) = (pin for pin in gpu if pin.startswith("tensorflow=="))
+    assert laptop - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
+    assert gpu <= laptop

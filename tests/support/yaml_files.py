@@ -1,0 +1,34 @@
+"""The project's YAML files, parsed, and the scripts that its image has."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.project import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+# Module and link at / in the image.
+SCRIPTS = dict(re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py /([\w-]+\.py)", DOCKERFILE))
+
+
+def files() -> list[Path]:
+    return sorted([*ROOT.glob("*.yaml"), *ROOT.glob("manifests/**/*.yaml")])
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all((ROOT / name).read_text()) if document]
+
+
+def load(name: str) -> dict[str, Any]:
+    (document,) = documents(name)
+    return document
+
+
+def pod_spec(name: str) -> dict[str, Any]:
+    document = load(name)
+    if document["kind"] == "TFJob":
+        (replicas,) = document["spec"]["tfReplicaSpecs"].values()
+        return replicas["template"]["spec"]
+    return document["spec"]
