@@ -54,7 +54,7 @@ class Ended:
     output: str
 
 
-def run(name: str, template: str, seconds: float = 180, **values: str) -> Ended:
+def run(name: str, template: str, **values: str) -> Ended:
     """Run a container template's pod to its end; dots in the names of `values` are written as __."""
     create(pod(name, template, {key.replace("__", "."): value for key, value in values.items()}))
 
@@ -62,7 +62,7 @@ def run(name: str, template: str, seconds: float = 180, **values: str) -> Ended:
         statuses = get("pod", name)["status"].get("containerStatuses") or [{}]
         return statuses[0].get("state", {}).get("terminated")
 
-    state = wait_until(f"pod {name} has ended", seconds, ended)
+    state = wait_until(f"pod {name} has ended", 180, ended)
     output = kubectl("logs", name)
     kubectl("delete", "pod", name)
     return Ended(state["exitCode"], state.get("message", ""), output)

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from support.data_sources import DEAD, FIRST, IMAGES, MISSING, UNPACKED, obtain,
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_the_package_reports_its_progress(tmp_path: Path, apt) -> None:
+def test_the_package_reports_its_progress(tmp_path: Path, apt: Callable[..., None]) -> None:
     file, seen, arrived = "dataset-fashion-mnist_1_all.deb", tmp_path / "seen", []
     apt(download=f"echo half > {file}; until [ -e {seen} ]; do sleep 0.05; done; echo all >> {file}")
 
@@ -26,7 +27,7 @@ def test_the_package_reports_its_progress(tmp_path: Path, apt) -> None:
     assert [step for step in arrived if step[1]] in ([(5, 31), (9, 9)], [(5, 31), (9, 31), (9, 9)])
 
 
-def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path: Path, apt) -> None:
+def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(update='cp apt.conf ../conf; echo "$@" > ../arguments')
     obtain(tmp_path, "apt")
     assert "#clear APT::Update::Post-Invoke;" in (tmp_path / "fetched/conf").read_text()
@@ -36,7 +37,7 @@ def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path: Path, 
         assert f"-o {setting.replace('WORK', str(work))} " in arguments
 
 
-def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path: Path, apt) -> None:
+def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(update="echo list > lists/list; echo 'E: Failed to fetch http://dead/'; exit 100")
     published_files.check_files(obtain(tmp_path, "apt"))
 
@@ -65,7 +66,9 @@ def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path: Path, ap
         ),
     ],
 )
-def test_a_package_that_cannot_be_fetched_says_why(tmp_path: Path, apt, steps: dict[str, Any], reason: str) -> None:
+def test_a_package_that_cannot_be_fetched_says_why(
+    tmp_path: Path, apt: Callable[..., None], steps: dict[str, Any], reason: str
+) -> None:
     apt(**steps)
     assert why_not(tmp_path, "apt") == reason
 
@@ -81,13 +84,15 @@ def test_a_package_that_cannot_be_fetched_says_why(tmp_path: Path, apt, steps: d
     ],
 )
 def test_an_apt_get_that_falls_silent_is_given_up(
-    tmp_path: Path, apt, short_waits: None, steps: dict[str, Any], reason: str
+    tmp_path: Path, apt: Callable[..., None], short_waits: None, steps: dict[str, Any], reason: str
 ) -> None:
     apt(**steps)
     assert why_not(tmp_path, "apt") == reason
 
 
-def test_an_apt_get_that_is_given_up_is_ended_with_its_children(tmp_path: Path, apt, short_waits: None) -> None:
+def test_an_apt_get_that_is_given_up_is_ended_with_its_children(
+    tmp_path: Path, apt: Callable[..., None], short_waits: None
+) -> None:
     apt(update=f"sh -c 'echo $$ > {tmp_path}/child; exec sleep 30' & sleep 30", listed=MISSING)
     why_not(tmp_path, "apt")
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
@@ -95,7 +100,7 @@ def test_an_apt_get_that_is_given_up_is_ended_with_its_children(tmp_path: Path, 
         time.sleep(0.01)
 
 
-def test_a_disk_that_apt_get_finds_full_is_named(tmp_path: Path, apt) -> None:
+def test_a_disk_that_apt_get_finds_full_is_named(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(download="echo 'E: Write error - write (28: No space left on device)'; exit 100")
     with pytest.raises(OSError, match="No space left on device") as failed:
         obtain(tmp_path, "apt")
@@ -103,7 +108,9 @@ def test_a_disk_that_apt_get_finds_full_is_named(tmp_path: Path, apt) -> None:
 
 
 @pytest.mark.parametrize("program", ["apt-get", "dpkg-deb"])
-def test_a_machine_without_apt_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apt, program: str) -> None:
+def test_a_machine_without_apt_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apt: Callable[..., None], program: str
+) -> None:
     (tmp_path / "programs" / program).unlink()
     monkeypatch.setenv("PATH", str(tmp_path / "programs"))
     assert why_not(tmp_path, "apt") == f"{program} is not on this machine"
@@ -118,5 +125,5 @@ def test_the_real_apt_get_finds_the_package(tmp_path: Path, monkeypatch: pytest.
         size = debian_package.size(tmp_path)
     except published_files.Unavailable as error:
         pytest.skip(f"the package sources of this machine are out of reach or lack the package: {error}")
-    assert size > 30_000_000
+    assert size and size > 30_000_000
     assert sorted(Path("/var/lib/apt/lists").iterdir()) == before

@@ -8,12 +8,25 @@ from typing import Any
 import pytest
 
 from distml.data import download, published_files
-from support.data_sources import FIRST, IMAGES, closed_port, cut, obtain, page, refuse, silence, stall, trickle, why_not
+from support.data_sources import (
+    FIRST,
+    IMAGES,
+    Server,
+    closed_port,
+    cut,
+    obtain,
+    page,
+    refuse,
+    silence,
+    stall,
+    trickle,
+    why_not,
+)
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_a_download_is_checked_and_reports_its_progress(tmp_path: Path, server, small_source: Path) -> None:
+def test_a_download_is_checked_and_reports_its_progress(tmp_path: Path, server: Server, small_source: Path) -> None:
     arrived = []
     folder = obtain(tmp_path, "download", lambda done, total: arrived.append((done, total)))
     sizes = {name: (small_source / name).stat().st_size for name in published_files.FILES}
@@ -35,14 +48,14 @@ def test_a_download_is_checked_and_reports_its_progress(tmp_path: Path, server, 
         ),
     ],
 )
-def test_a_failed_download_says_why(tmp_path: Path, server, name: Any, answer: Any, reason: str) -> None:
+def test_a_failed_download_says_why(tmp_path: Path, server: Server, name: Any, answer: Any, reason: str) -> None:
     server.answers[name] = answer
     assert why_not(tmp_path, "download") == reason.replace("URL", download.URL)
 
 
 @pytest.mark.parametrize(("name", "answer"), [(FIRST, silence), (FIRST, trickle), (IMAGES, stall)])
 def test_a_download_that_falls_silent_is_given_up(
-    tmp_path: Path, server, short_waits: None, name: Any, answer: Any
+    tmp_path: Path, server: Server, short_waits: None, name: Any, answer: Any
 ) -> None:
     server.answers[name] = answer
     assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
@@ -78,14 +91,14 @@ def test_a_name_that_is_never_resolved_is_given_up(
     never.set()
 
 
-def test_a_proxy_that_refuses_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server) -> None:
+def test_a_proxy_that_refuses_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
     assert why_not(tmp_path, "download") == "127.0.0.1 by the proxy of http_proxy: Connection refused"
 
 
-def test_a_full_disk_is_no_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server) -> None:
-    def full(*_) -> None:
+def test_a_full_disk_is_no_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", full)

@@ -33,7 +33,7 @@ def test_a_file_of_other_content_is_named(small_source: Path, name: Any) -> None
 
 
 def test_a_file_that_may_not_be_read_is_named(small_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(*_) -> None:
+    def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(gzip, "open", denied)

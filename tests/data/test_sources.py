@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distml.data import published_files, sources
-from support.data_sources import DEAD, FIRST, IMAGES, MISSING, cut, obtain, page, refuse, why_not
+from support.data_sources import DEAD, FIRST, IMAGES, MISSING, Server, cut, obtain, page, refuse, why_not
 from support.project import SOURCE
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
@@ -21,7 +22,12 @@ def test_the_module_needs_the_standard_library_alone() -> None:
 
 
 def test_the_folder_of_the_installed_package_comes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server, apt, small_source: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    apt: Callable[..., None],
+    small_source: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sources, "DEBIAN_FOLDER", small_source)
     assert obtain(tmp_path, "auto") == small_source
@@ -30,7 +36,7 @@ def test_the_folder_of_the_installed_package_comes_first(
 
 
 def test_a_damaged_installed_package_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed = tmp_path / "installed"
     installed.mkdir()
@@ -41,7 +47,9 @@ def test_a_damaged_installed_package_is_passed_over(
 
 
 @pytest.mark.parametrize("answer", [page, cut, refuse])
-def test_after_a_failed_download_the_package_is_fetched(tmp_path: Path, server, apt, answer: Any) -> None:
+def test_after_a_failed_download_the_package_is_fetched(
+    tmp_path: Path, server: Server, apt: Callable[..., None], answer: Any
+) -> None:
     server.answers[IMAGES] = answer
     folder = obtain(tmp_path, "auto")
     assert folder == tmp_path / "fetched/package/unpacked/usr/share/datasets/fashion-mnist"
@@ -49,7 +57,7 @@ def test_after_a_failed_download_the_package_is_fetched(tmp_path: Path, server, 
 
 
 def test_without_any_source_one_line_names_each_reason(
-    tmp_path: Path, unreachable: None, apt, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, unreachable: None, apt: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     apt(update=DEAD, listed=MISSING)
     assert why_not(tmp_path, "auto") == (
@@ -59,7 +67,9 @@ def test_without_any_source_one_line_names_each_reason(
     assert "passed over" not in capsys.readouterr().out
 
 
-def test_where_names_the_source_that_would_be_used(server, apt, small_source: Path) -> None:
+def test_where_names_the_source_that_would_be_used(
+    server: Server, apt: Callable[..., None], small_source: Path
+) -> None:
     assert sources.where(str(small_source)) == f"the folder {small_source}"
     assert sources.where("auto") == "a download of 31 MB from 127.0.0.1"
     server.answers[FIRST] = refuse

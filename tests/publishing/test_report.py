@@ -1,8 +1,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attributes)))
 
 
-def test_the_report_holds_what_was_measured(write, tmp_path: Path) -> None:
+def test_the_report_holds_what_was_measured(write: Write, tmp_path: Path) -> None:
     content, _ = write()
     measured = {"parameters": 1234, "seconds": 10.0, "images_per_second": 60.0}
     assert content == {
@@ -126,12 +128,12 @@ def test_no_more_than_twenty_mistakes_are_shown() -> None:
     assert [mistake["index"] for mistake in mistakes] == list(range(20))
 
 
-def test_a_model_without_mistakes_says_so(write) -> None:
+def test_a_model_without_mistakes_says_so(write: Write) -> None:
     _, page = write(probabilities=np.eye(3, dtype=np.float32)[LABELS])
     assert "No test image was named wrongly." in page
 
 
-def test_the_page_leads_with_the_result(write) -> None:
+def test_the_page_leads_with_the_result(write: Write) -> None:
     _, page = write()
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert " ".join(heading.split()) == (
@@ -139,21 +141,21 @@ def test_the_page_leads_with_the_result(write) -> None:
     )
 
 
-def test_only_the_winner_has_a_test_accuracy_and_it_leads_the_table(write) -> None:
+def test_only_the_winner_has_a_test_accuracy_and_it_leads_the_table(write: Write) -> None:
     _, page = write()
     cells = [row.split("</td>")[:2] for row in page.partition("<tbody>")[2].partition("</tbody>")[0].split("<td>")]
     assert [cell[0] for cell in cells][1:3] == ["0.8750", "0.5000"]
     assert [cell[0] for cell in cells][6:8] == ["0.8500", "–"]
 
 
-def test_the_page_needs_nothing_from_elsewhere(write) -> None:
+def test_the_page_needs_nothing_from_elsewhere(write: Write) -> None:
     tags = Page(write()[1]).tags
-    images = [attributes["src"] for tag, attributes in tags if tag == "img"]
+    images = [attributes["src"] or "" for tag, attributes in tags if tag == "img"]
     assert [source.partition(";")[0] for source in images] == ["data:image/svg+xml"] * 2 + ["data:image/png"] * 2
     assert not {"link", "script", "iframe", "object"} & {tag for tag, _ in tags}
 
 
-def test_every_image_has_a_text_in_its_place(write) -> None:
+def test_every_image_has_a_text_in_its_place(write: Write) -> None:
     texts = [attributes["alt"] for tag, attributes in Page(write()[1]).tags if tag == "img"]
     assert texts == [
         "Training loss by epoch. After the last: plain: 0.5000; dropout: 0.5000.",
@@ -163,13 +165,13 @@ def test_every_image_has_a_text_in_its_place(write) -> None:
     ]
 
 
-def test_a_name_that_looks_like_markup_is_escaped(write) -> None:
+def test_a_name_that_looks_like_markup_is_escaped(write: Write) -> None:
     _, page = write()
     assert "&lt;Shirt&gt;" in page
     assert "<Shirt>" not in page
 
 
-def test_the_page_names_what_the_model_was_made_from(write) -> None:
+def test_the_page_names_what_the_model_was_made_from(write: Write) -> None:
     _, page = write()
     made = page.partition("How it was made")[2]
     for text in ("dropout, 1,234 parameters", "learning rate</dt><dd>0.002", "r1", "digest of dropout"):

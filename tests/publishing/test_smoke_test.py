@@ -2,8 +2,9 @@
 
 import json
 import socket
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def serve() -> Iterator:
+def serve() -> Iterator[Callable[..., Service]]:
     running = []
 
     def start(status: dict, digests: list[str], prediction: object) -> Service:
@@ -92,13 +93,15 @@ def new(tmp_path: Path) -> str:
 
 
 def smoke(
-    url: str, volume: object, version: int = 3, timeout: int = 1, **environment: str
+    url: str, volume: object, version: int = 3, timeout: int = 1, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     options = ("--url", url, "--volume", volume, "--version", version, "--timeout", timeout)
-    return run_script("pipeline_admin.py", "smoke-test", *options, **environment)
+    return run_script("pipeline_admin.py", "smoke-test", *options, **(environment or {}))
 
 
-def test_it_waits_until_the_published_digest_answers_each_time(serve: Callable[..., str], new: str, tmp_path: Path) -> None:
+def test_it_waits_until_the_published_digest_answers_each_time(
+    serve: Callable[..., Service], new: str, tmp_path: Path
+) -> None:
     service = serve(OURS, ["old", new, "old", new], {"class_name": "Bag", "probabilities": UNIFORM})
     asked = smoke(service.url, tmp_path, timeout=30)
     assert asked.returncode == 0, asked.stderr
@@ -106,20 +109,22 @@ def test_it_waits_until_the_published_digest_answers_each_time(serve: Callable[.
     assert "image_bytes" in json.loads(service.asked[0])["instances"][0]
 
 
-def test_it_fails_with_one_line_when_an_older_model_goes_on_serving(serve: Callable[..., str], new: str, tmp_path: Path) -> None:
+def test_it_fails_with_one_line_when_an_older_model_goes_on_serving(
+    serve: Callable[..., Service], new: str, tmp_path: Path
+) -> None:
     asked = smoke(serve(OURS, ["old"], {"probabilities": UNIFORM}).url, tmp_path)
     assert asked.returncode == 1
     assert f"does not serve version 3, digest {new[:12]}" in asked.stderr
     assert "its last answer: version 3, digest old" in asked.stderr
 
 
-def test_of_the_stock_runtime_it_compares_the_version(serve: Callable[..., str], new: str, tmp_path: Path) -> None:
+def test_of_the_stock_runtime_it_compares_the_version(serve: Callable[..., Service], new: str, tmp_path: Path) -> None:
     assert smoke(serve(STOCK, ["-"], UNIFORM).url, tmp_path).returncode == 0
     assert smoke(serve(STOCK, ["-"], UNIFORM).url, tmp_path, version=2).returncode == 1
 
 
 def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_the_given_one(
-    serve: Callable[..., str], new: str, tmp_path: Path
+    serve: Callable[..., Service], new: str, tmp_path: Path
 ) -> None:
     ours, stock = (
         serve(OURS | {"models": ["flower-sample"]}, [new], {"probabilities": UNIFORM}),
@@ -144,7 +149,7 @@ def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_th
     assert set(stock.paths) == {"/v1/models", "/v1/models/roses"}
 
 
-def test_it_fails_when_the_prediction_is_none(serve: Callable[..., str], new: str, tmp_path: Path) -> None:
+def test_it_fails_when_the_prediction_is_none(serve: Callable[..., Service], new: str, tmp_path: Path) -> None:
     asked = smoke(serve(OURS, [new], {"probabilities": [0.5]}).url, tmp_path)
     assert asked.returncode == 1
     assert "[0.5] are not 10 probabilities" in asked.stderr
@@ -156,13 +161,15 @@ def test_it_fails_with_one_line_when_nobody_answers(new: str, tmp_path: Path) ->
     assert asked.stderr.startswith("pipeline_admin.py: http://127.0.0.1:9 does not serve version 3")
 
 
-def test_it_asks_the_service_itself_past_any_proxy(serve: Callable[..., str], new: str, tmp_path: Path) -> None:
+def test_it_asks_the_service_itself_past_any_proxy(serve: Callable[..., Service], new: str, tmp_path: Path) -> None:
     service = serve(OURS, [new], {"probabilities": UNIFORM})
-    assert smoke(service.url, tmp_path, **DEAD_PROXY).returncode == 0
+    assert smoke(service.url, tmp_path, environment=DEAD_PROXY).returncode == 0
 
 
 @needs_ipv6
-def test_it_asks_a_service_on_ipv6(serve: Callable[..., str], new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_asks_a_service_on_ipv6(
+    serve: Callable[..., Service], new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Service, "address_family", socket.AF_INET6)
     monkeypatch.setattr(Service, "host", "::1")
     service = serve(OURS, [new], {"probabilities": UNIFORM})

@@ -59,7 +59,7 @@ def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(
 ) -> None:
     copy = versions.copy_folder
 
-    def copy_badly(source, target) -> None:
+    def copy_badly(source: Path, target: Path) -> None:
         copy(source, target)
         (target / "saved_model.pb").write_bytes(b"mobel")
 
@@ -80,7 +80,7 @@ def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(
 ) -> None:
     versions.publish(volume, candidate, {}, keep=1)
 
-    def killed(path, **_) -> None:
+    def killed(path: Path, **_: object) -> None:
         if path.exists():
             raise KeyboardInterrupt
 
@@ -115,7 +115,7 @@ def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path: Path, monkey
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle) -> None:
+    def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic_files.os, "fsync", full)

@@ -1,6 +1,7 @@
 """The kustomizations: what is remote is pinned, each patch is explained and fits. No cluster is needed."""
 
 import re
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,7 @@ KUSTOMIZATIONS = {
 }
 
 
-def test_remote_bases_are_pinned_and_every_image_of_theirs_too():
+def test_remote_bases_are_pinned_and_every_image_of_theirs_too() -> None:
     seen = {str(path.relative_to(ROOT)) for path in ROOT.glob("**/kustomization.yaml") if ".venv" not in path.parts}
     assert seen == KUSTOMIZATIONS
     remote = [
@@ -35,7 +36,7 @@ def test_remote_bases_are_pinned_and_every_image_of_theirs_too():
     assert "latest" not in tags
 
 
-def test_every_patch_has_a_comment_above_it():
+def test_every_patch_has_a_comment_above_it() -> None:
     count = 0
     for name in KUSTOMIZATIONS:
         text = (ROOT / name).read_text()
@@ -50,12 +51,12 @@ def test_every_patch_has_a_comment_above_it():
     assert count == 6
 
 
-def test_the_components_patch_what_is_there():
+def test_the_components_patch_what_is_there() -> None:
     limits = pod_spec("multi-worker-tfjob.yaml")["containers"][0]["resources"]["limits"]
     (gpu,) = load("manifests/components/gpu/kustomization.yaml")["patches"]
     patched = {}
     for operation in yaml.safe_load(gpu["patch"]):
-        target = load("multi-worker-tfjob.yaml")
+        target: Any = load("multi-worker-tfjob.yaml")
         *parents, key = operation["path"].strip("/").split("/")
         for part in parents:
             target = target[int(part)] if part.isdecimal() else target[part]

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from distml.protocol import limits
+from distml.step.volume import Volume
 from support.project import ROOT
 from support.yaml_files import load
 
@@ -75,11 +76,11 @@ def test_each_names_its_mode_and_a_metric_that_the_mode_knows() -> None:
 def test_one_other_line_gives_the_stock_runtime() -> None:
     text = (ROOT / "inference-service.yaml").read_text()
     runtime = load("manifests/serving/serving-runtime.yaml")["metadata"]["name"]
-    line = re.search(r"`(runtimeVersion: ([\d.]+))` in place of this line", text)
-    stock = yaml.safe_load(re.sub(rf"runtime: {runtime}(?=\n)", line[1], text))
+    ((line, version),) = re.findall(r"`(runtimeVersion: ([\d.]+))` in place of this line", text)
+    stock = yaml.safe_load(re.sub(rf"runtime: {runtime}(?=\n)", line, text))
     model = load("inference-service.yaml")["spec"]["predictor"]["model"]
     assert model.pop("runtime") == runtime
-    assert stock["spec"]["predictor"]["model"] == model | {"runtimeVersion": line[2]}
+    assert stock["spec"]["predictor"]["model"] == model | {"runtimeVersion": version}
 
 
 def test_the_model_has_no_operation_that_the_stock_runtime_might_not_know(published_volume: Volume) -> None:

@@ -3,6 +3,7 @@
 import importlib
 import re
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -24,9 +25,10 @@ def all_containers() -> list[dict]:
     return [container for name in PODS for container in containers(name)]
 
 
-def quantity(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(\D*)", str(text)).groups()
-    return float(number) * SCALE[unit]
+def quantity(amount: object) -> float:
+    text = str(amount)
+    unit = text.lstrip("0123456789.")
+    return float(text.removesuffix(unit)) * SCALE[unit]
 
 
 def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
@@ -37,27 +39,27 @@ def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
     return importlib.import_module(modules[path]), arguments
 
 
-def test_the_files_with_pods_are_those_that_are_checked_here():
-    kinds = {path.name: [document["kind"] for document in documents(path)] for path in files()}
+def test_the_files_with_pods_are_those_that_are_checked_here() -> None:
+    kinds = {path.name: [document["kind"] for document in documents(str(path))] for path in files()}
     assert len(files()) == 27
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob"} & set(kind))) == PODS
     assert len(all_containers()) == 4
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_file_opens_with_a_comment_and_holds_one_kind(path):
+def test_each_file_opens_with_a_comment_and_holds_one_kind(path: Any) -> None:
     assert path.read_text().startswith("# ")
     assert len({document["kind"] for document in documents(path)}) == 1
 
 
 @pytest.mark.parametrize("name", [*PODS, "multi-worker-pvc.yaml"])
-def test_the_header_says_what_is_needed_and_how_to_create_it(name):
+def test_the_header_says_what_is_needed_and_how_to_create_it(name: Any) -> None:
     header = (ROOT / name).read_text().split("apiVersion:")[0]
     assert "# Needs: " in header
     assert f"kubectl create -f {name}" in header
 
 
-def test_no_key_or_value_is_one_that_yaml_reads_as_a_boolean_by_surprise():
+def test_no_key_or_value_is_one_that_yaml_reads_as_a_boolean_by_surprise() -> None:
     for path in files():
         for node in yaml.compose_all(path.read_text()):
             for scalar in scalars(node):
@@ -72,7 +74,7 @@ def scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
     return [scalar for child in children for scalar in scalars(child)]
 
 
-def test_each_command_names_a_real_script_and_passes_its_arguments():
+def test_each_command_names_a_real_script_and_passes_its_arguments() -> None:
     commands = [container["command"] for container in all_containers()]
     steps = [command for command in commands if command != ["sleep", "infinity"]]
     assert len(steps) == 2
@@ -81,14 +83,14 @@ def test_each_command_names_a_real_script_and_passes_its_arguments():
         assert str(module.parse_args(arguments).volume) == "/trained_model"
 
 
-def test_the_flags_of_a_command_stand_one_to_a_line_and_none_is_misspelt():
+def test_the_flags_of_a_command_stand_one_to_a_line_and_none_is_misspelt() -> None:
     module, arguments = script_of(containers("multi-worker-tfjob.yaml")[1]["command"])
     assert all(argument.startswith("--") and "=" in argument for argument in arguments)
     with pytest.raises(SystemExit):
         module.parse_args([*arguments, "--epoks=1"])
 
 
-def test_every_pod_mounts_the_claim_where_the_scripts_expect_it():
+def test_every_pod_mounts_the_claim_where_the_scripts_expect_it() -> None:
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
     assert claim == "strategy-volume"
     default = str(arguments.step_parser(None).parse_args([]).volume)
@@ -101,7 +103,7 @@ def test_every_pod_mounts_the_claim_where_the_scripts_expect_it():
         assert named == {volume["name"] for volume in pod_spec(name)["volumes"]}
 
 
-def test_one_image_everywhere():
+def test_one_image_everywhere() -> None:
     image = "kubeflow/multi-worker-strategy:v0.1"
     assert {container["image"] for container in all_containers()} == {image}
     assert {container["imagePullPolicy"] for container in all_containers()} == {"IfNotPresent"}
@@ -110,7 +112,7 @@ def test_one_image_everywhere():
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_every_pod_is_restricted(name):
+def test_every_pod_is_restricted(name: str) -> None:
     spec = pod_spec(name)
     assert spec["automountServiceAccountToken"] is False
     assert spec["terminationGracePeriodSeconds"] <= 10
@@ -130,18 +132,18 @@ def test_every_pod_is_restricted(name):
         }
 
 
-def test_the_pods_user_is_the_images():
+def test_the_pods_user_is_the_images() -> None:
     assert re.search(r"^USER 1000:1000$", DOCKERFILE, re.MULTILINE)
 
 
-def test_every_container_requests_and_limits_cpu_and_memory():
+def test_every_container_requests_and_limits_cpu_and_memory() -> None:
     for container in all_containers():
         resources = container["resources"]
         for kind in ("cpu", "memory"):
             assert quantity(resources["requests"][kind]) <= quantity(resources["limits"][kind]), container["name"]
 
 
-def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib():
+def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib() -> None:
     workers = load("multi-worker-tfjob.yaml")["spec"]["tfReplicaSpecs"]["Worker"]["replicas"]
     assert workers == 2
     wanted = {"cpu": 0.0, "memory": 0.0}
@@ -154,7 +156,7 @@ def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib():
     assert wanted["memory"] <= 4 * 2**30
 
 
-def test_the_job_ends_itself_whatever_hangs():
+def test_the_job_ends_itself_whatever_hangs() -> None:
     job = load("multi-worker-tfjob.yaml")["spec"]
     policy, worker = job["runPolicy"], job["tfReplicaSpecs"]["Worker"]
     module, arguments = script_of(pod_spec("multi-worker-tfjob.yaml")["containers"][0]["command"])
@@ -168,7 +170,7 @@ def test_the_job_ends_itself_whatever_hangs():
     assert policy["ttlSecondsAfterFinished"] > 0
 
 
-def test_workers_have_the_name_and_port_that_the_operator_looks_for_and_no_readiness_probe():
+def test_workers_have_the_name_and_port_that_the_operator_looks_for_and_no_readiness_probe() -> None:
     (worker,) = pod_spec("multi-worker-tfjob.yaml")["containers"]
     assert worker["name"] == "tensorflow"
     assert worker["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]

@@ -110,7 +110,7 @@ def test_a_number_beyond_what_there_is_is_refused(
 def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "image.png").write_bytes(b"")
 
-    def decode(data) -> None:
+    def decode(data: bytes) -> None:
         raise IndexError("a decoder's own")
 
     monkeypatch.setattr(predict_service.image_decoding, "decode", decode)
@@ -134,7 +134,7 @@ def test_a_server_of_something_else_is_one_line(tmp_path: Path, content: bytes, 
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *arguments) -> None:
+        def log_message(self, *arguments: object) -> None:
             pass
 
     (tmp_path / "image.png").write_bytes(b"image")

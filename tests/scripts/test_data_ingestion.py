@@ -91,7 +91,7 @@ def test_tensorflow_datasets_would_download_from_the_same_address() -> None:
 def test_a_full_disk_is_no_failed_preparation(
     tmp_path: Path, small_source: Path, monkeypatch: pytest.MonkeyPatch, cause: Any
 ) -> None:
-    def download_and_prepare(builder) -> None:
+    def download_and_prepare(builder: object) -> None:
         raise RuntimeError("Error while extracting") from cause
 
     monkeypatch.setattr(preparation.FashionMnistFromFolder, "download_and_prepare", download_and_prepare)

@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import model_selection
+from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
 from distml.publishing import evaluation, versions

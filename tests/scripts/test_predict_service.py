@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ PROBABILITIES[1, [8, 9]] = 0.5, 0.42
 
 @pytest.fixture(scope="module")
 def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory) -> Volume:
-    """A volume with the data and one published version, of an untrained model."""
+    """
+    from collections.abc import CallableA volume with the data and one published version, of an untrained model."""
     volume = Volume(tmp_path_factory.mktemp("volume"))
     volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
     saved_model.export(MODELS["plain"](), CLASS_NAMES, volume.version(1))
@@ -49,7 +51,9 @@ def answers(labels: np.ndarray | None = None) -> predict_service.Answers:
     return predict_service.Answers(["a", "b"], np.zeros((2, 28, 28, 1), np.uint8), PROBABILITIES, labels)
 
 
-def test_it_asks_about_test_images_and_draws_them(predict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_asks_about_test_images_and_draws_them(
+    predict: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     picture = predict("--samples", 3)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("version 1 answers: plain, digest ")
@@ -58,7 +62,9 @@ def test_it_asks_about_test_images_and_draws_them(predict, capsys: pytest.Captur
     assert Image.open(picture).format == "PNG"
 
 
-def test_the_seed_alone_chooses_the_test_images(predict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_seed_alone_chooses_the_test_images(
+    predict: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     outputs = []
     for seed in (1, 1, 2):
         predict("--samples", 2, "--seed", seed)
@@ -67,7 +73,7 @@ def test_the_seed_alone_chooses_the_test_images(predict, capsys: pytest.CaptureF
 
 
 def test_it_asks_about_files_of_any_size_and_does_not_judge_them(
-    predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    predict: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [image_file(tmp_path / "a.png"), image_file(tmp_path / "b.jpg", (9, 5))]
     assert predict(*files).is_file()
@@ -76,7 +82,7 @@ def test_it_asks_about_files_of_any_size_and_does_not_judge_them(
     assert "right" not in "".join(lines)
 
 
-def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(published) -> None:
+def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(published: Volume) -> None:
     model, _ = saved_model.load(published.version(1))
     test = predict_service.ask_about_test_set(model, predict_service.parse_args(["--volume", str(published)]))
     content = io.BytesIO()
@@ -105,7 +111,7 @@ def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_u
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
 def test_a_file_that_is_no_image_is_named_before_anything_is_asked(
-    predict, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+    predict: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     good, bad = image_file(tmp_path / "good.png"), tmp_path / "bad.png"
     bad.write_bytes(content)
@@ -122,18 +128,20 @@ def test_an_image_cut_short_is_refused(tmp_path: Path) -> None:
         predict_service.read_image(cut)
 
 
-def test_a_missing_file_is_named(predict, tmp_path: Path) -> None:
+def test_a_missing_file_is_named(predict: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
         predict(tmp_path / "none.png")
 
 
-def test_without_a_published_version_it_names_the_step_that_publishes(predict, tmp_path: Path) -> None:
+def test_without_a_published_version_it_names_the_step_that_publishes(
+    predict: Callable[..., Path], tmp_path: Path
+) -> None:
     with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one, or name another --volume"):
         predict("--volume", tmp_path / "empty")
 
 
 @pytest.mark.parametrize("place", ["missing/predictions.png", "."])
-def test_a_place_it_cannot_write_to_is_refused_first(predict, tmp_path: Path, place: str) -> None:
+def test_a_place_it_cannot_write_to_is_refused_first(predict: Callable[..., Path], tmp_path: Path, place: str) -> None:
     with pytest.raises(outcome.StepError, match=r"cannot write .*--output /tmp/predictions.png"):
         predict("--output", tmp_path / place)
 

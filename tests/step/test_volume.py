@@ -8,13 +8,12 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-import model_selection
 from distml.model import manifest
-from distml.publishing import versions
+from distml.publishing import report, versions
 from distml.step import atomic_files, outcome
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
@@ -62,7 +61,7 @@ def test_a_volume_without_permissions_and_times_takes_all_files(
     assert versions.publish(volume, candidate, {}, keep=5) == 1
     assert manifest.verified(volume.version(1))["version"] == 1
     atomic_files.write_json(volume.run_report("run") / "report.json", {"winner": "plain"})
-    model_selection.copy_report(volume, "run")
+    report.copy(volume, "run")
     assert json.loads((volume.report / "report.json").read_text()) == {"winner": "plain"}
 
 

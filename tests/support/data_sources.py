@@ -5,12 +5,14 @@ import http.server
 import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from distml.data import debian_package, published_files, sources
+from distml.data.debian_package import Progress
 
 REMEDY = (
     "Connect this machine to the internet, or install the Debian package dataset-fashion-mnist, or give a folder with"
