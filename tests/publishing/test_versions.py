@@ -106,19 +106,3 @@ def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume: Vo
         os.utime(path, (1, 1))
     versions.publish(volume, candidate, {}, keep=5)
     assert {path.name for path in volume.versions.glob(".*")} == {versions.HIGHEST, fresh.name}
-
-
-def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = tmp_path / ".1-renamed"
-    monkeypatch.setattr(Path, "glob", lambda *_, **__: [gone])
-    atomic_files.remove_abandoned(tmp_path / "1")
-
-
-def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(atomic_files.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        atomic_files.write_json(tmp_path / "manifest.json", {})
-    assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,7 @@ def test_an_init_file_holds_a_docstring_and_nothing_else(path: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)
 def test_a_folder_shows_at_most_a_dozen_names(folder: Path) -> None:
-    names = [path.name for path in folder.iterdir() if path.name != "__pycache__"]
+    names = [path.name for path in folder.iterdir() if not path.name.startswith((".", "__pycache__"))]
     assert 1 < len(names) <= 12
 
 

@@ -18,9 +18,9 @@ from support.project import CLASS_NAMES, run_script
 
 
 @pytest.fixture(autouse=True)
-def endings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_callbacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each test begins with nothing to be told of a failure, in a job that names the file for one."""
-    monkeypatch.setattr(outcome, "endings", [])
+    monkeypatch.setattr(outcome, "failure_callbacks", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
 
@@ -30,7 +30,7 @@ def kept(tmp_path: Path) -> Failure | None:
 
 
 def fail(message: str, status: int) -> None:
-    outcome.endings.clear()
+    outcome.failure_callbacks.clear()
     failure_record.keep_from_now_on()
     with pytest.raises(SystemExit):
         outcome.fail(message, status)

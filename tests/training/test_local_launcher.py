@@ -17,7 +17,7 @@ import local_pipeline
 from distml.step import outcome
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
-from distml.training import local_launcher, tf_config
+from distml.training import local_launcher, tf_config, worker
 from support.project import SOURCE
 
 # Takes a second to end on SIGTERM, as a worker inside TensorFlow may.
@@ -50,8 +50,8 @@ def test_running_out_of_restarts_exits_with_1() -> None:
 def test_a_port_that_was_taken_meanwhile_is_no_wrong_input() -> None:
     with socket.create_server(("", 0)) as listener:
         group = tf_config.WorkerGroup((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
-        with pytest.raises(tf_config.PortTaken) as ended:
-            tf_config.wait_for_peers(group)
+        with pytest.raises(worker.PortTaken) as ended:
+            worker.wait_for_peers(group)
     assert ended.value.exit_status == 1
 
 
@@ -101,11 +101,11 @@ def test_a_killed_launchers_workers_hold_the_volume_until_the_last_ends(tmp_path
     launcher, workers = launch(tmp_path)
     launcher.kill()
     launcher.wait()
-    for worker in workers:
+    for process in workers:
         with pytest.raises(volume_module.InUse, match=f"another run uses {tmp_path}") as refused:
             volume_module.hold_lock(volume).__enter__()
         assert refused.value.exit_status == 1
-        worker.kill()
+        process.kill()
     with volume.lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # waits
     with volume_module.hold_lock(volume):

@@ -1,22 +1,15 @@
-"""TF_CONFIG as operators and people set it, and the wait for peers on both IP families."""
+"""TF_CONFIG as operators and people set it."""
 
-import errno
 import json
-import os
-import socket
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tensorflow.python.distribute import multi_worker_util
 
-from distml.step import network, outcome
+from distml.step import outcome
 from distml.step.volume import Volume
-from distml.training import local_launcher, tf_config
+from distml.training import tf_config
 from distml.training.tf_config import WorkerGroup
-from support.network import needs_ipv6
 from support.project import run_script
 
 
@@ -140,59 +133,3 @@ def test_an_evaluator_ends_with_status_2_and_one_line(volume: Volume) -> None:
     )
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     assert "TF_CONFIG names a replica of type 'evaluator'" in ended.stderr
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("[::1]", marks=needs_ipv6), "localhost"])
-def test_two_workers_find_each_other_by_any_address(host: str) -> None:
-    ports = [int(address.rpartition(":")[2]) for address in network.free_addresses(2)]
-    both_are_there = threading.Barrier(2, timeout=30)
-
-    def start(index: int) -> int:
-        tf_config.wait_for_peers(WorkerGroup(tuple(f"{host}:{port}" for port in ports), index))
-        with network.listen(ports[index]):  # as TensorFlow does next
-            return both_are_there.wait()
-
-    with ThreadPoolExecutor(2) as workers:
-        assert sorted(workers.map(start, range(2), timeout=30)) == [0, 1]
-
-
-@needs_ipv6
-def test_a_listener_is_reached_by_both_families() -> None:
-    with network.listen(0) as listener:
-        for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, listener.getsockname()[1]), timeout=5).close()
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
-    """Lets the system refuse sockets on one address."""
-    create = socket.create_server
-
-    def without(refused: str, number: int) -> None:
-        def create_server(address: tuple[str, int], **options: Any) -> socket.socket:
-            if address[0] == refused:
-                raise OSError(number, os.strerror(number))
-            return create(address, **options)
-
-        monkeypatch.setattr(socket, "create_server", create_server)
-
-    return without
-
-
-@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
-def test_without_ipv6_it_listens_on_ipv4(machine: Callable[[str, int], None], number: int) -> None:
-    machine("::", number)
-    with network.listen(0) as listener:
-        assert listener.family == socket.AF_INET
-
-
-def test_a_port_that_may_not_be_taken_is_not_taken_on_ipv4_alone(machine: Callable[[str, int], None]) -> None:
-    machine("::", errno.EACCES)
-    with pytest.raises(PermissionError):
-        network.listen(80)
-
-
-def test_without_an_ipv4_loopback_the_launcher_takes_ipv6s(machine: Callable[[str, int], None]) -> None:
-    machine("127.0.0.1", errno.EADDRNOTAVAIL)
-    config = json.loads(local_launcher._environments(2)[1]["TF_CONFIG"])
-    assert [address.rpartition(":")[0] for address in config["cluster"]["worker"]] == ["[::1]", "[::1]"]

@@ -23,8 +23,8 @@ REMEDIES = {
     errno.EISDIR: ("; a folder is where a file is expected", 2),
     errno.ENAMETOOLONG: ("; give it a shorter name", 2),
 }
-# Each is told the line and the status of an end that is no success.
-endings: list[Callable[[str, int], None]] = []
+# Callbacks for a failed end: (message, exit status).
+failure_callbacks: list[Callable[[str, int], None]] = []
 
 
 class StepError(Exception):
@@ -59,7 +59,7 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
     except OSError as error:
         fail(*said_by_the_system(error))
     except Exception as error:
-        tell_endings(f"{type(error).__name__}: {error}".splitlines()[0], 1)
+        call_failure_callbacks(f"{type(error).__name__}: {error}".splitlines()[0], 1)
         raise
 
 
@@ -90,10 +90,10 @@ def fail(message: str, status: int = 1) -> NoReturn:
         write_line(sys.stderr, f"{Path(sys.argv[0]).name}: {message}")
     if TERMINATION_LOG.is_file():
         TERMINATION_LOG.write_text(message)
-    tell_endings(message, status)
+    call_failure_callbacks(message, status)
     sys.exit(status)
 
 
-def tell_endings(message: str, status: int) -> None:
-    for told in endings:
-        told(message, status)
+def call_failure_callbacks(message: str, status: int) -> None:
+    for callback in failure_callbacks:
+        callback(message, status)

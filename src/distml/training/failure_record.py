@@ -40,7 +40,7 @@ def keep_from_now_on() -> None:
         return
     path = Path(name)
     if _is_record(path):
-        outcome.endings.append(partial(_keep, path))
+        outcome.failure_callbacks.append(partial(_keep, path))
     else:
         outcome.write_line(
             sys.stderr,

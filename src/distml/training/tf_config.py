@@ -1,23 +1,13 @@
-"""The worker group, as the environment variable TF_CONFIG of a TFJob names it, and the wait for all its workers."""
+"""The worker group, as the environment variable TF_CONFIG of a TFJob names it."""
 
 import json
 import os
-import socket
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from distml.step import network, outcome
-from distml.step.progress_bar import say, working
 
-RETRY_SECONDS = 0.2
 JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
-
-
-class PortTaken(outcome.StepError):
-    """Somebody else has this worker's port: no wrong input, as the next group on one machine gets other ports."""
-
-    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -103,38 +93,3 @@ def _host_and_port(address: Any) -> tuple[str, int]:
         raise ValueError(f"{json.dumps(address)[:60]} is not host:port")
     host, port = network.host_and_port(address)
     return host.lower(), port
-
-
-def wait_for_peers(group: WorkerGroup) -> None:
-    """Wait until every other worker of the group has been seen listening; this one listens meanwhile.
-
-    TensorFlow waits too, for an hour and with the interpreter locked, so that neither a deadline nor SIGTERM would be
-    noticed; after this wait it has all peers at once. A connection that a worker of a former group accepts does no
-    harm: TensorFlow then fails, and all workers start again.
-
-    Raises:
-        PortTaken: this worker cannot listen.
-    """
-    _, port = network.host_and_port(group.addresses[group.index])
-    try:
-        listener = network.listen(port)
-    except OSError as error:
-        raise PortTaken(
-            f"cannot listen on this worker's port {port} ({network.reason(error)}); is it running twice?"
-        ) from error
-    with listener:
-        for index, address in enumerate(group.addresses):
-            if index != group.index:
-                say(f"worker {group.index}: waiting for worker {index} at {address}")
-                with working(f"waiting for worker {index}"):
-                    while not _listens(address):
-                        time.sleep(RETRY_SECONDS)
-
-
-def _listens(address: str) -> bool:
-    """Whether something accepts connections there; a name that does not resolve (yet) counts as no."""
-    try:
-        socket.create_connection(network.host_and_port(address), timeout=2).close()
-    except OSError:
-        return False
-    return True

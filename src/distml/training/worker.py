@@ -8,6 +8,7 @@ from distml.step.load_tensorflow import tf
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,15 +18,22 @@ from pathlib import Path
 
 from distml.step import network, outcome
 from distml.step.progress_bar import say, working
-from distml.training import tf_config
 from distml.training.tf_config import WorkerGroup
+
+RETRY_SECONDS = 0.2
+
+
+class PortTaken(outcome.StepError):
+    """Somebody else has this worker's port: no wrong input, as the next group on one machine gets other ports."""
+
+    exit_status = 1
 
 
 def end(message: str, status: int) -> None:
     """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
     outcome.write_line(sys.stderr, message)
     sys.stdout.flush()
-    outcome.tell_endings(message, status)
+    outcome.call_failure_callbacks(message, status)
     os._exit(status)
 
 
@@ -73,6 +81,41 @@ class Watchdog:
                     end(f"worker: {message}", 1)
 
 
+def wait_for_peers(group: WorkerGroup) -> None:
+    """Wait until every other worker of the group has been seen listening; this one listens meanwhile.
+
+    TensorFlow waits too, for an hour and with the interpreter locked, so that neither a deadline nor SIGTERM would be
+    noticed; after this wait it has all peers at once. A connection that a worker of a former group accepts does no
+    harm: TensorFlow then fails, and all workers start again.
+
+    Raises:
+        PortTaken: this worker cannot listen.
+    """
+    _, port = network.host_and_port(group.addresses[group.index])
+    try:
+        listener = network.listen(port)
+    except OSError as error:
+        raise PortTaken(
+            f"cannot listen on this worker's port {port} ({network.reason(error)}); is it running twice?"
+        ) from error
+    with listener:
+        for index, address in enumerate(group.addresses):
+            if index != group.index:
+                say(f"worker {group.index}: waiting for worker {index} at {address}")
+                with working(f"waiting for worker {index}"):
+                    while not _listens(address):
+                        time.sleep(RETRY_SECONDS)
+
+
+def _listens(address: str) -> bool:
+    """Whether something accepts connections there; a name that does not resolve (yet) counts as no."""
+    try:
+        socket.create_connection(network.host_and_port(address), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
 def join_worker_group(
     group: WorkerGroup, watchdog: Watchdog, seconds: float
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
@@ -81,7 +124,7 @@ def join_worker_group(
     options = _communication_options(group)
     if group.addresses:
         with watchdog.bound(seconds, f"waiting for all {group.size} workers to start"):
-            tf_config.wait_for_peers(group)
+            wait_for_peers(group)
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
     else:
         os.environ.pop("TF_CONFIG", None)  # TensorFlow would fail to read an empty one

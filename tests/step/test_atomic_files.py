@@ -1,0 +1,61 @@
+"""Files and folders that nobody sees half-written, whatever the disk and other processes do."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from distml.step import atomic_files
+from distml.step.volume import Volume
+from support.refusals import refuse
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return Volume(tmp_path / "volume")
+
+
+def test_others_may_read_whatever_the_umask_is(volume: Volume) -> None:
+    before = os.umask(0o077)
+    try:
+        atomic_files.write_json(volume.root / "one.json", {})
+        with atomic_files.folder_beside(volume.report) as work:
+            atomic_files.rename_folder(work, volume.report)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (volume.root / "one.json", volume.report)] == [0o644, 0o755]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE])
+def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse(monkeypatch, number, (os, "fsync"))
+    with pytest.raises(OSError) as failed:
+        atomic_files.write_json(volume.root / "one.json", {})
+    assert (failed.value.errno, failed.value.filename) == (number, str(volume.root / "one.json"))
+    assert list(volume.root.iterdir()) == []
+
+
+def test_a_folder_without_a_time_may_be_in_use_and_stays(volume: Volume) -> None:
+    with atomic_files.folder_beside(volume.report) as work:
+        os.utime(work, (0, 0))
+        with atomic_files.folder_beside(volume.report):
+            assert work.is_dir()
+
+
+def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / ".1-renamed"
+    monkeypatch.setattr(Path, "glob", lambda *_, **__: [gone])
+    atomic_files.remove_abandoned(tmp_path / "1")
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic_files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_files.write_json(tmp_path / "manifest.json", {})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,89 @@
+"""Claims of a run by several workers at once, on volumes with and without hard links."""
+
+import errno
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from distml.step import outcome
+from distml.step.volume import Volume
+from distml.training import run_identity
+from support.refusals import REFUSALS, refuse
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return Volume(tmp_path / "volume")
+
+
+NO_LINKS = [*REFUSALS, errno.EMLINK, errno.EXDEV]
+
+
+@pytest.mark.parametrize("number", NO_LINKS)
+def test_a_run_is_claimed_without_hard_links(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: Any) -> None:
+    refuse(monkeypatch, number, (os, "link"))
+    for _ in range(2):
+        run_identity.claim_run(volume, "mine", {"data_sha256": "a"})
+    with pytest.raises(outcome.StepError, match="run mine was made with other data_sha256"):
+        run_identity.claim_run(volume, "mine", {"data_sha256": "b"})
+    (record,) = volume.run("mine").iterdir()
+    assert (json.loads(record.read_text()), record.stat().st_mode & 0o777) == ({"data_sha256": "a"}, 0o644)
+
+
+def claim(volume: Volume, identity: str) -> str | None:
+    """The identity, if the claim succeeded."""
+    try:
+        run_identity.claim_run(volume, "mine", {"data_sha256": identity})
+    except outcome.StepError:
+        return None
+    return identity
+
+
+def test_of_many_claims_at_once_one_identity_wins_without_links(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, errno.EPERM, (os, "link"))
+    with ThreadPoolExecutor(8) as workers:
+        for number in range(20):
+            folder = Volume(volume.root / str(number))
+            won = list(workers.map(claim, [folder] * 8, "abababab"))
+            recorded = json.loads((folder.run("mine") / "run.json").read_text())["data_sha256"]
+            assert sorted(filter(None, won)) == [recorded] * 4
+
+
+def test_a_record_that_another_worker_is_writing_is_waited_for(volume: Volume) -> None:
+    record = volume.run("mine") / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"data_sha256":')
+    timer = threading.Timer(0.5, record.write_text, ['{"data_sha256": "a"}'])
+    timer.start()
+    assert claim(volume, "a") == "a"
+    timer.join()
+
+
+def test_a_claim_that_cannot_be_written_leaves_no_record(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, errno.EPERM, (os, "link"))
+    refuse(monkeypatch, errno.ENOSPC, (run_identity, "flush_to_disk"))
+    with pytest.raises(OSError) as failed:
+        claim(volume, "a")
+    assert (failed.value.errno, failed.value.filename) == (errno.ENOSPC, str(volume.run("mine") / "run.json"))
+    assert list(volume.run("mine").iterdir()) == []
+
+
+def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overwritten(file: IO[str]) -> None:
+        file.flush()
+        Path(file.name).write_text('{"data_sha256": "b"}')
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    refuse(monkeypatch, errno.EPERM, (os, "link"))
+    monkeypatch.setattr(run_identity, "flush_to_disk", overwritten)
+    assert claim(volume, "a") is None
+    assert json.loads((volume.run("mine") / "run.json").read_text()) == {"data_sha256": "b"}
