@@ -2,7 +2,6 @@
 
 import re
 
-import serve
 from distml.protocol import limits
 from support.project import ROOT
 
@@ -30,7 +29,3 @@ def test_the_readme_says_the_limits_as_they_are() -> None:
         f"| 413 | the body is longer than {limits.MAX_BYTES_OF_BODY // 2**20} MiB (`RESOURCE_EXHAUSTED`) |",
     ):
         assert sentence in README
-
-
-def test_draining_and_both_protocols_end_within_kubernetes_grace() -> None:
-    assert serve.parse_args([]).drain_seconds + 2 * limits.SECONDS_TO_FINISH < 30

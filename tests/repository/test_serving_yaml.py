@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from distml.serving import server
+from distml.protocol import limits
 from support.project import ROOT
 from support.yaml_files import load
 
@@ -129,7 +129,7 @@ def test_the_runtimes_command_is_a_script_of_the_image_and_passes_its_arguments(
     assert [port["containerPort"] for port in container["ports"]] == [parsed.http_port]
     # Kubernetes' default is 30; Knative refuses a service that names another.
     assert "terminationGracePeriodSeconds" not in load("inference-service.yaml")["spec"]["predictor"]
-    assert parsed.drain_seconds + 2 * server.GRACE_SECONDS < 30
+    assert parsed.drain_seconds + 2 * limits.SECONDS_TO_FINISH < 30
 
 
 def test_readiness_asks_the_model():
