@@ -123,9 +123,14 @@ def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data: Volum
 
 
 def test_an_ingestion_prints_three_lines(ingestions: Any, source_folder: Path) -> None:
-    (lines,) = (output.splitlines() for output in ingestions.outputs if "ingested" in output)
-    assert lines[:2] == [f"reading Fashion-MNIST from {source_folder}", "preparing 70,000 images (about ten seconds)"]
-    assert len(lines) == 3 and lines[2].startswith("ingested Fashion-MNIST, 60,000 + 10,000 images, data 1e8ce87441e8")
+    (output,) = (output for output in ingestions.outputs if "ingested" in output)
+    # A busy machine takes so long that signs of life, which end so, stand between.
+    first, second, third = (line for line in output.splitlines() if not line.endswith(" …"))
+    assert (first, second) == (
+        f"reading Fashion-MNIST from {source_folder}",
+        "preparing 70,000 images (about ten seconds)",
+    )
+    assert third.startswith("ingested Fashion-MNIST, 60,000 + 10,000 images, data 1e8ce87441e8")
 
 
 def test_two_at_once_end_with_one_verified_data_set(ingestions: Any) -> None:
