@@ -6,6 +6,8 @@ Pooling comes before the ReLU: the result is the same, and there is a quarter of
 To add a model: write a builder, add its row to `MODELS`, and its name to `names.MODELS` and to workflow.yaml.
 """
 
+from distml.step.load_tensorflow import tf
+
 from collections.abc import Callable
 
 import keras
@@ -18,7 +20,7 @@ def plain() -> keras.Sequential:
     """Three convolutions, nothing else: the baseline."""
     return keras.Sequential(
         [
-            keras.Input((28, 28, 1), dtype="uint8", name="image"),
+            keras.Input((28, 28, 1), dtype=tf.uint8, name="image"),
             layers.Rescaling(1 / 255),
             layers.Conv2D(32, 3, padding="same"),
             layers.MaxPooling2D(),
@@ -40,7 +42,7 @@ def dropout() -> keras.Sequential:
     """The baseline with dropout before the classifier (Srivastava et al. 2014)."""
     return keras.Sequential(
         [
-            keras.Input((28, 28, 1), dtype="uint8", name="image"),
+            keras.Input((28, 28, 1), dtype=tf.uint8, name="image"),
             layers.Rescaling(1 / 255),
             layers.Conv2D(32, 3, padding="same"),
             layers.MaxPooling2D(),
@@ -66,7 +68,7 @@ def batchnorm() -> keras.Sequential:
     """
     return keras.Sequential(
         [
-            keras.Input((28, 28, 1), dtype="uint8", name="image"),
+            keras.Input((28, 28, 1), dtype=tf.uint8, name="image"),
             layers.Rescaling(1 / 255),
             layers.Conv2D(32, 3, padding="same", use_bias=False),
             layers.MaxPooling2D(),
