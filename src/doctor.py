@@ -11,17 +11,15 @@ import errno
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from distml.data import sources
 from distml.step import command_line, network, outcome
+from distml.step.memory import GIB, WORKER_MEMORY, free_memory
 from distml.step.volume import Volume
 
-GIB = 2**30
-WORKER_MEMORY = 1.2  # GiB, at most, as bench/pipeline.py measures it
 OTHER_MEMORY = 0.6  # GiB: the launcher, and what the page cache needs to be of use
 ENVIRONMENT_DISK = 2.5  # GiB
 VOLUME_DISK = 0.5  # GiB: data, checkpoints, versions and what is written beside
@@ -92,20 +90,6 @@ def memory(workers: int) -> str:
     if free < need:
         raise Unfit(f"{free:.1f} GiB free, {workers} workers take {need:.1f}: end other programs, or lower WORKERS")
     return f"{free:.1f} GiB free, {workers} workers take {need:.1f}"
-
-
-def free_memory() -> float | None:
-    """In GiB: what the system can give without swapping, and no more than a container's limit; None if not told."""
-    if sys.platform == "darwin":
-        told = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False).stdout
-        return int(told) / GIB if told.strip().isdigit() else None
-    limits = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        (line,) = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")]
-        limits.append(int(line.split()[1]) / 2**20)
-    with contextlib.suppress(OSError, ValueError):
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()) / GIB)
-    return min(limits, default=None)
 
 
 def disk(volume: Volume) -> str:

@@ -20,7 +20,7 @@ from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
 from distml.training import run_identity
 from distml.training import settings as training_settings
-from distml.training.local_launcher import run_worker_group
+from distml.training.local_launcher import check_workers, run_worker_group
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parent
@@ -30,22 +30,23 @@ RESTARTS = 3
 
 def main(args: argparse.Namespace) -> None:
     end_on_signals()
+    check_workers(args.workers)
+    settings = Settings.from_args(args, args.workers)
     with hold_lock(args.volume) as lock:
         if args.fresh:
             sources.where(args.source)  # before anything is removed: there is data to start over with
             args.volume.clear()
             say(f"starting over: what the pipeline kept in {args.volume} is removed")
-        run_all(args, lock)
+        run_all(args, settings, lock)
 
 
-def run_all(args: argparse.Namespace, lock: int) -> None:
-    """All steps, in their order; `lock`: the file descriptor that their processes inherit."""
+def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
+    """Run all steps in their order; their processes inherit the file descriptor `lock`."""
     started = time.monotonic()
     heading("ingest")
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
     # The training scripts, given the same options, will find the same identity.
-    settings = Settings.from_args(args, args.workers)
     identity = run_identity.identity_of(data_sha256, settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)

@@ -99,10 +99,3 @@ def test_a_port_that_is_taken_is_told_with_its_variable(address: str) -> None:
         port = listener.getsockname()[1]
         with pytest.raises(doctor.Unfit, match=f"^{port}: .* choose another by GRPC_PORT$"):
             doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": port})
-
-
-def test_a_limit_of_the_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 8388608 kB\n", "/sys/fs/cgroup/memory.max": f"{2**31}\n"}
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])
-    assert doctor.free_memory() == 2.0

@@ -152,6 +152,16 @@ def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(
     assert (sorted(set(volume.root.rglob("*")) - {volume.lock}), started) == (before, [])
 
 
+@pytest.mark.parametrize("option", ["--workers=1000", "--batch-per-worker=30000"])
+def test_what_cannot_be_trained_is_refused_before_anything_is_removed(
+    started: list[str], volume: Volume, option: str
+) -> None:
+    before = sorted(volume.root.rglob("*"))
+    with pytest.raises(outcome.StepError, match=r"GiB at the very least|a global batch of 60000 is more than"):
+        run(volume, "--fresh", option)
+    assert (sorted(volume.root.rglob("*")), started) == (before, [])
+
+
 def test_a_volume_has_a_name_and_a_tilde_is_the_users_home() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="the volume's folder has no name"):
         command_line.volume("")

@@ -137,3 +137,15 @@ def test_the_pipeline_leaves_a_hangup_to_nohup(handlers: None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     local_pipeline.end_on_signals()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_more_workers_than_memory_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_launcher, "free_memory", lambda: 2.0)
+    local_launcher.check_workers(4)
+    with pytest.raises(outcome.StepError, match=r"^5 workers take 2\.5 GiB at the very least, and 2\.0 GiB are free"):
+        local_launcher.check_workers(5)
+
+
+def test_without_a_known_amount_of_memory_no_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_launcher, "free_memory", lambda: None)
+    local_launcher.check_workers(1000)

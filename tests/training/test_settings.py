@@ -1,6 +1,9 @@
 """The settings of a training on command lines."""
 
+import pytest
+
 import multi_worker_distributed_training as script
+from distml.step import outcome
 from distml.training.settings import Settings
 
 
@@ -10,3 +13,13 @@ def test_the_options_of_settings_parse_to_the_same_settings() -> None:
     )
     args = script.parse_args(["--model=plain", *settings.options()])
     assert Settings.from_args(args, workers=3) == settings
+
+
+def test_a_global_batch_of_more_than_all_images_is_refused() -> None:
+    args = script.parse_args(["--model=plain", "--batch-per-worker=50", "--train-images=100"])
+    assert Settings.from_args(args, 2).batch_per_worker == 50
+    with pytest.raises(
+        outcome.StepError, match="a global batch of 150 is more than the 100 training images"
+    ) as refused:
+        Settings.from_args(args, 3)
+    assert refused.value.exit_status == 2

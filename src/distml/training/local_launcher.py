@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from distml.step import network, outcome
+from distml.step.memory import LEAST_WORKER_MEMORY, free_memory
 from distml.step.progress_bar import say
 
 GRACE_SECONDS = 10
@@ -25,6 +26,20 @@ class GivenUp(outcome.StepError):
     """The workers failed too often: their input was right, and another attempt may work."""
 
     exit_status = 1
+
+
+def check_workers(workers: int) -> None:
+    """Refuse more workers than this machine's memory can hold: it would stand still.
+
+    Raises:
+        StepError: even the least that each takes is more than there is.
+    """
+    free = free_memory()
+    if free is not None and workers * LEAST_WORKER_MEMORY > free:
+        raise outcome.StepError(
+            f"{workers} workers take {workers * LEAST_WORKER_MEMORY:,.1f} GiB at the very least, and {free:.1f} GiB are"
+            " free; lower --workers (make run WORKERS=...), or end other programs"
+        )
 
 
 def run_worker_group(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:

@@ -89,11 +89,6 @@ class TrainingLoop:
         """Train a model for all epochs, going on from its last checkpoint where there is one."""
         job, settings, share = self._job, self._job.settings, self._share
         steps = input_pipeline.steps_per_epoch(len(self._images), share.global_batch)
-        if not steps:
-            raise outcome.StepError(
-                f"a global batch of {share.global_batch} is more than the {len(self._images)} training images;"
-                " lower --batch-per-worker"
-            )
         held_out, held_out_steps = input_pipeline.evaluation_batches(self._held_out, share)
         with self._bound("preparing the training"), working(f"preparing {name}"):
             model = ReplicatedModel(self._strategy, name, settings, steps)

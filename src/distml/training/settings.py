@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict, dataclass
 
 from distml.data.fashion_mnist import TRAIN_IMAGES
-from distml.step import command_line
+from distml.step import command_line, outcome
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,16 @@ class Settings:
 
     @classmethod
     def from_args(cls, args: argparse.Namespace, workers: int) -> "Settings":
-        """Return the settings that a parsed command line has, for so many workers."""
+        """Return the settings that a parsed command line has, for so many workers.
+
+        Raises:
+            StepError: a global batch is more than all images.
+        """
+        if (global_batch := args.batch_per_worker * workers) > args.train_images:
+            raise outcome.StepError(
+                f"a global batch of {global_batch} is more than the {args.train_images} training images; lower"
+                " --batch-per-worker, or train on fewer workers"
+            )
         return cls(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
 
     def options(self) -> list[str]:
