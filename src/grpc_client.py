@@ -58,8 +58,11 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
         try:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=client.TIMEOUT)
         except grpc.RpcError as error:
-            remedy = f"; {client.REMEDY}" if error.code() is grpc.StatusCode.UNAVAILABLE else ""
-            raise outcome.StepError(f"{place}, {error.code().name}: {error.details()}{remedy}") from None
+            is_away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            remedy = f"; {client.REMEDY}" if is_away else ""
+            raise (client.NoAnswer if is_away else outcome.StepError)(
+                f"{place}, {error.code().name}: {error.details()}{remedy}"
+            ) from None
     return InferResponse.from_grpc(answer)
 
 

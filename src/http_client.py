@@ -52,11 +52,12 @@ def ask(args: argparse.Namespace, request: dict[str, Any]) -> Any:
     except http.client.HTTPException:
         raise outcome.StepError(f"{place} answers, but not by HTTP; {client.REMEDY}") from None
     except OSError as error:
-        raise outcome.StepError(f"no answer from {place} ({error}); {client.REMEDY}") from None
+        raise client.NoAnswer(f"no answer from {place} ({error}); {client.REMEDY}") from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise outcome.StepError(f"{place} answered {response.status}: {client.refusal_sentence(content)}")
+        kind = client.NoAnswer if response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else outcome.StepError
+        raise kind(f"{place} answered {response.status}: {client.refusal_sentence(content)}")
     try:
         return json.loads(content)
     except ValueError:

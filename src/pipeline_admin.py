@@ -49,7 +49,12 @@ def add_end_training(subcommands: "Subcommands") -> None:
         " any more. With --failed-job the subcommand fails itself, with the job's reason as its message.",
     )
     command_line.add_volume(parser)
-    parser.add_argument("--workflow", required=True, help="name of the workflow whose jobs are meant, and of its run")
+    parser.add_argument(
+        "--workflow",
+        type=command_line.run_name,
+        required=True,
+        help="name of the workflow whose jobs are meant, and of its run",
+    )
     parser.add_argument(
         "--model", choices=names.MODELS, help="the jobs of this model alone; fails when its input was wrong"
     )

@@ -26,6 +26,9 @@ for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
     if name != "no_grpc_proxy" or name in os.environ:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
 
+# KServe reads the command line when it is imported, and would take pytest's options for its own.
+sys.argv = sys.argv[:1]
+
 # A shell that starts the tests in the background has SIGINT ignored in all of them, and Ctrl-C is tested too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,9 +4,10 @@ import json
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
-from cluster.kube import ROOT, kubectl, run
+from cluster.kube import ROOT, kubectl, run, wait_until
 
 
 class Missing(Exception):
@@ -57,8 +58,14 @@ def restore() -> str:
             if base == KSERVE and run("get", "customresourcedefinition", name).returncode:
                 made = definitions.stdout
             kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=definitions.stdout)
-            kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{name}")
+            wait_until(f"{name} is established", 60, partial(is_established, name))
     return made
+
+
+def is_established(name: str) -> bool:
+    """Ask again and again: a definition that has no conditions yet ends kubectl's own wait with an error."""
+    established = run("wait", "--for=condition=Established", f"customresourcedefinition/{name}", "--timeout=30s")
+    return established.returncode == 0
 
 
 def full_definition() -> str:

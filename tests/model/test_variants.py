@@ -8,8 +8,9 @@ import pytest
 import local_pipeline
 import model_selection
 import multi_worker_distributed_training as training
-from distml.model import names
+from distml.model import names, variants
 from distml.model.variants import MODELS
+from distml.step import outcome
 
 PROMISED = ("plain", "dropout", "batchnorm")
 
@@ -52,3 +53,8 @@ def test_the_variants_differ_in_what_they_are_named_for() -> None:
     assert "Dropout" not in kinds["plain"] and "BatchNormalization" not in kinds["plain"]
     assert "Dropout" in kinds["dropout"] and "BatchNormalization" not in kinds["dropout"]
     assert "BatchNormalization" in kinds["batchnorm"]
+
+
+def test_a_model_without_a_builder_is_one_line_that_names_the_file() -> None:
+    with pytest.raises(outcome.StepError, match=r"^model wide has no builder; .* src/distml/model/variants.py$"):
+        variants.build("wide")

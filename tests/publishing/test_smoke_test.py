@@ -178,14 +178,24 @@ def test_it_asks_a_service_on_ipv6(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://::1:8080", "http://[::1:8080", "http://a:port", "http://", "ftp://a", "a:8080"]
+    "url",
+    [
+        "http://::1:8080",
+        "http://[::1:8080",
+        "http://a:port",
+        "http://",
+        "ftp://a",
+        "a:8080",
+        "http://a/v1",
+        "http://a?x",
+    ],
 )
 def test_a_url_that_names_no_service_is_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
     with pytest.raises(SystemExit) as ended:
         pipeline_admin.parse_args(["smoke-test", "--version", "1", "--url", url])
     said = capsys.readouterr().err
     assert (ended.value.code, said.count("\n")) == (2, 1)
-    assert f"{url!r} is no URL of a service; expected http://host or http://[::1]:8080" in said
+    assert f"{url!r} is no URL of a service without a path; expected http://host or http://[::1]:8080" in said
 
 
 def test_what_speaks_no_http_gives_no_usable_answer() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.project import SOURCE
+from support.project import ROOT, SOURCE
 
 SCRIPTS = sorted(path.stem for path in SOURCE.glob("*.py"))
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -43,6 +43,12 @@ def test_the_four_steps_and_the_library_are_among_what_is_checked() -> None:
 def test_an_init_file_holds_a_docstring_and_nothing_else(path: Path) -> None:
     (only,) = ast.parse(path.read_text()).body
     assert isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant)
+
+
+@pytest.mark.parametrize("path", INITS[1:], ids=named)
+def test_the_design_names_each_room_and_what_it_holds(path: Path) -> None:
+    room = path.parent.relative_to(SOURCE / "distml").as_posix()
+    assert f"| `{room}/` | {ast.get_docstring(ast.parse(path.read_text()))} |" in (ROOT / "docs/design.md").read_text()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)

@@ -32,6 +32,14 @@ def test_a_subcommands_help_tells_its_options(name: str, capsys: pytest.CaptureF
         (["end-trainings"], "argument SUBCOMMAND: invalid choice: 'end-trainings' (choose from "),
         ([], "the following arguments are required: SUBCOMMAND; see --help"),
         (["end-training", "--workflow=w", "--model=other"], "argument --model: invalid choice: 'other' (choose from "),
+        (
+            ["end-training", "--workflow=../w"],
+            "argument --workflow: '../w' is no plain folder name; use letters, digits",
+        ),
+        (
+            ["smoke-test", "--version=x"],
+            "argument --version: 'x' is not an integer of 1 or more; see smoke-test --help",
+        ),
         (["end-training", "--workflow=w", "--failed-job=j"], "--failed-job needs --model; see end-training --help"),
     ],
 )

@@ -63,4 +63,4 @@ def test_an_answer_without_what_was_asked_for_is_one_line(monkeypatch: pytest.Mo
 def test_the_clients_say_what_to_do_when_nobody_listens(server: Predictor) -> None:
     for script in ("http_client.py", "grpc_client.py"):
         ended = run_script(script, "--host", "127.0.0.1", "--port", free_port(), ROOT / "inference-input.png")
-        assert ended.returncode == 2 and "start `make serve`" in ended.stderr and ended.stderr.count("\n") == 1
+        assert ended.returncode == 1 and "start `make serve`" in ended.stderr and ended.stderr.count("\n") == 1

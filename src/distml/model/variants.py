@@ -13,6 +13,8 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from distml.step import outcome
+
 CLASSES = 10
 
 
@@ -94,3 +96,14 @@ MODELS: dict[str, Callable[[], keras.Sequential]] = {
     "dropout": dropout,
     "batchnorm": batchnorm,
 }
+
+
+def build(name: str) -> keras.Sequential:
+    """Build the model of this name, with new weights.
+
+    Raises:
+        StepError: the table has no row for it.
+    """
+    if name not in MODELS:
+        raise outcome.StepError(f"model {name} has no builder; add one, and its row, to src/distml/model/variants.py")
+    return MODELS[name]()

@@ -20,6 +20,12 @@ TIMEOUT = 30
 REMEDY = "start `make serve`, or correct --host and --port"
 
 
+class NoAnswer(outcome.StepError):
+    """The server is not there, or has no room now: asking again may help."""
+
+    exit_status = 1
+
+
 def v1_request(files: list[bytes]) -> dict[str, Any]:
     """Make a V1 request of the contents of PNG or JPEG files, in the form that TensorFlow Serving takes too."""
     return {"instances": [{FILES: {"b64": base64.b64encode(file).decode()}} for file in files]}

@@ -160,8 +160,11 @@ def service_url(text: str) -> str:
     try:
         parts = urllib.parse.urlsplit(text)
         named = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+        named = named and parts.path in ("", "/") and not (parts.query or parts.fragment)
     except ValueError:
         named = False
     if not named:
-        raise argparse.ArgumentTypeError(f"{text!r} is no URL of a service; expected http://host or http://[::1]:8080")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no URL of a service without a path; expected http://host or http://[::1]:8080"
+        )
     return text.rstrip("/")

@@ -13,15 +13,22 @@ from distml.step.volume import Volume
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of an option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """Shows defaults in its help, and says what is wrong in one line, without the usage before it."""
 
     def __init__(self, description: str | None = None, **options: Any):
-        formatter = argparse.ArgumentDefaultsHelpFormatter
-        super().__init__(description=description, formatter_class=formatter, **options)
+        super().__init__(description=description, formatter_class=_HelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:
-        outcome.fail(f"{message}; see --help", 2)
+        _, _, subcommand = self.prog.partition(" ")
+        outcome.fail(f"{message}; see {f'{subcommand} --help'.strip()}", 2)
 
 
 def step_parser(description: str | None) -> Parser:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from distml.model import manifest, saved_model
-from distml.model.variants import MODELS
+from distml.model import manifest, saved_model, variants
 from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import say
 from distml.step.volume import Volume
@@ -25,7 +24,7 @@ def export_candidate(volume: Volume, weights: Sequence[np.ndarray], facts: dict[
     """
     run, model = facts["run"], facts["model"]
     candidate = volume.candidate(run, model)
-    network = MODELS[model]()  # outside the strategy: a plain copy that any program can load
+    network = variants.build(model)  # outside the strategy: a plain copy that any program can load
     network.set_weights(weights)
     with folder_beside(candidate) as work:
         saved_model.export(network, facts["class_names"], work)

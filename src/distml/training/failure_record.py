@@ -39,13 +39,13 @@ def keep_from_now_on() -> None:
     if not name:
         return
     path = Path(name)
-    if _is_record(path):
+    if _is_record(path) and _volume_of(path).root.is_dir():
         outcome.failure_callbacks.append(partial(_keep, path))
     else:
         outcome.write_line(
             sys.stderr,
-            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>.json; should this worker"
-            " fail, no record is kept",
+            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>.json of a volume that is"
+            " there; should this worker fail, no record is kept",
         )
 
 
@@ -77,8 +77,7 @@ def _keep(path: Path, message: str, status: int) -> None:
     if before and before.status == WRONG_INPUT != status:  # a peer that lost this worker
         return
     with contextlib.suppress(OSError):  # the volume may be what failed
-        if _volume_of(path).root.is_dir():  # a volume that is not there is not made
-            write_json(path, asdict(Failure(_worker_index(), status, message)))
+        write_json(path, asdict(Failure(_worker_index(), status, message)))
 
 
 def _worker_index() -> int:

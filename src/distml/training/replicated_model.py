@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from distml.model.variants import MODELS
+from distml.model import variants
 from distml.training.settings import Settings
 
 
@@ -26,7 +26,7 @@ class ReplicatedModel:
         keras.backend.clear_session()  # names of layers, which are saved, do not depend on what was trained before
         with strategy.scope():
             keras.utils.set_random_seed(settings.seed)
-            self.network = MODELS[model]()
+            self.network = variants.build(model)
             self.schedule = keras.optimizers.schedules.CosineDecay(
                 initial_learning_rate=settings.learning_rate / 10,
                 warmup_target=settings.learning_rate,
