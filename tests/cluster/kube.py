@@ -38,8 +38,9 @@ def forwarded(target: str, port: int) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
         try:
             line = forward.stdout.readline() if forward.stdout else ""
-            _, _, forwarded_port = line.removesuffix(f" -> {port}\n").rpartition(":")
-            yield int(forwarded_port)
+            found = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line)
+            assert found, f"{' '.join(command)} printed {line!r}"
+            yield int(found[1])
         finally:
             forward.terminate()
 
