@@ -10,7 +10,7 @@ from functools import partial
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import names, saved_model
-from distml.publishing import candidates, conversion, evaluation, quality_gate, report, versions
+from distml.publishing import candidates, conversion, evaluation, quality_gate, report, scores, versions
 from distml.step import command_line, outcome
 from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
 from distml.step.progress_bar import say, working
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
     quality_gate.check(winner, reached, published, ask_published, args.accuracy_floor, args.tolerance)
     test = input_pipeline.load(volume, "test")
     probabilities = evaluation.predict(model, test)
-    test_accuracy = evaluation.accuracy(probabilities, test.labels)
+    test_accuracy = scores.accuracy(probabilities, test.labels)
     facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
     with working("converting the model, and comparing the two"):
         complete = partial(conversion.add, model=model, volume=volume)

@@ -100,18 +100,6 @@ def test_the_report_holds_what_was_measured(write: Write, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "report.json").read_text()) == content
 
 
-def test_rows_of_the_confusion_matrix_are_the_true_classes() -> None:
-    labels, predicted = np.array([0, 0, 0, 2]), np.array([0, 1, 1, 2])
-    assert report.confusion_matrix(labels, predicted, 3).tolist() == [[1, 2, 0], [0, 0, 0], [0, 0, 1]]
-
-
-def test_precision_divides_by_what_was_predicted_and_recall_by_what_is_there() -> None:
-    assert report.scores_by_class(np.array([[3, 1], [0, 4]]), ["a", "b"]) == {
-        "a": {"precision": 1.0, "recall": 0.75, "f1": 6 / 7},
-        "b": {"precision": 0.8, "recall": 1.0, "f1": 8 / 9},
-    }
-
-
 def test_the_most_confident_mistake_comes_first() -> None:
     images = np.zeros((4, 28, 28, 1), np.uint8)
     mistakes = report.most_confident_mistakes(images, LABELS, PROBABILITIES, NAMES)

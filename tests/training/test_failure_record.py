@@ -12,8 +12,8 @@ from distml.model.variants import MODELS
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import failure_record
-from distml.training.export import export_candidate
 from distml.training.failure_record import Failure
+from distml.training.loop import export_candidate
 from support.project import CLASS_NAMES, run_script
 
 

@@ -1,4 +1,4 @@
-"""The answers of a SavedModel about the images of a split, and how many of them are right."""
+"""The answers of a SavedModel about the images of a split."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 from distml.data.input_pipeline import Split
 from distml.model import saved_model
+from distml.publishing import scores
 from distml.step.progress_bar import counting
 
 # Images per call of the model.
@@ -24,14 +25,9 @@ def predict(model: Any, split: Split) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images, 0 to 1, whose label int64 [n] has the highest of its probabilities [n, 10]."""
-    return float(np.mean(probabilities.argmax(axis=1) == labels))
-
-
 def accuracy_of(model: Any, split: Split) -> float:
     """Ask a loaded SavedModel about every image; returns the share of right answers, 0 to 1."""
-    return accuracy(predict(model, split), split.labels)
+    return scores.accuracy(predict(model, split), split.labels)
 
 
 def accuracy_of_version(folder: Path, split: Split) -> float:

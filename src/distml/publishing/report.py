@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from distml.model import image_decoding
+from distml.publishing import scores
 from distml.step.atomic_files import folder_beside, replace_folder, write_json
 from distml.step.volume import Volume
 
@@ -47,7 +48,7 @@ def write(
         The content of `report.json`.
     """
     manifest = manifests[winner]
-    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
+    confusion = scores.confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
     content = {
         "winner": winner,
         "version": version,
@@ -56,7 +57,7 @@ def write(
         "models": {name: measured(manifests[name]) for name in manifests},
         **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "software", "settings", "digest")},
         "confusion_matrix": confusion.tolist(),
-        "classes": scores_by_class(confusion, class_names),
+        "classes": scores.by_class(confusion, class_names),
     }
     write_json(folder / "report.json", content)
     page = template().render(
@@ -88,26 +89,6 @@ def measured(manifest: dict) -> dict:
         "seconds": metrics["seconds"],
         "images_per_second": metrics["images_per_second"],
         "validation_accuracy": metrics["validation_accuracy"],
-    }
-
-
-def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Numbers of images, int64 [classes, classes]: rows are the true classes, columns the predicted ones."""
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-
-
-def scores_by_class(confusion: np.ndarray, class_names: list[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 (0 to 1) by class; 0 where there is nothing to divide by."""
-    right = confusion.diagonal()
-    predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
-    scores = {
-        "precision": right / np.maximum(predicted, 1),
-        "recall": right / np.maximum(present, 1),
-        "f1": 2 * right / np.maximum(predicted + present, 1),
-    }
-    return {
-        name: {score: float(values[label]) for score, values in scores.items()}
-        for label, name in enumerate(class_names)
     }
 
 

@@ -7,18 +7,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import keras
+import numpy as np
 
 from distml.data import input_pipeline
 from distml.data.input_pipeline import Share
+from distml.model import manifest, saved_model, variants
 from distml.step import disk_errors, outcome
+from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import counting, say, working
 from distml.step.volume import Volume
 from distml.training import worker
 from distml.training.checkpoints import Checkpoints
-from distml.training.export import export_candidate
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 from distml.training.tf_config import WorkerGroup
@@ -134,3 +137,26 @@ def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> N
     say(f"worker: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
         raise outcome.StepError("the workers ended with different weights, which is a defect: please report it")
+
+
+def export_candidate(volume: Volume, weights: Sequence[np.ndarray], facts: dict[str, Any]) -> None:
+    """Write the SavedModel and its manifest beside the candidate's folder, then rename.
+
+    The failure that an earlier attempt may have left is removed.
+
+    Args:
+        volume: the volume.
+        weights: of the trained network, in the order of Keras' `get_weights`.
+        facts: for the manifest; `run` and `model` say which candidate it is, `class_names` what the model answers.
+    """
+    run, model = facts["run"], facts["model"]
+    candidate = volume.candidate(run, model)
+    network = variants.build(model)  # outside the strategy: a plain copy that any program can load
+    network.set_weights(weights)
+    with folder_beside(candidate) as work:
+        saved_model.export(network, facts["class_names"], work)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest.write(work, {**facts, "parameters": network.count_params(), "created": created})
+        replace_folder(work, candidate)
+    volume.failure(run, model).unlink(missing_ok=True)
+    say(f"{model}: candidate written to {candidate}")

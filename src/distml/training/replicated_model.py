@@ -8,14 +8,8 @@ from typing import Any
 import keras
 
 from distml.model import variants
+from distml.training.optimizer import MeanGradientAdam, learning_rate_schedule
 from distml.training.settings import Settings
-
-
-class MeanGradientAdam(keras.optimizers.Adam):
-    """Adam for gradients that are means over all replicas already; Keras would all-reduce them a second time."""
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: list) -> list:
-        return grads_and_vars
 
 
 class ReplicatedModel:
@@ -27,13 +21,7 @@ class ReplicatedModel:
         with strategy.scope():
             keras.utils.set_random_seed(settings.seed)
             self.network = variants.build(model)
-            self.schedule = keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=settings.learning_rate / 10,
-                warmup_target=settings.learning_rate,
-                warmup_steps=steps_per_epoch // 2,
-                decay_steps=settings.epochs * steps_per_epoch - steps_per_epoch // 2,
-            )
-            self.optimizer = MeanGradientAdam(self.schedule)
+            self.optimizer = MeanGradientAdam(learning_rate_schedule(settings, steps_per_epoch))
             self.optimizer.build(self.network.trainable_variables)
 
     @property

@@ -1,0 +1,28 @@
+"""The scores of predictions: accuracy, the confusion matrix, precision, recall and F1 by class."""
+
+import numpy as np
+
+
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images, 0 to 1, whose label int64 [n] has the highest of its probabilities [n, 10]."""
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Numbers of images, int64 [classes, classes]: rows are the true classes, columns the predicted ones."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def by_class(confusion: np.ndarray, class_names: list[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 (0 to 1) by class; 0 where there is nothing to divide by."""
+    right = confusion.diagonal()
+    predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
+    scores = {
+        "precision": right / np.maximum(predicted, 1),
+        "recall": right / np.maximum(present, 1),
+        "f1": 2 * right / np.maximum(predicted + present, 1),
+    }
+    return {
+        name: {score: float(values[label]) for score, values in scores.items()}
+        for label, name in enumerate(class_names)
+    }
