@@ -13,7 +13,7 @@ from kserve import model_server
 from distml.protocol import limits
 from distml.protocol.contract import MODEL_NAME
 from distml.serving import event_log
-from distml.serving.grpc.registered_model import RegisteredModel
+from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http import openapi
 from distml.serving.kserve_server import PredictorServer
 from distml.serving.predictor import Predictor

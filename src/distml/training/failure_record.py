@@ -70,6 +70,11 @@ def read(path: Path) -> Failure | None:
         return None
 
 
+def remove(volume: Volume, run: str, model: str) -> None:
+    """Remove what an earlier worker said, now that there is a candidate."""
+    volume.failure(run, model).unlink(missing_ok=True)
+
+
 def _keep(path: Path, message: str, status: int) -> None:
     if status == outcome.TERMINATED:  # whoever stopped it knows a better reason
         return

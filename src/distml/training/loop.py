@@ -20,7 +20,7 @@ from distml.step import disk_errors, outcome
 from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import counting, say, working
 from distml.step.volume import Volume
-from distml.training import worker
+from distml.training import failure_record, worker
 from distml.training.checkpoints import Checkpoints
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
@@ -158,5 +158,5 @@ def export_candidate(volume: Volume, weights: Sequence[np.ndarray], facts: dict[
         created = datetime.now(UTC).isoformat(timespec="seconds")
         manifest.write(work, {**facts, "parameters": network.count_params(), "created": created})
         replace_folder(work, candidate)
-    volume.failure(run, model).unlink(missing_ok=True)
+    failure_record.remove(volume, run, model)
     say(f"{model}: candidate written to {candidate}")

@@ -16,7 +16,7 @@ from distml.protocol import limits, v1
 from distml.publishing import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
-from distml.serving.grpc.registered_model import RegisteredModel
+from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import ModelReadinessDataPlane
 from distml.serving.predictor import Predictor

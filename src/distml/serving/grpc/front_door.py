@@ -1,4 +1,4 @@
-"""The model that KServe's server registers: its gRPC requests go to the predictor, its metadata to both protocols."""
+"""gRPC's front door: the model that KServe's server registers, whose gRPC requests go to the predictor."""
 
 import asyncio
 
