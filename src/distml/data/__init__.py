@@ -1,1 +1,1 @@
-"""Fashion-MNIST, from its source to batches on each worker."""
+"""Fashion-MNIST: where it comes from, the download, and each worker's share of a batch."""

@@ -1,1 +1,1 @@
-"""What a model is: its layers, the images it takes, and the files it is stored as."""
+"""The three CNNs, image files to pixels, the SavedModel and its manifest."""

@@ -1,1 +1,1 @@
-"""From the candidates of a run to a published version and a report."""
+"""Candidates, the quality gate, versions and their numbers, the conversion for serving, scores and report."""

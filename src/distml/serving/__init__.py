@@ -1,1 +1,3 @@
-"""The predictor: what answers requests with a published version."""
+"""The predictor: admission, batching, the front doors of HTTP and of gRPC, which version answers, metrics, start and
+end.
+"""

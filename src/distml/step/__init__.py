@@ -1,1 +1,3 @@
-"""What makes a script a step of the pipeline: arguments, the volume, progress, and how it ends."""
+"""What each script needs: its command line, the volume and its lock, files that are never half-written, exit statuses,
+progress, addresses and listening.
+"""

@@ -1,1 +1,3 @@
-"""Collective training: the worker group, its steps, and its checkpoints."""
+"""A worker and its wait for the others, the step with its all-reduce, the optimizer, checkpoints, what makes a run
+another run, TFJobs.
+"""
