@@ -119,18 +119,22 @@ def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("status", "content", "reason", "exit_status"),
     [
-        (b"<html>", "something that is not JSON"),
-        (b"[]", "is no prediction"),
-        (b'{"predictions": []}', "is no prediction"),
+        (200, b"<html>", "something that is not JSON", 2),
+        (200, b"[]", "is no prediction", 2),
+        (200, b'{"predictions": []}', "is no prediction", 2),
+        (400, b'{"error": "no image"}', "answered 400: no image", 2),
+        (503, b'{"error": "overloaded"}', "answered 503: overloaded", 1),
     ],
 )
-def test_a_server_of_something_else_is_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_an_answer_that_is_no_prediction_is_one_line(
+    tmp_path: Path, status: int, content: bytes, reason: str, exit_status: int
+) -> None:
     class Other(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
+            self.send_response(status)
             self.end_headers()
             self.wfile.write(content)
 
@@ -141,8 +145,9 @@ def test_a_server_of_something_else_is_one_line(tmp_path: Path, content: bytes, 
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         options = ["--host", "127.0.0.1", "--port", str(server.server_port), str(tmp_path / "image.png")]
-        with pytest.raises(outcome.StepError, match=reason):
+        with pytest.raises(outcome.StepError, match=reason) as ended:
             http_client.main(http_client.parse_args(options))
+    assert ended.value.exit_status == exit_status
 
 
 def candidate(volume: Volume, model: str, data_sha256: str) -> None:

@@ -8,7 +8,7 @@ from distml.training.settings import Settings
 
 
 def learning_rate_schedule(settings: Settings, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return the schedule: a linear rise to the peak over half an epoch, then a cosine down to 0 at the last step.
+    """Return the schedule: a linear rise from a tenth of the peak over half an epoch, then a cosine to 0.
 
     Source: Loshchilov and Hutter 2016 (cosine), Goyal et al. 2017 (warm-up).
     """
