@@ -1,1 +1,1 @@
-"""The library behind the scripts: from ingested data to answers; it never imports a script."""
+"""The library behind the scripts. It never imports a script."""

@@ -1,1 +1,1 @@
-"""Fashion-MNIST: where it comes from, the download, and each worker's share of a batch."""
+"""Fashion-MNIST: its sources, download and preparation, and each worker's share of a batch."""

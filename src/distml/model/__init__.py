@@ -1,1 +1,1 @@
-"""The three CNNs, image files to pixels, the SavedModel and its manifest."""
+"""The three CNNs, image decoding, the SavedModel and its manifest, the LiteRT engine."""

@@ -1,1 +1,1 @@
-"""KServe's V1 and V2: from a request to images, from probabilities to an answer, the limits, the clients' half."""
+"""KServe's V1 and V2 protocols: requests to images, probabilities to answers, the limits, and the clients' half."""

@@ -1,1 +1,3 @@
-"""Candidates, the quality gate, versions and their numbers, the conversion for serving, scores and report."""
+"""From candidates to a published version: quality gate, version numbers, conversion for serving, scores, report,
+smoke test.
+"""

@@ -1,3 +1,1 @@
-"""The predictor: admission, batching, the front doors of HTTP and of gRPC, which version answers, metrics, start and
-end.
-"""
+"""The predictor: HTTP and gRPC front doors, admission control, batching, the version switch, metrics and logs."""

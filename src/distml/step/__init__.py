@@ -1,3 +1,3 @@
-"""What each script needs: its command line, the volume and its lock, files that are never half-written, exit statuses,
-progress, addresses and listening.
+"""What every script needs: command line, volume and lock, atomic writes, exit statuses, progress output, addresses,
+loading TensorFlow.
 """

@@ -1,3 +1,3 @@
-"""A worker and its wait for the others, the step with its all-reduce, the optimizer, checkpoints, what makes a run
-another run, TFJobs.
+"""Collective training: the worker and its peers, the training step with its all-reduce, optimizer, checkpoints, run
+identity, TFJobs.
 """

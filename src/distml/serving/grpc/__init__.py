@@ -1,1 +1,1 @@
-"""What stands between a gRPC request, as KServe parsed it, and the predictor."""
+"""The gRPC side of the predictor: the model that KServe's server registers."""

@@ -1,1 +1,1 @@
-"""What stands between a client's HTTP connection and the predictor."""
+"""The HTTP side of the predictor: connection limits, the front door, the OpenAPI page."""

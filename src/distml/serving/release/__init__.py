@@ -1,1 +1,1 @@
-"""Which published version answers."""
+"""The published version that answers: loading it, and watching for a newer one."""

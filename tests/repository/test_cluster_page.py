@@ -1,0 +1,50 @@
+"""docs/cluster.md shows the commands that make runs."""
+
+import os
+import subprocess
+
+import pytest
+
+from support import pages
+from support.project import ROOT
+
+LINES = pages.lines(ROOT / "docs/cluster.md")
+
+
+@pytest.mark.parametrize("tool", ["kind", "k3d"])
+def test_make_runs_the_commands_of_the_page_and_few_others(tool: str) -> None:
+    targets = ("cluster", "image", "install", "train", "clean-cluster")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    made = subprocess.check_output(
+        ["make", "--dry-run", *targets, f"CLUSTER_TOOL={tool}"], cwd=ROOT, text=True, env=environment
+    )
+    ran = [line.rpartition(" || ")[2].replace("kubectl --namespace=kubeflow", "kubectl") for line in made.splitlines()]
+    assert [command for command in ran if command not in LINES] == [
+        "kubectl delete tfjob multi-worker-training --ignore-not-found --cascade=foreground",
+        "kubectl wait --for=jsonpath='{.status.completionTime}' tfjob/multi-worker-training --timeout=65m",
+        "kubectl wait --for=condition=Succeeded tfjob/multi-worker-training --timeout=1s",
+    ]
+    other = {"kind": "k3d", "k3d": "kind"}[tool]
+    shown = LINES[: LINES.index("kubectl logs --follow multi-worker-training-worker-0") + 1]
+    assert [command for command in shown if command not in ran and not command.startswith(other)] == [
+        "kubectl kustomize manifests/kubeflow-training | kubectl apply -f -",
+        "kubectl get tfjob,pods",
+    ]
+
+
+def test_the_resubmit_line_is_the_same_for_both_tools() -> None:
+    lines = [line.split("; ") for line in LINES if line.startswith("kubectl delete tfjob --all; ")]
+    assert [line[2] for line in lines] == [
+        "kind load docker-image --name distml kubeflow/multi-worker-strategy:v0.1",
+        "k3d image import --cluster distml kubeflow/multi-worker-strategy:v0.1",
+    ]
+    assert lines[0][:2] + lines[0][3:] == lines[1][:2] + lines[1][3:]
+
+
+def test_clean_workflows_runs_the_lines_of_the_page() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    made = subprocess.check_output(["make", "--dry-run", "clean-workflows"], cwd=ROOT, text=True, env=environment)
+    ran = [line.replace("kubectl --namespace=kubeflow", "kubectl") for line in made.splitlines()]
+    expected = [line.replace("strategy-volume --ignore-not-found", "strategy-volume") for line in ran]
+    start = LINES.index("kubectl delete workflow --all")
+    assert LINES[start : start + len(ran)] == expected
