@@ -85,7 +85,7 @@ def test_every_script_that_is_run_in_a_pod_is_in_the_image() -> None:
 
 def test_every_pytest_command_selects_a_test() -> None:
     run = words(".venv/bin/python -m pytest")
-    assert len(run) > 5
+    assert len(run) >= 3
     for _, _, _, path, *options in run:
         files = [ROOT / path] if path.endswith(".py") else list((ROOT / path).rglob("test_*.py"))
         tests = [test for file in files for test in re.findall(r"def (test_\w+)", file.read_text())]

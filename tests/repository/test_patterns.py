@@ -7,8 +7,12 @@ from pathlib import Path
 from support.project import ROOT
 
 PAGE = ROOT / "docs/patterns.md"
-# A code reference: [`name`](../path).
-REFERENCES = re.findall(r"\[`([\w.-]+)`\]\(\.\./([\w./-]+)\)", PAGE.read_text())
+# One or more names, then their file: `name`, `name` in [file](../path).
+REFERENCES = [
+    (name, path)
+    for names, path in re.findall(r"((?:`[\w.-]+`(?:, )?)+) in \[[^\]]+\]\(\.\./([\w./-]+)\)", PAGE.read_text())
+    for name in re.findall(r"`([^`]+)`", names)
+]
 PATTERNS = re.findall(r"^\| ([^|]+) \| [^|]+ \| (.*?) \| .* \|$", PAGE.read_text(), re.MULTILINE)
 THEMES = ["Ingestion", "Distributed training", "Serving", "Workflow", "Operations"]
 
