@@ -29,20 +29,20 @@ def main(args: argparse.Namespace) -> None:
         first = rename_folder(work, args.volume.dataset)
     if not first:
         verified_manifest(args.volume)
-        say(f"another ingestion finished first; its data verifies: {args.volume.dataset}")
+        say(f"another ingestion finished first; its data set is verified: {args.volume.dataset}")
         return
     say(f"ingested {describe(manifest)} into {args.volume.dataset} in {time.monotonic() - started:.0f} s")
 
 
 def ingest(source: str, work: Path) -> dict:
-    """Get the four files from `source` and prepare them in the empty folder `work`; returns the manifest."""
+    """Get the four files from `source`, prepare them in the empty folder `work`, and return the manifest."""
     with folder_beside(Path(tempfile.gettempdir()) / "fashion-mnist") as fetched:
         with counting("fetching Fashion-MNIST", None, "B") as bar:
             files = sources.obtain(source, fetched, bar.reach)
         images = sum(FACTS["images"].values())
         say(f"preparing {images:,} images (about ten seconds)")
         with counting("preparing", images, "images") as bar:
-            from distml.data import preparation  # loads TensorFlow: a source out of reach is reported before that
+            from distml.data import preparation  # loads TensorFlow, only after the source has worked
 
             preparation.prepare(files, work, bar.reach)
     with working("reading the images back"):
@@ -50,7 +50,7 @@ def ingest(source: str, work: Path) -> dict:
 
 
 def describe(manifest: dict) -> str:
-    """The data set in a few words: its sizes, and the start of its hash."""
+    """Describe the data set in a few words: its sizes and the start of its hash."""
     images = manifest["images"]
     return f"Fashion-MNIST, {images['train']:,} + {images['test']:,} images, data {manifest['data_sha256'][:12]}"
 
@@ -61,8 +61,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--source",
         type=sources.source,
         default="auto",
-        help="auto (the first that works of: the folder of Debian's package, a download, that package fetched by"
-        " apt-get without root), download, apt, or a folder with the four .gz files",
+        help="auto (the first that works: the folder of Debian's installed package, a download, or that package fetched"
+        " by apt-get without root), download, apt, or a folder with the four .gz files",
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""A machine without the installed package, a server of the test's own, and an apt-get that does as it is told."""
+"""Stand-ins for tests: a machine without Debian's package, a server, and an apt-get."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ from support.data_sources import APT_GET, DOWNLOAD, LISTED, UNPACKED, Handler, S
 
 @pytest.fixture
 def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No folder of Debian's package, and no proxy before the servers of the tests."""
+    """Hide the folder of Debian's package, and use no proxy for the tests' servers."""
     monkeypatch.setattr(sources, "DEBIAN_FOLDER", tmp_path / "not-installed")
     monkeypatch.setenv("no_proxy", "*")
 
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines for tests that reach them."""
+    """Shorten the deadlines for tests that reach them."""
     monkeypatch.setattr(download, "PROBE_SECONDS", 1)
     monkeypatch.setattr(download, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(debian_package, "FIRST_BYTE_SECONDS", 0.5)
@@ -29,7 +29,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, small_source: Path) -> Iterator[Server]:
-    """A server in the place of the public one; its attribute `answers` is a dictionary to fill."""
+    """Serve `small_source` in place of the public server; tests add other answers to the dictionary `answers`."""
     answers: dict = {}
     handler = type("Handler", (Handler,), {"answers": answers})
     server = Server(("127.0.0.1", 0), partial(handler, directory=str(small_source)))
@@ -43,13 +43,13 @@ def server(monkeypatch: pytest.MonkeyPatch, small_source: Path) -> Iterator[Serv
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The public server is out of reach."""
+    """Make the public server unreachable."""
     monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{closed_port()}/")
 
 
 @pytest.fixture
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_source: Path) -> Callable[..., None]:
-    """Sets what the steps of an apt-get of the test's own do; the package holds the files of `small_source`."""
+    """Install a fake apt-get whose package has the files of `small_source`; return a function that sets its actions."""
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")

@@ -1,4 +1,4 @@
-"""Debian's package of the data, by an apt-get that does not do its part, and by the machine's own."""
+"""Debian's package of the data, from a fake apt-get that fails and from the machine's own."""
 
 import shutil
 import time
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from distml.data import debian_package, published_files
-from support.data_sources import DEAD, FIRST, IMAGES, MISSING, UNPACKED, obtain, why_not
+from support.data_sources import DEAD, FIRST, IMAGES, MISSING, UNPACKED, failure_reason, obtain
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_the_package_reports_its_progress(tmp_path: Path, apt: Callable[..., None]) -> None:
+def test_fetching_the_package_reports_its_progress(tmp_path: Path, apt: Callable[..., None]) -> None:
     file, seen, arrived = "dataset-fashion-mnist_1_all.deb", tmp_path / "seen", []
     apt(download=f"echo half > {file}; until [ -e {seen} ]; do sleep 0.05; done; echo all >> {file}")
 
@@ -24,10 +24,10 @@ def test_the_package_reports_its_progress(tmp_path: Path, apt: Callable[..., Non
             seen.touch()
 
     obtain(tmp_path, "apt", note)
-    assert [step for step in arrived if step[1]] in ([(5, 31), (9, 9)], [(5, 31), (9, 31), (9, 9)])
+    assert [call for call in arrived if call[1]] in ([(5, 31), (9, 9)], [(5, 31), (9, 31), (9, 9)])
 
 
-def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path: Path, apt: Callable[..., None]) -> None:
+def test_apt_get_runs_no_hooks_and_writes_only_below_the_folder(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(update='cp apt.conf ../conf; echo "$@" > ../arguments')
     obtain(tmp_path, "apt")
     assert "#clear APT::Update::Post-Invoke;" in (tmp_path / "fetched/conf").read_text()
@@ -37,13 +37,13 @@ def test_other_programs_hooks_and_folders_of_apt_are_left_alone(tmp_path: Path, 
         assert f"-o {setting.replace('WORK', str(work))} " in arguments
 
 
-def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path: Path, apt: Callable[..., None]) -> None:
+def test_a_dead_package_source_beside_a_good_one_is_tolerated(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(update="echo list > lists/list; echo 'E: Failed to fetch http://dead/'; exit 100")
     published_files.check_files(obtain(tmp_path, "apt"))
 
 
 @pytest.mark.parametrize(
-    ("steps", "reason"),
+    ("actions", "reason"),
     [
         ({"listed": MISSING}, "apt-get: Unable to locate package dataset-fashion-mnist"),
         (
@@ -56,25 +56,25 @@ def test_a_dead_package_source_beside_a_good_one_does_no_harm(tmp_path: Path, ap
         ({"unpack": "{ echo 'not a Debian format archive'; exit 2; }"}, "dpkg-deb: not a Debian format archive"),
         (
             {"unpack": f'rm "{UNPACKED}/{IMAGES}"'},
-            f"in the package dataset-fashion-mnist {IMAGES} is missing; expected the four files"
+            f"{IMAGES} in the package dataset-fashion-mnist is missing; expected the four files"
             f" {', '.join(published_files.FILES)}",
         ),
         (
             {"unpack": f'cp "{UNPACKED}/{FIRST}" "{UNPACKED}/{IMAGES}"'},
-            f"in the package dataset-fashion-mnist {IMAGES} does not hold Fashion-MNIST's content (SHA-256 differs);"
+            f"{IMAGES} in the package dataset-fashion-mnist does not have Fashion-MNIST's content (SHA-256 differs);"
             " fetch it again",
         ),
     ],
 )
-def test_a_package_that_cannot_be_fetched_says_why(
-    tmp_path: Path, apt: Callable[..., None], steps: dict[str, Any], reason: str
+def test_a_package_that_cannot_be_fetched_gives_the_reason(
+    tmp_path: Path, apt: Callable[..., None], actions: dict[str, Any], reason: str
 ) -> None:
-    apt(**steps)
-    assert why_not(tmp_path, "apt") == reason
+    apt(**actions)
+    assert failure_reason(tmp_path, "apt") == reason
 
 
 @pytest.mark.parametrize(
-    ("steps", "reason"),
+    ("actions", "reason"),
     [
         (
             {"update": "sleep 30", "listed": MISSING},
@@ -83,24 +83,22 @@ def test_a_package_that_cannot_be_fetched_says_why(
         ({"download": "echo begun > x; sleep 30"}, "apt-get: no byte arrived for 1 s"),
     ],
 )
-def test_an_apt_get_that_falls_silent_is_given_up(
-    tmp_path: Path, apt: Callable[..., None], short_waits: None, steps: dict[str, Any], reason: str
+def test_an_apt_get_that_stalls_is_stopped(
+    tmp_path: Path, apt: Callable[..., None], short_waits: None, actions: dict[str, Any], reason: str
 ) -> None:
-    apt(**steps)
-    assert why_not(tmp_path, "apt") == reason
+    apt(**actions)
+    assert failure_reason(tmp_path, "apt") == reason
 
 
-def test_an_apt_get_that_is_given_up_is_ended_with_its_children(
-    tmp_path: Path, apt: Callable[..., None], short_waits: None
-) -> None:
+def test_an_apt_get_is_stopped_with_its_children(tmp_path: Path, apt: Callable[..., None], short_waits: None) -> None:
     apt(update=f"sh -c 'echo $$ > {tmp_path}/child; exec sleep 30' & sleep 30", listed=MISSING)
-    why_not(tmp_path, "apt")
+    failure_reason(tmp_path, "apt")
     child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
     while child.exists() and child.read_text().split()[2] != "Z":
         time.sleep(0.01)
 
 
-def test_a_disk_that_apt_get_finds_full_is_named(tmp_path: Path, apt: Callable[..., None]) -> None:
+def test_a_full_disk_during_apt_get_is_named(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(download="echo 'E: Write error - write (28: No space left on device)'; exit 100")
     with pytest.raises(OSError, match="No space left on device") as failed:
         obtain(tmp_path, "apt")
@@ -108,12 +106,12 @@ def test_a_disk_that_apt_get_finds_full_is_named(tmp_path: Path, apt: Callable[.
 
 
 @pytest.mark.parametrize("program", ["apt-get", "dpkg-deb"])
-def test_a_machine_without_apt_is_told_so(
+def test_a_machine_without_apt_reports_the_missing_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apt: Callable[..., None], program: str
 ) -> None:
     (tmp_path / "programs" / program).unlink()
     monkeypatch.setenv("PATH", str(tmp_path / "programs"))
-    assert why_not(tmp_path, "apt") == f"{program} is not on this machine"
+    assert failure_reason(tmp_path, "apt") == f"{program} is not installed on this machine"
 
 
 def test_the_real_apt_get_finds_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +122,6 @@ def test_the_real_apt_get_finds_the_package(tmp_path: Path, monkeypatch: pytest.
     try:
         size = debian_package.size(tmp_path)
     except published_files.Unavailable as error:
-        pytest.skip(f"the package sources of this machine are out of reach or lack the package: {error}")
+        pytest.skip(f"this machine's package sources are unreachable or lack the package: {error}")
     assert size and size > 30_000_000
     assert sorted(Path("/var/lib/apt/lists").iterdir()) == before

@@ -1,4 +1,4 @@
-"""A download from a server, or a network, that does not do its part."""
+"""Downloads, mostly from a server or through a network that fails."""
 
 import socket
 import threading
@@ -14,13 +14,13 @@ from support.data_sources import (
     Server,
     closed_port,
     cut,
+    failure_reason,
     obtain,
     page,
     refuse,
     silence,
     stall,
     trickle,
-    why_not,
 )
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
@@ -38,31 +38,37 @@ def test_a_download_is_checked_and_reports_its_progress(tmp_path: Path, server: 
     ("name", "answer", "reason"),
     [
         (FIRST, refuse, "127.0.0.1: HTTP status 403"),
-        (FIRST, page, f"what URL{FIRST} answers cannot be decompressed (Not a gzipped file (b'<h')); fetch it again"),
+        (
+            FIRST,
+            page,
+            f"the answer from URL{FIRST} cannot be decompressed (Not a gzipped file (b'<h')); fetch it again",
+        ),
         (IMAGES, refuse, "127.0.0.1: HTTP status 403"),
         (
             IMAGES,
             cut,
-            f"what URL{IMAGES} answers cannot be decompressed (Compressed file ended before the end-of-stream marker"
-            " was reached); fetch it again",
+            f"the answer from URL{IMAGES} cannot be decompressed (Compressed file ended before the end-of-stream"
+            " marker was reached); fetch it again",
         ),
     ],
 )
-def test_a_failed_download_says_why(tmp_path: Path, server: Server, name: Any, answer: Any, reason: str) -> None:
+def test_a_failed_download_gives_the_reason(
+    tmp_path: Path, server: Server, name: Any, answer: Any, reason: str
+) -> None:
     server.answers[name] = answer
-    assert why_not(tmp_path, "download") == reason.replace("URL", download.URL)
+    assert failure_reason(tmp_path, "download") == reason.replace("URL", download.URL)
 
 
 @pytest.mark.parametrize(("name", "answer"), [(FIRST, silence), (FIRST, trickle), (IMAGES, stall)])
-def test_a_download_that_falls_silent_is_given_up(
+def test_a_download_that_stalls_is_given_up(
     tmp_path: Path, server: Server, short_waits: None, name: Any, answer: Any
 ) -> None:
     server.answers[name] = answer
-    assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
+    assert failure_reason(tmp_path, "download") == "127.0.0.1: no answer in time"
 
 
 def test_a_server_that_refuses_connections_is_named(tmp_path: Path, unreachable: None) -> None:
-    assert why_not(tmp_path, "download") == "127.0.0.1: Connection refused"
+    assert failure_reason(tmp_path, "download") == "127.0.0.1: Connection refused"
 
 
 def test_a_server_that_never_accepts_is_given_up(
@@ -71,12 +77,12 @@ def test_a_server_that_never_accepts_is_given_up(
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        waiting = [socket.socket() for _ in range(3)]  # they fill the queue: whoever comes next gets no answer
+        waiting = [socket.socket() for _ in range(3)]  # they fill the queue, so that the next client gets no answer
         for client in waiting:
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
         monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{listener.getsockname()[1]}/")
-        assert why_not(tmp_path, "download") == "127.0.0.1: no answer in time"
+        assert failure_reason(tmp_path, "download") == "127.0.0.1: no answer in time"
         for client in waiting:
             client.close()
 
@@ -87,17 +93,21 @@ def test_a_name_that_is_never_resolved_is_given_up(
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(30) or [])
     monkeypatch.setattr(download, "URL", "http://nowhere.invalid/")
-    assert why_not(tmp_path, "download") == "nowhere.invalid: no answer in time"
+    assert failure_reason(tmp_path, "download") == "nowhere.invalid: no answer in time"
     never.set()
 
 
-def test_a_proxy_that_refuses_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+def test_a_proxy_that_refuses_connections_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
-    assert why_not(tmp_path, "download") == "127.0.0.1 by the proxy of http_proxy: Connection refused"
+    assert failure_reason(tmp_path, "download") == "127.0.0.1 through the proxy in http_proxy: Connection refused"
 
 
-def test_a_full_disk_is_no_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+def test_a_full_disk_during_a_download_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

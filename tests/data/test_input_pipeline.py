@@ -1,4 +1,4 @@
-"""Batches and their sharding, on image numbers instead of images where that shows more."""
+"""Batches and their sharding, mostly on numbered labels instead of images."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ IMAGES, BATCH = 1000, 16
 
 @pytest.fixture
 def numbered() -> Split:
-    """Each label is the number of its image."""
+    """Return a split in which each label is the number of its image."""
     return Split(np.zeros((IMAGES, 28, 28, 1), np.uint8), np.arange(IMAGES))
 
 
@@ -34,25 +34,25 @@ def test_an_epoch_holds_each_image_at_most_once_in_whole_global_batches(numbered
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
-def test_each_global_batch_is_the_one_that_a_single_worker_would_take(numbered: Split, workers: int) -> None:
+def test_global_batches_do_not_depend_on_the_number_of_workers(numbered: Split, workers: int) -> None:
     shares = [epoch_of(numbered, Share(BATCH, workers, index), epoch=3) for index in range(workers)]
-    together = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
-    alone = epoch_of(numbered, Share(BATCH * workers), epoch=3)
-    assert [batch.tolist() for batch in together] == [batch.tolist() for batch in alone]
+    joined = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
+    single = epoch_of(numbered, Share(BATCH * workers), epoch=3)
+    assert [batch.tolist() for batch in joined] == [batch.tolist() for batch in single]
 
 
-def test_another_epoch_has_another_order_and_leaves_out_other_images(numbered: Split) -> None:
+def test_each_epoch_has_its_own_order_and_leaves_out_other_images(numbered: Split) -> None:
     first, second = (np.concatenate(epoch_of(numbered, Share(BATCH), epoch)) for epoch in (0, 1))
     assert first.tolist() != second.tolist()
     assert set(range(IMAGES)) - set(first) != set(range(IMAGES)) - set(second)
 
 
-def test_the_seed_alone_decides_the_order(numbered: Split) -> None:
+def test_the_seed_decides_the_order(numbered: Split) -> None:
     once, again, other = (np.concatenate(epoch_of(numbered, Share(BATCH), 0, seed)).tolist() for seed in (1, 1, 2))
     assert once == again != other
 
 
-def test_a_resumed_training_sees_the_epoch_that_it_would_have_seen(numbered: Split) -> None:
+def test_a_resumed_training_gets_the_batches_of_an_uninterrupted_one(numbered: Split) -> None:
     steps = input_pipeline.steps_per_epoch(IMAGES, BATCH)
     whole = [
         labels.numpy().tolist()
@@ -72,13 +72,13 @@ def test_validation_counts_each_image_once(numbered: Split, workers: int) -> Non
     assert counted.tolist() == [1.0] * IMAGES
 
 
-def test_no_iterator_has_a_tuner_whose_sleep_its_end_would_wait_for(numbered: Split) -> None:
+def test_autotuning_is_off_because_it_delays_the_end_of_iterators(numbered: Split) -> None:
     batches, _ = input_pipeline.evaluation_batches(numbered, Share(BATCH))
     for dataset in (input_pipeline.training_batches(numbered, Share(BATCH), seed=1), batches):
         assert dataset.options().autotune.enabled is False
 
 
-def test_the_splits_are_fixed_and_apart(volume_with_data: Volume) -> None:
+def test_the_splits_are_fixed_and_disjoint(volume_with_data: Volume) -> None:
     train, validation, test = (input_pipeline.load(volume_with_data, name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (55_000, 5_000, 10_000)
     assert train.images.dtype == np.uint8 and train.images.shape == (55_000, 28, 28, 1)
@@ -88,8 +88,6 @@ def test_the_splits_are_fixed_and_apart(volume_with_data: Volume) -> None:
     assert np.array_equal(whole, np.concatenate([train.labels, validation.labels]))
 
 
-def test_the_first_images_never_reach_into_those_for_validation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_images_never_include_validation_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_pipeline, "read_split", lambda folder, split: (split, None))
     assert input_pipeline.load_first(Volume(tmp_path), 60_000).images == "train[:55000]"

@@ -1,4 +1,4 @@
-"""The check of the four files: what is wrong with one is named."""
+"""The check of the four files, which names the wrong one."""
 
 import gzip
 from pathlib import Path
@@ -19,20 +19,20 @@ def test_a_missing_file_is_named(small_source: Path, name: Any) -> None:
 
 
 @pytest.mark.parametrize("name", published_files.FILES)
-def test_a_file_that_was_cut_short_is_named(small_source: Path, name: Any) -> None:
+def test_a_truncated_file_is_named(small_source: Path, name: Any) -> None:
     (small_source / name).write_bytes((small_source / name).read_bytes()[:-9])
     with pytest.raises(outcome.StepError, match=f"{small_source / name} cannot be decompressed"):
         published_files.check_files(small_source)
 
 
 @pytest.mark.parametrize("name", published_files.FILES)
-def test_a_file_of_other_content_is_named(small_source: Path, name: Any) -> None:
+def test_a_file_with_other_content_is_named(small_source: Path, name: Any) -> None:
     (small_source / name).write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(outcome.StepError, match=f"{small_source / name} does not hold Fashion-MNIST's content"):
+    with pytest.raises(outcome.StepError, match=f"{small_source / name} does not have Fashion-MNIST's content"):
         published_files.check_files(small_source)
 
 
-def test_a_file_that_may_not_be_read_is_named(small_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_named(small_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 

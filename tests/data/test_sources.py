@@ -1,4 +1,4 @@
-"""Which source the data come from: the first that works, and one line when none does."""
+"""The choice of a source: the first that works, or one line if none works."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from distml.data import published_files, sources
-from support.data_sources import DEAD, FIRST, IMAGES, MISSING, Server, cut, obtain, page, refuse, why_not
+from support.data_sources import DEAD, FIRST, IMAGES, MISSING, Server, cut, failure_reason, obtain, page, refuse
 from support.project import SOURCE
 
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_the_module_needs_the_standard_library_alone() -> None:
+def test_the_module_needs_only_the_standard_library() -> None:
     code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from distml.data import sources; print(sources.WORDS)"
     printed = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout == "('auto', 'download', 'apt')\n"
@@ -35,7 +35,7 @@ def test_the_folder_of_the_installed_package_comes_first(
     assert capsys.readouterr().out == f"reading Fashion-MNIST from {small_source}\n"
 
 
-def test_a_damaged_installed_package_is_passed_over(
+def test_a_damaged_installed_package_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed = tmp_path / "installed"
@@ -43,11 +43,11 @@ def test_a_damaged_installed_package_is_passed_over(
     monkeypatch.setattr(sources, "DEBIAN_FOLDER", installed)
     assert obtain(tmp_path, "auto") == tmp_path / "fetched"
     files = ", ".join(published_files.FILES)
-    assert f"passed over: {installed / IMAGES} is missing; expected the four files {files}" in capsys.readouterr().out
+    assert f"skipped: {installed / IMAGES} is missing; expected the four files {files}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", [page, cut, refuse])
-def test_after_a_failed_download_the_package_is_fetched(
+def test_the_package_is_fetched_after_a_failed_download(
     tmp_path: Path, server: Server, apt: Callable[..., None], answer: Any
 ) -> None:
     server.answers[IMAGES] = answer
@@ -56,18 +56,18 @@ def test_after_a_failed_download_the_package_is_fetched(
     published_files.check_files(folder)
 
 
-def test_without_any_source_one_line_names_each_reason(
+def test_one_line_gives_each_reason_if_no_source_works(
     tmp_path: Path, unreachable: None, apt: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     apt(update=DEAD, listed=MISSING)
-    assert why_not(tmp_path, "auto") == (
+    assert failure_reason(tmp_path, "auto") == (
         "127.0.0.1: Connection refused; apt-get: Unable to locate package dataset-fashion-mnist"
         " (Failed to fetch http://mirror/InRelease Connection refused)"
     )
-    assert "passed over" not in capsys.readouterr().out
+    assert "skipped" not in capsys.readouterr().out
 
 
-def test_where_names_the_source_that_would_be_used(
+def test_where_names_the_source_that_obtain_would_use(
     server: Server, apt: Callable[..., None], small_source: Path
 ) -> None:
     assert sources.where(str(small_source)) == f"the folder {small_source}"

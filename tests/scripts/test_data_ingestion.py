@@ -1,4 +1,4 @@
-"""Ingestion on the real files; what is wrong with a source, on small ones."""
+"""Ingestion of the real files, and failures on small files."""
 
 import errno
 import gzip
@@ -24,18 +24,20 @@ def ingest(volume: Volume, *options: object) -> None:
     data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume), *map(str, options)]))
 
 
-def test_the_data_is_prepared_with_a_manifest_beside_it(volume_with_data: Volume) -> None:
+def test_the_data_set_has_a_manifest_beside_it(volume_with_data: Volume) -> None:
     manifest = json.loads((volume_with_data.dataset / fashion_mnist.MANIFEST).read_text())
     assert len(manifest.pop("files")) >= 4
     assert manifest == fashion_mnist.FACTS
 
 
-def test_a_second_ingestion_verifies_and_says_so(volume_with_data: Volume, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_ingestion_verifies_the_data_set_and_reports_it(
+    volume_with_data: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
     ingest(volume_with_data)
     assert capsys.readouterr().out.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
 
 
-def test_a_damaged_volume_is_named(tmp_path: Path, volume_with_data: Volume) -> None:
+def test_a_damaged_file_of_the_data_set_is_named(tmp_path: Path, volume_with_data: Volume) -> None:
     volume = Volume(tmp_path)
     shutil.copytree(volume_with_data.dataset, volume.dataset)
     record = next(volume.dataset.glob("*train*tfrecord*"))
@@ -49,29 +51,29 @@ def test_a_damaged_volume_is_named(tmp_path: Path, volume_with_data: Volume) -> 
 def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path: Path, small_source: Path) -> None:
     damaged = small_source / published_files.SMALLEST
     damaged.write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(outcome.StepError, match=f"{damaged} does not hold Fashion-MNIST's content") as refused:
+    with pytest.raises(outcome.StepError, match=f"{damaged} does not have Fashion-MNIST's content") as refused:
         ingest(Volume(tmp_path), "--source", small_source)
     assert refused.value.exit_status == 2
     assert list((tmp_path / "datasets").iterdir()) == []
 
 
-def test_a_source_that_is_no_folder_is_named_also_when_the_data_is_there(
+def test_a_wrong_source_is_named_even_if_the_data_set_exists(
     volume_with_data: Volume, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         data_ingestion.parse_args(["--volume", str(volume_with_data.root), "--source", "/nowhere"])
     assert ended.value.code == 2
-    assert "'/nowhere' is no folder that can be read; give auto, download, apt or a folder" in capsys.readouterr().err
+    assert "'/nowhere' is not a readable folder; give auto, download, apt or a folder" in capsys.readouterr().err
 
 
-def test_no_source_in_reach_is_one_line_without_tensorflow(tmp_path: Path) -> None:
+def test_an_unreachable_source_fails_before_tensorflow_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow is loaded')\n")
     environment = {"http_proxy": "http://127.0.0.1:9", "no_proxy": "", "PYTHONPATH": str(tmp_path)}
     ended = run_script("data_ingestion.py", "--volume", tmp_path / "volume", "--source", "download", **environment)
     host = "fashion-mnist.s3-website.eu-central-1.amazonaws.com"
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert ended.stderr.startswith(
-        f"data_ingestion.py: Fashion-MNIST could not be downloaded: {host} by the proxy of http_proxy:"
+        f"data_ingestion.py: Fashion-MNIST could not be downloaded: {host} through the proxy in http_proxy:"
         " Connection refused. Connect this machine to the internet, or install the Debian package"
     )
     assert list((tmp_path / "volume" / "datasets").iterdir()) == []
@@ -88,7 +90,7 @@ def test_tensorflow_datasets_would_download_from_the_same_address() -> None:
         tf.errors.ResourceExhaustedError(None, None, "/volume/file; No space left on device"),
     ],
 )
-def test_a_full_disk_is_no_failed_preparation(
+def test_a_full_disk_during_the_preparation_is_named(
     tmp_path: Path, small_source: Path, monkeypatch: pytest.MonkeyPatch, cause: Any
 ) -> None:
     def download_and_prepare(builder: object) -> None:
@@ -99,14 +101,14 @@ def test_a_full_disk_is_no_failed_preparation(
         ingest(Volume(tmp_path), "--source", small_source)
 
 
-def test_a_failed_preparation_is_one_line_to_try_again(tmp_path: Path, small_source: Path) -> None:
+def test_a_failed_preparation_exits_with_1(tmp_path: Path, small_source: Path) -> None:
     with pytest.raises(preparation.NotPrepared) as failed:
-        ingest(Volume(tmp_path), "--source", small_source)  # four files that are no idx files
+        ingest(Volume(tmp_path), "--source", small_source)  # its four files are not idx files
     assert failed.value.exit_status == 1
     assert str(failed.value).startswith("Fashion-MNIST could not be prepared (ValueError: ")
 
 
-def test_the_preparation_reports_how_many_images_are_done(tmp_path: Path, source_folder: Path) -> None:
+def test_the_preparation_reports_the_number_of_finished_images(tmp_path: Path, source_folder: Path) -> None:
     done = []
     preparation.prepare(source_folder, tmp_path, lambda images, of: done.append((images, of)))
     assert done == [(images, 70_000) for images in range(1000, 71_000, 1000)]
@@ -124,7 +126,7 @@ def test_a_split_is_read_as_tensorflow_datasets_reads_it(volume_with_data: Volum
 
 def test_an_ingestion_prints_three_lines(ingestions: Any, source_folder: Path) -> None:
     (output,) = (output for output in ingestions.outputs if "ingested" in output)
-    # A busy machine takes so long that signs of life, which end so, stand between.
+    # On a busy machine signs of life, which end with an ellipsis, appear between the three lines.
     first, second, third = (line for line in output.splitlines() if not line.endswith(" …"))
     assert (first, second) == (
         f"reading Fashion-MNIST from {source_folder}",
@@ -133,12 +135,12 @@ def test_an_ingestion_prints_three_lines(ingestions: Any, source_folder: Path) -
     assert third.startswith("ingested Fashion-MNIST, 60,000 + 10,000 images, data 1e8ce87441e8")
 
 
-def test_two_at_once_end_with_one_verified_data_set(ingestions: Any) -> None:
+def test_two_ingestions_at_once_leave_one_verified_data_set(ingestions: Any) -> None:
     last = sorted(output.splitlines()[-1].split()[0] for output in ingestions.outputs)
     assert last == ["another", "ingested"]
 
 
-def test_a_killed_ingestion_leaves_no_data_set_behind_and_does_not_stand_in_the_way(ingestions: Any) -> None:
+def test_a_killed_ingestion_leaves_no_data_set_and_blocks_no_other(ingestions: Any) -> None:
     assert (ingestions.killed, ingestions.data_after_the_kill) == (-signal.SIGKILL, False)
     (left,) = ingestions.volume.dataset.parent.glob(".*")
     assert ingestions.volume.dataset.is_dir() and left.name.startswith(".fashion_mnist-")

@@ -34,7 +34,7 @@ def test_a_subcommands_help_tells_its_options(name: str, capsys: pytest.CaptureF
         (["end-training", "--workflow=w", "--model=other"], "argument --model: invalid choice: 'other' (choose from "),
         (
             ["end-training", "--workflow=../w"],
-            "argument --workflow: '../w' is no plain folder name; use letters, digits",
+            "argument --workflow: '../w' is not a plain folder name; use letters, digits",
         ),
         (
             ["smoke-test", "--version=x"],

@@ -1,4 +1,4 @@
-"""Files and folders that nobody sees half-written, whatever the disk and other processes do."""
+"""Atomic writes on failing disks and beside other processes."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ def volume(tmp_path: Path) -> Volume:
     return Volume(tmp_path / "volume")
 
 
-def test_others_may_read_whatever_the_umask_is(volume: Volume) -> None:
+def test_new_files_and_folders_are_readable_under_any_umask(volume: Volume) -> None:
     before = os.umask(0o077)
     try:
         atomic_files.write_json(volume.root / "one.json", {})
@@ -28,9 +28,7 @@ def test_others_may_read_whatever_the_umask_is(volume: Volume) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE])
-def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(
-    volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_failed_flush_raises_and_leaves_no_file(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     refuse(monkeypatch, number, (os, "fsync"))
     with pytest.raises(OSError) as failed:
         atomic_files.write_json(volume.root / "one.json", {})
@@ -38,20 +36,20 @@ def test_a_disk_that_fails_to_keep_a_file_is_not_overlooked(
     assert list(volume.root.iterdir()) == []
 
 
-def test_a_folder_without_a_time_may_be_in_use_and_stays(volume: Volume) -> None:
+def test_a_folder_without_a_time_is_not_removed(volume: Volume) -> None:
     with atomic_files.folder_beside(volume.report) as work:
         os.utime(work, (0, 0))
         with atomic_files.folder_beside(volume.report):
             assert work.is_dir()
 
 
-def test_a_folder_that_is_renamed_meanwhile_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = tmp_path / ".1-renamed"
-    monkeypatch.setattr(Path, "glob", lambda *_, **__: [gone])
+def test_a_folder_renamed_during_the_removal_raises_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed = tmp_path / ".1-renamed"
+    monkeypatch.setattr(Path, "glob", lambda *_, **__: [renamed])
     atomic_files.remove_abandoned(tmp_path / "1")
 
 
-def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_leaves_no_partial_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 

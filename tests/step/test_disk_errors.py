@@ -1,4 +1,4 @@
-"""A full disk is named as such, whatever exception TensorFlow makes of it."""
+"""Disk errors behind TensorFlow's exceptions."""
 
 import errno
 from pathlib import Path
@@ -14,12 +14,12 @@ from distml.training import worker
 SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No space left on device [Op:SaveV2]"
 
 
-def test_the_file_and_the_error_are_found_in_tensorflows_words() -> None:
+def test_the_file_and_the_error_are_read_from_tensorflows_text() -> None:
     found = disk_errors.cause(tf.errors.ResourceExhaustedError(None, None, SAVE))
     assert found and (found.errno, found.filename) == (errno.ENOSPC, "/volume/ckpt-1.data")
 
 
-def test_an_error_that_led_to_another_is_found() -> None:
+def test_a_disk_error_behind_another_exception_is_found() -> None:
     error = RuntimeError("while saving")
     error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/volume")
     assert disk_errors.cause(error) is error.__cause__
@@ -33,11 +33,11 @@ def test_an_error_that_led_to_another_is_found() -> None:
         ConnectionError(),
     ],
 )
-def test_what_is_not_of_the_disk_is_no_error_of_it(error: Any) -> None:
+def test_an_error_unrelated_to_the_disk_has_no_disk_cause(error: Any) -> None:
     assert disk_errors.cause(error) is None
 
 
-def test_a_worker_on_a_full_disk_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_worker_on_a_full_disk_reports_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ended = []
 
     def save(*_: object) -> None:

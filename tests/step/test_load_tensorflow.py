@@ -1,4 +1,4 @@
-"""Loading TensorFlow: it takes seconds, may kill the process, and must not depend on the caller's environment."""
+"""Loading TensorFlow, which takes seconds, may kill the process, and must not depend on the caller's environment."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ANNOUNCEMENT = "I0000 00:00:1795674379.723620    6085 port.cc:153] oneDNN custom
 
 
 def load(tmp_path: Path, body: str, then: str = "") -> subprocess.CompletedProcess[str]:
-    """Load a module `tensorflow` with this body in place of the real one, then execute `then`."""
+    """Load a stand-in `tensorflow` with this body in a new process, then execute `then`."""
     (tmp_path / "tensorflow.py").write_text(f"import os, signal\n{body}\n")
     return subprocess.run(
         [sys.executable, "-c", f"from distml.step.load_tensorflow import tf\n{then}"],
@@ -35,7 +35,7 @@ def load(tmp_path: Path, body: str, then: str = "") -> subprocess.CompletedProce
     )
 
 
-def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path: Path) -> None:
+def test_sigterm_ends_a_script_that_is_loading_tensorflow(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
     script = subprocess.Popen(
         [sys.executable, "-c", "from distml.step.load_tensorflow import tf"],
@@ -50,32 +50,31 @@ def test_sigterm_ends_a_script_that_still_loads_tensorflow(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("end", ["\n", ""])
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGILL, signal.SIGSEGV, signal.SIGKILL])
-def test_what_tensorflow_said_before_it_killed_the_process_is_shown(tmp_path: Path, number: int, end: str) -> None:
+def test_output_of_a_tensorflow_that_kills_the_process_is_shown(tmp_path: Path, number: int, end: str) -> None:
     ended = load(tmp_path, f"os.write(2, {f'no AVX here{end}'.encode()!r})\nos.kill(os.getpid(), {int(number)})")
     assert (ended.returncode, ended.stderr) == (-number, "no AVX here\n")
 
 
-def test_a_tensorflow_that_cannot_be_loaded_is_one_line_and_what_it_said(tmp_path: Path) -> None:
-    ended = load(tmp_path, "os.write(2, b'said\\n')\nraise ImportError('libx.so.1: cannot open\\n\\nFailed to load')")
+def test_a_failed_import_shows_the_held_back_output_and_one_line(tmp_path: Path) -> None:
+    ended = load(tmp_path, "os.write(2, b'output\\n')\nraise ImportError('libx.so.1: cannot open\\n\\nFailed to load')")
     assert ended.returncode == 1
-    said, line = ended.stderr.splitlines()
-    assert (said, line) == (
-        "said",
-        "-c: TensorFlow cannot be loaded: libx.so.1: cannot open; remove .venv, and run make again",
-    )
+    assert ended.stderr.splitlines() == [
+        "output",
+        "-c: TensorFlow cannot be loaded: libx.so.1: cannot open; remove .venv and run make again",
+    ]
 
 
-def test_announcements_are_not_shown_if_the_process_ends_while_it_loads(tmp_path: Path) -> None:
+def test_announcements_stay_hidden_if_the_process_ends_while_loading(tmp_path: Path) -> None:
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\nother\\n')\nos._exit(143)")
     assert (ended.returncode, ended.stderr) == (143, "other\n")
 
 
-def test_what_tensorflow_announces_is_held_back_and_later_words_are_not(tmp_path: Path) -> None:
+def test_announcements_are_held_back_and_later_output_is_not(tmp_path: Path) -> None:
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\n')", then="import os; os.write(2, b'later\\n')")
     assert (ended.returncode, ended.stderr) == (0, "later\n")
 
 
-def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path: Path) -> None:
+def test_variables_and_keras_json_do_not_change_what_is_trained(tmp_path: Path) -> None:
     (tmp_path / ".keras").mkdir()
     settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
@@ -96,7 +95,7 @@ def test_neither_variables_nor_a_keras_json_change_what_is_trained(tmp_path: Pat
     assert ended.stdout == f"{['tensorflow', 'float32', 'channels_last', 1e-07, 'float32', '3', *kept]}\n"
 
 
-def test_variables_that_name_workers_threads_and_logs_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_for_workers_threads_memory_and_logs_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_CPP_MIN_LOG_LEVEL", "TF_FORCE_GPU_ALLOW_GROWTH"]
     for name in names:
         monkeypatch.setenv(name, "7")

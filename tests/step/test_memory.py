@@ -1,4 +1,4 @@
-"""How much memory there is, as the system and a container's limit say."""
+"""Free memory by the system's figures and a container's limit."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from distml.step import memory
 
 
-def test_a_limit_of_the_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_containers_limit_bounds_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 8388608 kB\n", "/sys/fs/cgroup/memory.max": f"{2**31}\n"}
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])

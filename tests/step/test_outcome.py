@@ -1,4 +1,4 @@
-"""How a script ends, whatever it does."""
+"""The end of a script: its exit status and its line on stderr."""
 
 import errno
 import socket
@@ -15,13 +15,13 @@ from support.project import SOURCE
 
 
 def script(body: str) -> subprocess.Popen:
-    """A process whose step is `body`."""
+    """Start a process whose step is `body`."""
     head = "import sys, time; sys.path.insert(0, sys.argv[1]); from distml.step import outcome as step"
     code = f"{head}\ndef main(args):\n    {body}\nstep.run(main, None)"
     return subprocess.Popen([sys.executable, "-c", code, SOURCE], stdin=-1, stdout=-1, stderr=-1, text=True)
 
 
-def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done() -> None:
+def test_sigterm_ends_a_step_with_status_143_after_its_clean_up() -> None:
     step = script("try: print('up', flush=True); time.sleep(60)\n    finally: print('cleaned up')")
     assert step.stdout and step.stdout.readline() == "up\n"
     step.terminate()
@@ -30,7 +30,7 @@ def test_sigterm_ends_a_step_with_status_143_and_its_clean_up_done() -> None:
 
 
 @pytest.mark.parametrize("body", ["while True: print('line', flush=True)", "print('line')"])
-def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body: str) -> None:
+def test_a_step_ends_silently_when_the_reader_of_its_pipe_exits(body: str) -> None:
     step = script(f"sys.stdin.readline()\n    {body}")
     assert step.stdout
     step.stdout.close()
@@ -46,14 +46,14 @@ def test_a_step_whose_reader_has_gone_ends_as_any_writer_to_a_pipe(body: str) ->
         ("OSError(28, 'No space left on device', '/v')", 1, "cannot use /v: No space left on device; make space"),
     ],
 )
-def test_a_failure_is_one_line_and_a_status(raised: str, status: int, line: str) -> None:
+def test_a_failure_ends_with_one_line_and_its_exit_status(raised: str, status: int, line: str) -> None:
     step = script(f"raise {raised}")
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error.count("\n")) == (status, "", 1)
     assert error.startswith(f"-c: {line}")
 
 
-WRITE = "; let this user write there, or name another"
+WRITE = "; let this user write there, or choose another place"
 NO_FOLDER = "; a file is where a folder is expected"
 
 
@@ -77,12 +77,12 @@ NO_FOLDER = "; a file is where a folder is expected"
         (TimeoutError(), "the system refused an operation: TimeoutError", 1),
     ],
 )
-def test_an_error_of_the_system_says_what_failed_and_where(error: Any, line: str, status: int) -> None:
+def test_a_system_error_reports_what_failed_and_where(error: Any, line: str, status: int) -> None:
     assert step.said_by_the_system(error) == (line, status)
 
 
 @pytest.mark.parametrize("volume", ["file", "file/below"])
-def test_a_volume_that_is_a_file_is_one_line(tmp_path: Path, volume: str) -> None:
+def test_a_volume_that_is_a_file_fails_with_one_line(tmp_path: Path, volume: str) -> None:
     (tmp_path / "file").touch()
     imports = "from distml.step import command_line; from distml.step.volume import hold_lock"
     step = script(f"{imports}; hold_lock(command_line.volume({str(tmp_path / volume)!r})).__enter__()")
@@ -102,7 +102,7 @@ def test_a_volume_that_is_a_file_is_one_line(tmp_path: Path, volume: str) -> Non
         ("positive_number", "nan", "is not a number above 0"),
     ],
 )
-def test_a_bad_argument_is_one_line_that_says_what_was_expected(
+def test_a_bad_argument_fails_with_one_line_on_what_was_expected(
     kind: str, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = command_line.Parser("")

@@ -1,4 +1,4 @@
-"""What a person sees of a step at work: on a terminal, and off one."""
+"""Output of a working step, on a terminal and off one."""
 
 import os
 import pty
@@ -16,14 +16,14 @@ QUICK = "progress_bar.SECONDS_OF_SILENCE = 0.3; progress_bar.SECONDS_BETWEEN_LOO
 
 
 def off_a_terminal(body: str) -> list[str]:
-    """The lines that a process which executes `body` writes, by stdout and stderr together."""
+    """Return the lines that a process executing `body` writes to stdout and stderr."""
     command = [sys.executable, "-u", "-c", HEAD + QUICK + body, str(SOURCE)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
     return ended.stdout.splitlines()
 
 
 def on_a_terminal(body: str) -> str:
-    """All that a process which executes `body` writes to its terminal."""
+    """Return all that a process executing `body` writes to its terminal."""
     terminal, end = pty.openpty()
     command = [sys.executable, "-u", "-c", HEAD + body, str(SOURCE)]
     process = subprocess.Popen(command, stdout=end, stderr=end, env={**os.environ, "COLUMNS": "100"})
@@ -32,7 +32,7 @@ def on_a_terminal(body: str) -> str:
     try:
         while block := os.read(terminal, 4096):
             written += block
-    except OSError:  # how Linux says that nobody has the other end any more
+    except OSError:  # Linux raises it once the other end is closed
         pass
     os.close(terminal)
     assert process.wait() == 0
@@ -40,21 +40,21 @@ def on_a_terminal(body: str) -> str:
 
 
 def shown(written: str) -> list[str]:
-    """The lines that stay on the terminal: of each, what was written after it was last cleared or begun again."""
+    """Return the lines that stay on the terminal: the text of each after its last clear or carriage return."""
     return [re.split(r"\r|\x1b\[K", line.rstrip("\r"))[-1].rstrip() for line in written.split("\n")]
 
 
-def test_off_a_terminal_a_process_that_is_silent_says_what_it_does() -> None:
+def test_a_silent_process_off_a_terminal_prints_its_activity() -> None:
     lines = off_a_terminal("with working('waiting for worker 1'): time.sleep(1)")
     assert set(lines) == {"waiting for worker 1 …"} and 1 <= len(lines) <= 3
 
 
-def test_off_a_terminal_a_process_that_speaks_says_nothing_more() -> None:
+def test_a_printing_process_off_a_terminal_adds_no_sign_of_life() -> None:
     lines = off_a_terminal("with working('busy'):\n    for number in range(20): say(number); time.sleep(0.05)")
     assert lines == [str(number) for number in range(20)]
 
 
-def test_a_sign_of_life_says_who_speaks_how_far_it_is_and_the_figures() -> None:
+def test_a_sign_of_life_has_the_name_the_count_and_the_figures() -> None:
     lines = off_a_terminal(
         "speak_as('worker 1', draw=False)\n"
         "with counting('plain: epoch 2/4', 429, 'steps') as bar: bar.advance(150, '5,012 images/s'); time.sleep(0.7)"
@@ -62,7 +62,7 @@ def test_a_sign_of_life_says_who_speaks_how_far_it_is_and_the_figures() -> None:
     assert set(lines) == {"worker 1: plain: epoch 2/4, 150 of 429 steps, 5,012 images/s …"}
 
 
-def test_on_a_terminal_a_bar_is_drawn_and_gone_at_the_end() -> None:
+def test_a_bar_on_a_terminal_disappears_at_the_end() -> None:
     written = on_a_terminal(
         "with counting('plain: epoch 2/4', 429, 'steps') as bar:\n"
         "    for _ in range(3): bar.advance(143, '5,012 images/s'); time.sleep(0.2)\n"
@@ -72,12 +72,12 @@ def test_on_a_terminal_a_bar_is_drawn_and_gone_at_the_end() -> None:
     assert shown(written) == ["plain: epoch 2/4 done", ""]
 
 
-def test_on_a_terminal_a_line_stands_above_the_bar_of_this_process() -> None:
+def test_a_line_on_a_terminal_appears_above_the_bar() -> None:
     written = on_a_terminal("with counting('epoch', 9, 'steps') as bar: bar.advance(1); say('a line'); bar.advance(8)")
     assert shown(written) == ["a line", ""]
 
 
-def test_a_line_of_another_process_is_not_glued_to_a_bar() -> None:
+def test_a_line_of_another_process_does_not_mix_with_a_bar() -> None:
     other = (
         "import sys; sys.path.insert(0, sys.argv[1]); from distml.step.progress_bar import say; say('from the other')"
     )
@@ -89,12 +89,12 @@ def test_a_line_of_another_process_is_not_glued_to_a_bar() -> None:
     assert shown(written) == ["from the other", ""]
 
 
-def test_only_one_of_several_processes_draws() -> None:
+def test_a_process_that_may_not_draw_shows_no_bar() -> None:
     written = on_a_terminal("speak_as('worker 1', draw=False)\nwith working('epoch'): time.sleep(0.3)")
     assert written == ""
 
 
-def test_lines_of_two_unbuffered_processes_are_never_glued_together() -> None:
+def test_lines_of_two_unbuffered_processes_never_mix() -> None:
     body = "for _ in range(2000): say('a line of a worker')"
     command = [sys.executable, "-u", "-c", HEAD + body, str(SOURCE)]
     read, write = os.pipe()

@@ -1,4 +1,4 @@
-"""Volumes that cannot do everything: no hard links, permissions, times or locks, as on Azure Files or under FUSE."""
+"""Volumes without hard links, permissions, times or locks, such as Azure Files or FUSE."""
 
 import errno
 import fcntl
@@ -39,7 +39,7 @@ CHANGING_METADATA = [
 
 
 @pytest.mark.parametrize("number", REFUSALS)
-def test_a_volume_without_permissions_and_times_takes_all_files(
+def test_a_volume_without_permissions_and_times_stores_every_file(
     volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     refuse(monkeypatch, number, *CHANGING_METADATA)
@@ -51,28 +51,26 @@ def test_a_volume_without_permissions_and_times_takes_all_files(
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL])
-def test_without_locks_one_line_says_what_is_not_guarded(
+def test_a_volume_without_locks_gets_one_warning(
     volume: Volume, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     refuse(monkeypatch, number, (fcntl, "flock"))
     with volume_module.hold_lock(volume) as descriptor:
         assert os.fstat(descriptor)
     assert capsys.readouterr().err == (
-        f"warning: {volume} has no file locks ({os.strerror(number)}); nothing keeps a second run off it, so start one"
-        " at a time\n"
+        f"warning: {volume} has no file locks ({os.strerror(number)}); nothing prevents a second run, so start one"
+        " run at a time\n"
     )
 
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
-def test_a_lock_that_another_run_holds_is_respected(
-    volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_lock_that_another_run_holds_is_refused(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     refuse(monkeypatch, number, (fcntl, "flock"))
     with pytest.raises(volume_module.InUse):
         volume_module.hold_lock(volume).__enter__()
 
 
-def test_a_lock_on_a_failing_disk_is_no_missing_lock(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_error_while_locking_is_raised(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EIO, (fcntl, "flock"))
     with pytest.raises(OSError) as failed:
         volume_module.hold_lock(volume).__enter__()

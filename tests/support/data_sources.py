@@ -1,4 +1,4 @@
-"""Sources of the data that tests play: a server's answers, apt-get's steps, and what `obtain` says of them."""
+"""Fake sources of the data: a server's answers, apt-get's actions, and the failures of `obtain`."""
 
 import gzip
 import http.server
@@ -34,7 +34,7 @@ DEAD = "echo 'W: Failed to fetch http://mirror/InRelease  Connection refused'; e
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; `answers` holds the files that are answered otherwise."""
+    """A handler that serves a folder; `answers` has functions that replace single files."""
 
     answers: ClassVar[dict] = {}
 
@@ -47,7 +47,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server whose `answers` say what it answers otherwise than a folder would."""
+    """A server with the `answers` of its handler."""
 
     daemon_threads, block_on_close = True, False
     answers: dict[str, Callable[[Handler], None]]
@@ -59,8 +59,8 @@ def obtain(tmp_path: Path, source: str, progress: Progress | None = None) -> Pat
     return sources.obtain(source, folder, progress)
 
 
-def why_not(tmp_path: Path, source: str) -> str:
-    """The reason that `obtain` gives, without the remedy that follows."""
+def failure_reason(tmp_path: Path, source: str) -> str:
+    """Return the reason in the failure of `obtain`, without the remedy after it."""
     with pytest.raises(published_files.NotObtained) as failed:
         obtain(tmp_path, source)
     assert failed.value.exit_status == 1
@@ -75,7 +75,7 @@ def closed_port() -> int:
 
 
 def page(handler: Handler) -> None:
-    """Answer as the login page of a hotel's network does."""
+    """Send a login page, as a hotel's network does."""
     handler.send_response(200)
     handler.end_headers()
     handler.wfile.write(b"<html>Please log in</html>")
@@ -90,7 +90,7 @@ def refuse(handler: Handler) -> None:
 
 
 def cut(handler: Handler) -> None:
-    """End the connection in the middle of a file."""
+    """Close the connection in the middle of a file."""
     handler.send_response(200)
     handler.send_header("Content-Length", "1000")
     handler.end_headers()
@@ -98,13 +98,13 @@ def cut(handler: Handler) -> None:
 
 
 def stall(handler: Handler) -> None:
-    """Fall silent in the middle of a file."""
+    """Stop sending in the middle of a file."""
     cut(handler)
     time.sleep(30)
 
 
 def trickle(handler: Handler) -> None:
-    """Send a byte now and then."""
+    """Send a byte every 0.2 s."""
     cut(handler)
     for _ in range(30):
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""This machine's network as tests need it: proxies that are dead, and whether there is IPv6."""
+"""The network in tests: dead proxies, and tests that need IPv6."""
 
 import socket
 
@@ -14,7 +14,7 @@ PROXIES = (
     "GRPC_PROXY",
     "ALL_PROXY",
 )
-# The environment of a machine on which every connection is to take a proxy; this one is dead.
+# The environment of a machine on which every connection should use a proxy, but the proxy is dead.
 DEAD_PROXY = {
     **dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
     "GRPC_ADDRESS_HTTP_PROXY": "127.0.0.1:9",
@@ -24,7 +24,7 @@ DEAD_PROXY = {
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine has IPv6's loopback."""
+    """Return whether this machine has an IPv6 loopback."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:

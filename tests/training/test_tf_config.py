@@ -87,7 +87,7 @@ def test_a_master_is_told_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
         (["a:1"], "worker", 0, "'cluster' is [\"a:1\"], not an object"),
         ({"worker": ["a:1", "b:1", "A:1"]}, "worker", 0, "two replicas have the same address"),
         ({"worker": ["[::1]:1", "[0::1]:1"]}, "worker", 0, "two replicas have the same address"),
-        ({"worker": ["::1:2222"]}, "worker", 0, "'::1:2222' is not host:port; an IPv6 address stands in brackets"),
+        ({"worker": ["::1:2222"]}, "worker", 0, "'::1:2222' is not host:port; put an IPv6 address in brackets"),
         ({"worker": ["[a]:2222"]}, "worker", 0, "'[a]:2222' has no IPv6 address in its brackets"),
         ({"worker": ["http://a:1"]}, "worker", 0, "'http://a:1' is not host:port"),
         ({"worker": ["a..b:1"]}, "worker", 0, "'a..b:1' is not host:port"),

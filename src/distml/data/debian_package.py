@@ -1,7 +1,7 @@
-"""Debian's package of Fashion-MNIST, fetched by apt-get with the user's own rights. The machine stays as it is.
+"""Debian's package of Fashion-MNIST: apt-get fetches it without root, and nothing is installed.
 
-apt's configuration (sources, keys, proxies, certificates) stays in force; what apt-get writes goes into one folder, and
-hooks of other programs are left out. Standard library only.
+apt's own configuration (sources, keys, proxies, certificates) applies. apt-get writes only into one folder and runs no
+hooks of other programs. Standard library only.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from distml.data.published_files import Progress, Unavailable
 
 PACKAGE = "dataset-fashion-mnist"
 FOLDER_IN_PACKAGE = Path("usr/share/datasets/fashion-mnist")
-FIRST_BYTE_SECONDS = 4  # a source that answers has sent something by then
+FIRST_BYTE_SECONDS = 4  # a source that works sends its first byte sooner
 STALL_SECONDS = 15
 LONGEST_SECONDS = 600
 
-# Read after the machine's own configuration. Of each source only the list of packages is fetched.
+# Read after the machine's own configuration: removes hooks, and fetches only each source's package list.
 CONFIGURATION = """
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -42,34 +42,34 @@ Acquire::IndexTargets::deb::Packages {
 
 
 def size(folder: Path, progress: Progress | None = None) -> int | None:
-    """Fetch the lists of packages into `folder`; returns the package's size in bytes, None when apt does not know it.
+    """Fetch the package lists into `folder`; return the package's size in bytes, None if apt does not know it.
 
     Raises:
-        Unavailable: there is no apt-get, its sources do not answer, or none has the package.
+        Unavailable: apt-get is not installed, its sources do not answer, or none has the package.
         OSError: the disk is full.
     """
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
-            raise Unavailable(f"{program} is not on this machine")
+            raise Unavailable(f"{program} is not installed on this machine")
     try:
-        quick = ("-o", "Acquire::Retries=0", "update")
-        trouble = _complaint(_apt_get(folder, *quick, patience=FIRST_BYTE_SECONDS, progress=progress))
-    except Unavailable as error:  # one source of several may be dead
-        trouble = str(error).removeprefix("apt-get: ")
+        update = ("-o", "Acquire::Retries=0", "update")
+        problem = _first_problem(_apt_get(folder, *update, patience=FIRST_BYTE_SECONDS, progress=progress))
+    except Unavailable as error:  # the other sources may have the package
+        problem = str(error).removeprefix("apt-get: ")
     try:
         listed = _apt_get(folder, "--print-uris", "download", PACKAGE)
     except Unavailable as error:
-        raise Unavailable(f"{error} ({trouble})" if trouble else str(error)) from None
+        raise Unavailable(f"{error} ({problem})" if problem else str(error)) from None
     found = re.search(r"^'.*' \S+ (\d+)", listed, re.MULTILINE)
     return int(found[1]) if found else None
 
 
 def fetch(folder: Path, progress: Progress | None = None) -> Path:
-    """Fetch and unpack the package; returns the folder with the four files, which is below `folder`.
+    """Fetch and unpack the package; return the folder with the four files, which is below `folder`.
 
     Args:
-        folder: is empty.
-        progress: called with the bytes that have arrived and the total, which is None while the lists arrive.
+        folder: an empty folder.
+        progress: called with the bytes received and the total, which is None during the package lists.
 
     Raises:
         Unavailable: the package cannot be fetched.
@@ -87,7 +87,7 @@ def fetch(folder: Path, progress: Progress | None = None) -> Path:
 
 
 def _apt_get(folder: Path, *arguments: str, **options: Any) -> str:
-    """Run apt-get with all that it writes below `folder`; for the other arguments see `_run`."""
+    """Run apt-get, which writes only below `folder`; `options` are those of `_run`."""
     configuration, lists, cache, installed = (folder / name for name in ("apt.conf", "lists", "cache", "status"))
     configuration.write_text(CONFIGURATION)
     installed.touch()
@@ -95,12 +95,12 @@ def _apt_get(folder: Path, *arguments: str, **options: Any) -> str:
         partial.mkdir(parents=True, exist_ok=True)
     settings = {
         "Dir::State::Lists": lists,
-        "Dir::State::status": installed,  # nothing: an installed package hides the one that can be fetched
+        "Dir::State::status": installed,  # empty: an installed package would hide the one to fetch
         "Dir::Cache": cache,
         "Dir::Cache::archives": cache / "archives",
         "Dir::Cache::pkgcache": "",
         "Dir::Cache::srcpkgcache": "",
-        "APT::Sandbox::User": "root",  # whom apt would become instead cannot write here
+        "APT::Sandbox::User": "root",  # apt's own user could not write here
         "Acquire::Languages": "none",
         "Acquire::http::Timeout": STALL_SECONDS,
         "Acquire::https::Timeout": STALL_SECONDS,
@@ -116,51 +116,51 @@ def _run(
     progress: Progress | None = None,
     total: int | None = None,
 ) -> str:
-    """Run `command` in `folder` for as long as something arrives there; returns what it printed.
+    """Run `command` in `folder` as long as bytes keep arriving there; return its output.
 
     Args:
         command: program and arguments.
-        folder: where the command works; its growth is the progress.
-        patience: seconds to wait for the first byte; afterwards, and by default, STALL_SECONDS.
-        progress: called with the bytes that have arrived and `total`.
-        total: bytes to expect, None when unknown.
+        folder: the working directory; its growth is the progress.
+        patience: seconds to wait for the first byte (default: STALL_SECONDS, which applies to all later bytes).
+        progress: called with the bytes received and `total`.
+        total: the expected bytes, None if unknown.
     """
-    environment = {**os.environ, "LC_ALL": "C"}  # the messages in one language
+    environment = {**os.environ, "LC_ALL": "C"}  # messages in English, for the patterns below
     before = _bytes_below(folder)
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", errors="replace") as printed:
         try:
             process = subprocess.Popen(
                 command,
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=printed,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         except OSError as error:
             raise Unavailable(f"{command[0]} cannot be started: {error.strerror}") from None
         try:
-            given_up = _wait(process, folder, before, STALL_SECONDS if patience is None else patience, progress, total)
+            reason = _wait(process, folder, before, STALL_SECONDS if patience is None else patience, progress, total)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        said.seek(0)
-        output = said.read()
-    if given_up:
-        raise Unavailable(f"{command[0]}: {given_up}")
+        printed.seek(0)
+        output = printed.read()
+    if reason:
+        raise Unavailable(f"{command[0]}: {reason}")
     if process.returncode:
         if re.search(r"No space left on device|enough free space|Disk quota exceeded", output):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-        raise Unavailable(f"{command[0]}: {_complaint(output) or f'ended with status {process.returncode}'}")
+        raise Unavailable(f"{command[0]}: {_first_problem(output) or f'ended with status {process.returncode}'}")
     return output
 
 
 def _wait(
     process: subprocess.Popen, folder: Path, before: int, patience: float, progress: Progress | None, total: int | None
 ) -> str | None:
-    """Return None once the process has ended, or why it is waited for no longer; `before`: bytes before it began."""
+    """Return None once the process ends, or the reason for giving up; `before`: bytes in `folder` at the start."""
     started = moved = time.monotonic()
     last = before
     while True:
@@ -176,21 +176,21 @@ def _wait(
         if now - moved > patience:
             return f"no byte arrived for {patience:g} s"
         if now - started > LONGEST_SECONDS:
-            return f"not done after {LONGEST_SECONDS:g} s"
+            return f"not finished after {LONGEST_SECONDS:g} s"
 
 
 def _bytes_below(folder: Path) -> int:
-    """The sum of the files' sizes; folders do not count, as an empty one has a size too."""
+    """Return the total size of the files in bytes, without that of the folders."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # apt-get may rename a file at this moment
                 total += (Path(parent) / name).lstat().st_size
     return total
 
 
-def _complaint(output: str) -> str:
-    """The first error that apt printed, or else its first warning, or else the first line."""
+def _first_problem(output: str) -> str:
+    """Return the first error that apt printed, else its first warning, else its first line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     first = next((line for mark in ("E: ", "W: ", "") for line in lines if line.startswith(mark)), "")
     return " ".join(first.removeprefix("E: ").removeprefix("W: ").split())[:200]

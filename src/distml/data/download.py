@@ -1,6 +1,6 @@
-"""Fashion-MNIST's four files by HTTP, from where tensorflow-datasets has them. Standard library only.
+"""Fashion-MNIST's four files over HTTP, from the address that tensorflow-datasets uses. Standard library only.
 
-No wait is long: each file has a deadline, and so has each wait for the next byte.
+Each file has a deadline, and so has each wait for the next byte.
 """
 
 import http.client
@@ -18,28 +18,28 @@ from urllib.parse import urlsplit
 from distml.data.published_files import FILES, SMALLEST, TOTAL_BYTES, NotObtained, Progress, Unavailable, fault_of
 from distml.step import outcome
 
-# Where TFDS downloads the files: FashionMNIST.URL.
+# The address that TFDS uses, FashionMNIST.URL.
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 LARGEST_FILE_BYTES = 1 << 25
 
-PROBE_SECONDS = 3  # for the smallest file, which shows whether the download works: from the look-up to the last byte
+PROBE_SECONDS = 3  # for the whole smallest file, name resolution included: it shows whether the download works
 STALL_SECONDS = 10
 LONGEST_SECONDS = 600
 
 
 def where() -> str:
-    """Say in a few words what `fetch` would do, once the smallest file has come. Raises what `fetch` raises."""
+    """Describe the download after fetching its smallest file. Raises what `fetch` raises."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         _download_file(SMALLEST, Path(folder), PROBE_SECONDS, PROBE_SECONDS)
     return f"a download of {TOTAL_BYTES / 1e6:.0f} MB from {urlsplit(URL).hostname}"
 
 
 def fetch(folder: Path, progress: Progress | None) -> Path:
-    """Download the files into `folder`, and return it. TFDS's own downloader sets no time limit and tries eleven times.
+    """Download the files into `folder` and return it. TFDS's own downloader has no time limit and tries eleven times.
 
     Raises:
-        Unavailable: the server cannot be reached, has no such file, or falls silent.
-        NotObtained: it answers something else.
+        Unavailable: the server cannot be reached, lacks a file, or stops sending.
+        NotObtained: the server sends something else.
     """
     arrived = _download_file(SMALLEST, folder, PROBE_SECONDS, PROBE_SECONDS)
     size, host = f"{TOTAL_BYTES / 1e6:.0f} MB", urlsplit(URL).hostname
@@ -53,22 +53,22 @@ def fetch(folder: Path, progress: Progress | None) -> Path:
 def _download_file(
     name: str, folder: Path, stall: float, longest: float, progress: Progress | None = None, before: int = 0
 ) -> int:
-    """Download one of the four files and check it.
+    """Download one of the four files and check its content.
 
     Args:
-        name: of the file.
-        folder: takes the file.
-        stall: seconds after which no byte more is waited for.
-        longest: seconds for the whole file.
-        progress: called with the bytes that have arrived of all four files.
-        before: bytes of the files before this one.
+        name: the file's name.
+        folder: the folder to write the file to.
+        stall: the longest wait for the next byte, in seconds.
+        longest: the deadline for the whole file, in seconds.
+        progress: called with the bytes received of all four files, and their total.
+        before: the bytes of the files before this one.
 
     Returns:
-        The bytes of this file and those before.
+        The bytes of this file and of those before it.
 
     Raises:
-        Unavailable: no connection, no file at the address, or the bytes ceased to come.
-        NotObtained: it is something else, such as the login page of a network.
+        Unavailable: the server cannot be reached, lacks the file, or stops sending.
+        NotObtained: the server sends something else, such as a network's login page.
     """
     path = folder / name
     try:
@@ -78,21 +78,21 @@ def _download_file(
                 before += len(chunk)
                 if progress:
                     progress(before, TOTAL_BYTES)
-    except OSError as error:  # of the disk: those of the network are Unavailable
+    except OSError as error:  # of the disk: network errors arrive as Unavailable
         error.filename = error.filename or str(path)
         raise
     if fault := fault_of(path):
-        raise NotObtained(f"what {URL}{name} answers {fault}")
+        raise NotObtained(f"the answer from {URL}{name} {fault}")
     return before
 
 
 def _chunks(url: str, stall: float, longest: float) -> Iterator[bytes]:
     """Yield the body of `url` as it arrives.
 
-    A thread of its own reads it: the look-up of a name, which has no time limit, cannot hold up the caller either.
+    A separate thread reads it, because name resolution has no time limit and would block the caller.
 
     Raises:
-        Unavailable: the server does not answer, answers with an error, or falls silent.
+        Unavailable: the server does not answer, answers with an error, or stops sending.
     """
     arrived: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(url, stall, arrived), daemon=True).start()
@@ -103,34 +103,34 @@ def _chunks(url: str, stall: float, longest: float) -> Iterator[bytes]:
         except queue.Empty:
             chunk = TimeoutError()
         if isinstance(chunk, Exception):
-            raise Unavailable(f"{_described(url)}: {_reason(chunk)}") from None
+            raise Unavailable(f"{_describe_server(url)}: {_reason(chunk)}") from None
         if not chunk:
             return
         yield chunk
 
 
 def _read(url: str, stall: float, arrived: "queue.SimpleQueue[bytes | Exception]") -> None:
-    """Put the body of `url` into the queue, piece by piece, then an empty piece; or the exception that ended it."""
-    left = LARGEST_FILE_BYTES
+    """Put the body of `url` into the queue in chunks, then an empty chunk or the exception that ended the read."""
+    remaining = LARGEST_FILE_BYTES
     try:
         with urllib.request.build_opener().open(url, timeout=stall) as response:
-            while left > 0 and (chunk := response.read1(1 << 16)):
-                left -= len(chunk)
+            while remaining > 0 and (chunk := response.read1(1 << 16)):
+                remaining -= len(chunk)
                 arrived.put(chunk)
         arrived.put(b"")
-    except Exception as error:  # whatever it is, the thread that waits has to know
+    except Exception as error:  # the waiting thread needs to know about any failure
         arrived.put(error)
 
 
-def _described(url: str) -> str:
-    """The server of `url`, and whether the environment puts a proxy before it."""
+def _describe_server(url: str) -> str:
+    """Describe the server of `url`, with the proxy that the environment sets for it, if any."""
     host = urlsplit(url).hostname or url
     proxied = "http" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host)
-    return f"{host} by the proxy of http_proxy" if proxied else host
+    return f"{host} through the proxy in http_proxy" if proxied else host
 
 
 def _reason(error: BaseException) -> str:
-    """Say in a few words why a request failed."""
+    """Return in a few words why a request failed."""
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP status {error.code}"
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, BaseException):
@@ -138,6 +138,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, http.client.HTTPException):
-        return f"no proper HTTP answer ({type(error).__name__})"
+        return f"not a valid HTTP answer ({type(error).__name__})"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     return text.splitlines()[0][:200]

@@ -1,6 +1,6 @@
-"""Fashion-MNIST as tensorflow-datasets prepared it on the volume: read whole, verified.
+"""The data set on the volume, as tensorflow-datasets prepared it: reading splits, verifying files.
 
-TensorFlow is loaded by the function that reads: verifying does without it.
+Only `read_split` loads TensorFlow; verifying does not need it.
 """
 
 import json
@@ -14,7 +14,7 @@ from distml.step.atomic_files import sha256_of_files
 from distml.step.volume import Volume
 
 MANIFEST = "ingestion.json"
-# What every manifest must say of the data, whatever it was prepared from.
+# Entries of every manifest, regardless of the source of the data.
 FACTS: dict[str, Any] = {
     "data_sha256": "1e8ce87441e819ca5509833a1a809fffc5851d03659b5619373dc13a0d7c154b",
     "images": {"train": 60_000, "test": 10_000},
@@ -23,7 +23,7 @@ FACTS: dict[str, Any] = {
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     ],
 }
-# The other 5,000 images of TFDS's train split are never trained on.
+# The other 5,000 images of TFDS's train split are only for validation.
 TRAIN_IMAGES = 55_000
 RECORDS_PER_BATCH = 2000
 
@@ -32,7 +32,7 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Read one split of a prepared data set into memory, in its stored order.
 
     Args:
-        folder: holds TFDS's files and their `dataset_info.json`.
+        folder: TFDS's files and their `dataset_info.json`.
         split: in TFDS's notation, such as `train` or `train[:55000]`.
 
     Returns:
@@ -53,7 +53,7 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         ]
 
     options = tf.data.Options()
-    options.autotune.enabled = False  # its thread holds up the end of the iterator
+    options.autotune.enabled = False  # its thread delays the end of the iterator
     parts = []
     for file in tfds.builder_from_directory(folder).info.splits[split].file_instructions:
         records = tf.data.TFRecordDataset(file.filename).skip(file.skip).take(file.take).batch(RECORDS_PER_BATCH)
@@ -63,20 +63,20 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def verified_manifest(volume: Volume) -> dict:
-    """The manifest of the data on the volume, after comparing it with `FACTS`, and each file with it.
+    """Return the data set's manifest after comparing it with `FACTS`, and each file with the manifest.
 
     Raises:
-        StepError: nothing was ingested, or a file is not as it was written.
+        StepError: nothing was ingested, or a file is missing or damaged.
     """
     path = volume.dataset / MANIFEST
     if not path.is_file():
         raise outcome.StepError(f"no data set in {volume.dataset}; run data ingestion first")
     try:
         manifest = json.loads(path.read_text())
-        whole = manifest.items() >= FACTS.items() and isinstance(manifest["files"], dict)
+        valid = manifest.items() >= FACTS.items() and isinstance(manifest["files"], dict)
     except (ValueError, AttributeError, KeyError):
-        whole = False
-    if not whole:
+        valid = False
+    if not valid:
         raise outcome.StepError(f"{path} is damaged; remove {volume.dataset} and run data ingestion")
     found = sha256_of_files(volume.dataset)
     for name, sha256 in manifest["files"].items():

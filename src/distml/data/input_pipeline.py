@@ -1,10 +1,10 @@
-"""From the prepared data set to batches on each worker: splits, order, sharding.
+"""Batches of the prepared data set for each worker: splits, order, sharding.
 
-The images of a split (43 MB) stay in memory. What is shuffled and batched is their indices, a vector at a time, so
-that an epoch costs one shuffle and each batch one gather, instead of work per image.
+The images of a split (43 MB) stay in memory. Only vectors of their indices are shuffled and batched: an epoch costs one
+shuffle and each batch one gather, instead of work per image.
 
-Each worker iterates over a plain tf.data iterator. The one that `strategy.experimental_distribute_dataset` makes sets
-the C library's allocator to return memory after each step, which costs a third of the speed (see bench/README.md).
+Each worker uses a plain tf.data iterator. The iterator of `strategy.experimental_distribute_dataset` makes the C
+library's allocator return memory after each training step, which costs a third of the speed (see bench/README.md).
 """
 
 from distml.step.load_tensorflow import tf
@@ -22,7 +22,7 @@ SPLITS = {"train": f"train[:{TRAIN_IMAGES}]", "validation": f"train[{TRAIN_IMAGE
 
 @dataclass(frozen=True)
 class Split:
-    """images: uint8 [n, 28, 28, 1], 0 is black; labels: int64 [n]."""
+    """Images as uint8 [n, 28, 28, 1], where 0 is black, and labels as int64 [n]."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -45,36 +45,36 @@ class Share:
         return self.batch * self.workers
 
     def of(self, values: tf.Tensor) -> tf.Tensor:
-        """Cut [steps * global_batch] into global batches and take this worker's part: [steps, batch]."""
+        """Cut [steps * global_batch] into global batches and return this worker's share: [steps, batch]."""
         return tf.reshape(values, [-1, self.workers, self.batch])[:, self.index]
 
 
 @functools.cache
 def load(volume: Volume, name: str) -> Split:
-    """One of `SPLITS`, whole, in its stored order; read once."""
+    """Return one of `SPLITS` in its stored order; the cache reads each only once."""
     return Split(*read_split(volume.dataset, SPLITS[name]))
 
 
 def load_first(volume: Volume, images: int) -> Split:
-    """At most the first `images` of the split `train`; the others are not decoded."""
+    """Return at most the first `images` of the split `train`, without decoding the others."""
     return Split(*read_split(volume.dataset, f"train[:{min(images, TRAIN_IMAGES)}]"))
 
 
 def steps_per_epoch(images: int, global_batch: int) -> int:
-    """Whole global batches in an epoch; the images of the incomplete one are left out, other ones each epoch."""
+    """Return the number of whole global batches. The remaining images are left out, different ones each epoch."""
     return images // global_batch
 
 
 def training_batches(split: Split, share: Share, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
-    """This worker's part of endless global batches: epoch after epoch, in an order that (seed, epoch) alone decides.
+    """Return this worker's share of endless global batches, in an order that only the seed and the epoch decide.
 
-    All workers compute the same order and each takes its own part of every global batch, so none needs to ask.
+    All workers compute the same order and take their own share of every global batch, without communication.
 
     Args:
         split: the images to train on.
-        share: which part is this worker's.
-        seed: of the order.
-        first_epoch: where to begin; a resumed job continues in the order it would have had.
+        share: this worker's share.
+        seed: the seed of the order.
+        first_epoch: the first epoch; a resumed training gets the same batches as an uninterrupted one.
 
     Yields:
         images uint8 [batch, 28, 28, 1], labels int64 [batch].
@@ -87,14 +87,14 @@ def training_batches(split: Split, share: Share, seed: int, first_epoch: int = 0
 
     indices = tf.data.Dataset.counter(first_epoch).flat_map(lambda epoch: batches_of(tf.cast(epoch, tf.int32)))
     images, labels = _constants(split)
-    return _tuned(indices.map(lambda index: (tf.gather(images, index), tf.gather(labels, index))))
+    return _with_options(indices.map(lambda index: (tf.gather(images, index), tf.gather(labels, index))))
 
 
 def evaluation_batches(split: Split, share: Share) -> tuple[tf.data.Dataset, int]:
-    """This worker's part of a pass over every image, in stored order; the last batch is filled up with weight 0.
+    """Return this worker's share of a pass over all images in stored order; weight 0 marks padding of the last batch.
 
     Returns:
-        A repeated data set of (images, labels, weights float32 [batch]), and its steps for one pass.
+        A repeating tf.data.Dataset of (images, labels, weights float32 [batch]), and the number of batches in one pass.
     """
     steps = -(-len(split) // share.global_batch)
     indices = tf.range(steps * share.global_batch)
@@ -103,7 +103,7 @@ def evaluation_batches(split: Split, share: Share) -> tuple[tf.data.Dataset, int
     images, labels = _constants(split)
     dataset = tf.data.Dataset.from_tensor_slices(parts)
     dataset = dataset.map(lambda index, weight: (tf.gather(images, index), tf.gather(labels, index), weight))
-    return _tuned(dataset.repeat()), steps
+    return _with_options(dataset.repeat()), steps
 
 
 def _constants(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
@@ -111,8 +111,8 @@ def _constants(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.constant(split.images), tf.constant(split.labels)
 
 
-def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
-    options.autotune.enabled = False  # there is nothing to tune, and an iterator's end would wait for the tuner to wake
-    options.threading.private_threadpool_size = 1  # more threads take the core from the training step
+    options.autotune.enabled = False  # nothing to tune, and its sleeping thread would delay an iterator's end
+    options.threading.private_threadpool_size = 1  # more threads would compete with the training step
     return dataset.prefetch(4).with_options(options)

@@ -1,6 +1,6 @@
-"""Fashion-MNIST's four files become the data set on the volume: written by tensorflow-datasets, then read back.
+"""Preparation of the data set: tensorflow-datasets converts Fashion-MNIST's four files, and a check reads it back.
 
-Import it only when there is something to prepare: it loads TensorFlow, which takes seconds.
+Import this module only to prepare: it loads TensorFlow, which takes seconds.
 """
 
 from distml.step.load_tensorflow import tf
@@ -22,7 +22,7 @@ from distml.step.atomic_files import sha256_of_files
 
 IMAGES = sum(FACTS["images"].values())
 IMAGES_PER_CALL = 1000
-# SHA-256 of each prepared split: all images, then all labels as bytes, in the order in which they are read.
+# SHA-256 of each prepared split: all images, then all labels as bytes, in stored order.
 SPLIT_SHA256 = {
     "train": "19faa12a185eeb69361fc4732f39bdd2d8d82f5047bca6722e85a0108c4a440f",
     "test": "320e58dbd12dca380eb95a82e15fb9642addff88548acf7c272d2be4fa17dcb9",
@@ -30,7 +30,7 @@ SPLIT_SHA256 = {
 
 
 class NotPrepared(outcome.StepError):
-    """TFDS failed on good files: another attempt may work."""
+    """A failure of TFDS on good files: a retry may succeed."""
 
     exit_status = 1
 
@@ -51,7 +51,7 @@ class FashionMnistFromFolder(FashionMNIST, skip_registration=True):  # type: ign
         return super()._split_generators(local)
 
     def _generate_examples(self, *args: Any, **kwargs: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-        """TFDS's examples with the same PNGs, encoded many in a call: one call per image takes twice as long in all."""
+        """Yield TFDS's examples with the same PNGs, encoded many in a call: a call per image doubles the total time."""
         examples = super()._generate_examples(*args, **kwargs)
         while chunk := list(itertools.islice(examples, IMAGES_PER_CALL)):
             images = tf.io.encode_png(np.stack([example["image"] for _, example in chunk])).numpy()
@@ -62,14 +62,14 @@ class FashionMnistFromFolder(FashionMNIST, skip_registration=True):  # type: ign
                 self._progress(self._done, IMAGES)
 
     def _log_download_bytes(self) -> None:
-        """Leave out TFDS's line on stdout about a download of unknown size."""
+        """Suppress TFDS's line on stdout about a download of unknown size."""
 
     def _log_download_done(self) -> None:
-        """Leave out TFDS's line on stdout about a folder that is renamed next."""
+        """Suppress TFDS's line on stdout about a folder that `prepare` removes."""
 
 
 class _LocalFiles:
-    """Stands in for TFDS's download manager: the same file names, taken from a folder."""
+    """A stand-in for TFDS's download manager: the same file names, from a folder."""
 
     def __init__(self, folder: Path, dl_manager: tfds.download.DownloadManager):
         self._folder = folder
@@ -83,20 +83,20 @@ def prepare(source: Path, folder: Path, progress: Callable[[int, int], None] | N
     """Write both splits into `folder` as TFDS's own files.
 
     Args:
-        source: holds the four .gz files, already checked.
-        folder: is empty.
-        progress: called with the number of images done and of all.
+        source: a folder with the four .gz files, already checked.
+        folder: an empty folder.
+        progress: called with the number of finished images and of all images.
 
     Raises:
         NotPrepared: TFDS could not prepare the files.
-        OSError: the disk is full, or not writable.
+        OSError: the disk is full or not writable.
     """
     tfds.disable_progress_bar()
     builder = FashionMnistFromFolder(source, progress, data_dir=folder / ".tfds")
     try:
         builder.download_and_prepare()
     except Exception as error:
-        # TFDS passes on, wrapped or not, whatever TensorFlow raises.
+        # TFDS passes on TensorFlow's exceptions, wrapped or not.
         raise disk_errors.cause(error) or NotPrepared(
             f"Fashion-MNIST could not be prepared ({type(error).__name__}: {first_line(error)});"
             " run data ingestion again"
@@ -107,12 +107,12 @@ def prepare(source: Path, folder: Path, progress: Callable[[int, int], None] | N
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, as one line of at most 200 characters."""
+    """Return the first line of an exception's message, at most 200 characters."""
     return (str(error).strip() or "no detail").splitlines()[0][:200]
 
 
 def check(folder: Path) -> dict:
-    """Read the prepared data back and compare it with what Fashion-MNIST is.
+    """Read the prepared data back and compare it with the published Fashion-MNIST.
 
     Returns:
         The manifest: `data_sha256`, the number of images per split, class names, and the hash of each file.
@@ -123,17 +123,17 @@ def check(folder: Path) -> dict:
         images, labels = read_split(folder, name)
         if images.shape != (expected, 28, 28, 1) or images.dtype != np.uint8:
             raise outcome.StepError(
-                f"split {name} holds {images.dtype}{list(images.shape)}, expected uint8[{expected}, 28, 28, 1];"
-                " remove it and ingest again"
+                f"split {name} has {images.dtype}{list(images.shape)}, expected uint8[{expected}, 28, 28, 1];"
+                " run data ingestion again"
             )
         counts = np.bincount(labels, minlength=len(names))
         if set(counts) != {expected // len(names)}:
-            raise outcome.StepError(f"split {name} has {counts.tolist()} images per class, expected equal counts")
+            raise outcome.StepError(
+                f"split {name} has {counts.tolist()} images per class, expected equal counts; run data ingestion again"
+            )
         splits[name] = hashlib.sha256(images.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
         if splits[name] != SPLIT_SHA256[name]:
-            raise outcome.StepError(
-                f"split {name} differs from the published Fashion-MNIST; remove it and ingest again"
-            )
+            raise outcome.StepError(f"split {name} differs from the published Fashion-MNIST; run data ingestion again")
     return {
         "data_sha256": hashlib.sha256("".join(splits.values()).encode()).hexdigest(),
         "images": FACTS["images"],

@@ -1,6 +1,6 @@
-"""Fashion-MNIST's four files as they are published: names, size and content. Standard library only.
+"""Fashion-MNIST's four published files: names, total size and hashes. Standard library only.
 
-Whatever fetches them reports by the types that stand here.
+The modules that fetch the files report with the types of this module.
 """
 
 import gzip
@@ -22,16 +22,16 @@ FILES = tuple(f"{name}.gz" for name in CONTENT_SHA256)
 SMALLEST = "t10k-labels-idx1-ubyte.gz"  # 5 KB
 TOTAL_BYTES = 30_878_645
 
-# Called with the bytes that have arrived and the total, None while that is unknown.
+# Called with the bytes received and the total, which is None while unknown.
 Progress = Callable[[int, int | None], None]
 
 
 class Unavailable(Exception):
-    """A source of the files that cannot be used here and now; the message says why, in a few words."""
+    """A source of the files that cannot be used now; the message is the reason, in a few words."""
 
 
 class NotObtained(outcome.StepError):
-    """The files could not be obtained, such as for want of a network: another attempt may work."""
+    """A failure to obtain the files, such as without a network: a retry may succeed."""
 
     exit_status = 1
 
@@ -44,7 +44,7 @@ def check_files(folder: Path) -> None:
 
 
 def fault_of(path: Path) -> str | None:
-    """Say what is wrong with one of the four files, and what to do; None when it holds the published content."""
+    """Return what is wrong with one of the four files and what to do; None if it has the published content."""
     digest = hashlib.sha256()
     try:
         if not path.is_file():
@@ -57,5 +57,5 @@ def fault_of(path: Path) -> str | None:
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
     if digest.hexdigest() != CONTENT_SHA256[path.stem]:
-        return "does not hold Fashion-MNIST's content (SHA-256 differs); fetch it again"
+        return "does not have Fashion-MNIST's content (SHA-256 differs); fetch it again"
     return None

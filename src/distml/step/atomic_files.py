@@ -1,4 +1,4 @@
-"""Files and folders that nobody sees half-written: written beside, then renamed; and their hashes."""
+"""Atomic writes: files and folders are written beside their target, then renamed. Also SHA-256 hashes of files."""
 
 import contextlib
 import errno
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-# What a file system answers to a call that it does not have, or not for this user: Azure Files, exFAT, NTFS under WSL,
-# object stores and others under FUSE.
+# Errors of file systems that lack a call or deny it to this user: Azure Files, exFAT, NTFS under WSL, object stores and
+# others under FUSE.
 NOT_SUPPORTED = (
     *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTTY),
     *(errno.ENOTSUP, errno.EOPNOTSUPP),
@@ -22,7 +22,7 @@ NOT_SUPPORTED = (
 
 @contextlib.contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` to fill; it is removed when the block ends, unless it was renamed."""
+    """Yield a new folder beside `target`; remove it when the block ends, unless the block renamed it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = _beside(target)
@@ -35,29 +35,29 @@ def folder_beside(target: Path) -> Iterator[Path]:
 
 
 def _beside(target: Path) -> Path:
-    """A name beside `target` that nobody else uses."""
+    """Return a random hidden path beside `target`."""
     return target.with_name(f".{target.name}-{secrets.token_hex(8)}")
 
 
 def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
-    """Remove what processes that were killed left beside `target`, once it is `older_than` seconds old.
+    """Remove what killed processes left beside `target`, unless it changed in the last `older_than` seconds.
 
-    The name of `target` may be a pattern.
+    The name of `target` may be a glob pattern.
     """
-    for left in target.parent.glob(f".{target.name}-*"):
-        with contextlib.suppress(OSError):  # whoever works there renames it, or removes it too
-            changed = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
-            # An object store may give folders no time: another process may be filling this one.
+    for leftover in target.parent.glob(f".{target.name}-*"):
+        with contextlib.suppress(OSError):  # its owner may rename or remove it at this moment
+            changed = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
+            # Object stores may report no time for a folder, which another process may be filling.
             if older_than and (changed <= 0 or time.time() - changed <= older_than):
                 continue
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
             else:
-                left.unlink()
+                leftover.unlink()
 
 
 def rename_folder(work: Path, target: Path) -> bool:
-    """Rename `work` to `target`; False when `target` was already there (somebody else was faster)."""
+    """Rename `work` to `target`; return False if `target` exists, because another process was faster."""
     sync_folder(work)
     try:
         work.rename(target)
@@ -77,13 +77,13 @@ def replace_folder(work: Path, target: Path) -> None:
 
 
 def remove_folder(target: Path) -> None:
-    """Remove `target`, if it is there: renamed away first, so that no half of it is ever seen under its name."""
+    """Remove `target` if it exists. Renaming it first hides a half-removed folder from readers."""
     with folder_beside(target) as away, contextlib.suppress(FileNotFoundError):
         target.rename(away / target.name)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush every file below `folder` to the disk, so that a rename never outlives its content."""
+    """Flush every file below `folder` to the disk: after a power cut, a renamed folder must have its content."""
     for path in folder.rglob("*"):
         if path.is_file():
             with naming(path), path.open("rb") as file:
@@ -92,7 +92,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name `path` in the block's errors of the system that name no file, as those of a full disk."""
+    """Add `path` to OSErrors of the block that name no file, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -102,7 +102,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def flush_to_disk(file: IO) -> None:
-    """Flush a file to the disk, where the volume can; elsewhere hashes tell after a power cut what is damaged."""
+    """Flush a file to the disk if the volume can; if it cannot, hashes reveal the damage of a power cut."""
     file.flush()
     try:
         os.fsync(file.fileno())
@@ -112,7 +112,7 @@ def flush_to_disk(file: IO) -> None:
 
 
 def let_others_read(path: Path, mode: int) -> None:
-    """Give a new file or folder its permissions, whatever the umask; on some volumes only the mount sets any."""
+    """Set the mode of a new file or folder, regardless of the umask; on some volumes only the mount sets modes."""
     try:
         path.chmod(mode)
     except OSError as error:
@@ -121,7 +121,7 @@ def let_others_read(path: Path, mode: int) -> None:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy all files below `source` into the folder `target`: their content alone, as every volume can."""
+    """Copy all files below `source` into the folder `target`: only their content, which every volume can store."""
     for path in sorted(source.rglob("*")):
         copy = target / path.relative_to(source)
         if path.is_dir():
@@ -132,7 +132,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def json_beside(target: Path, content: Any) -> Iterator[Path]:
-    """A new file beside `target` that holds `content`; it is removed when the block ends, unless it was renamed."""
+    """Yield a new file beside `target` with `content` as JSON; remove it after the block, unless it was renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = _beside(target)
@@ -140,7 +140,7 @@ def json_beside(target: Path, content: Any) -> Iterator[Path]:
         with naming(target), work.open("x") as file:
             json.dump(content, file, indent=2)
             file.write("\n")
-            flush_to_disk(file)  # a name must not outlive its content
+            flush_to_disk(file)  # after a power cut, a renamed file must have its content
         let_others_read(work, 0o644)
         yield work
     finally:
@@ -148,19 +148,19 @@ def json_beside(target: Path, content: Any) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON: beside, then renamed."""
+    """Write `content` to `path` as JSON, atomically."""
     with json_beside(path, content) as work:
         work.replace(path)
 
 
 def sha256_of_file(path: Path) -> str:
-    """In hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_files(folder: Path) -> dict[str, str]:
-    """The hash of each file below `folder`, by its relative path in POSIX form; hidden files are left out."""
+    """Return the SHA-256 of each file below `folder` by its relative POSIX path, without hidden files."""
     return {
         path.relative_to(folder).as_posix(): sha256_of_file(path)
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""Command lines: the parser that every script uses, and the types of its arguments."""
+"""The command-line parser of every script, and its argument types."""
 
 import argparse
 import math
@@ -14,14 +14,14 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the default of an option that has one."""
+    """Help texts with the default of each option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows defaults in its help, and says what is wrong in one line, without the usage before it."""
+    """A parser that shows defaults in its help and reports an error in one line, without the usage."""
 
     def __init__(self, description: str | None = None, **options: Any):
         super().__init__(description=description, formatter_class=_HelpFormatter, **options)
@@ -32,38 +32,38 @@ class Parser(argparse.ArgumentParser):
 
 
 def step_parser(description: str | None) -> Parser:
-    """Return a parser that already knows `--volume`."""
+    """Return a parser with the option `--volume`."""
     parser = Parser(description)
     add_volume(parser)
     return parser
 
 
 def add_volume(parser: argparse.ArgumentParser) -> None:
-    """Add the option that every step has."""
+    """Add `--volume`, the option of every step."""
     parser.add_argument(
         "--volume",
         type=volume,
         default=os.environ.get("VOLUME", "/trained_model"),
-        help="folder that all steps share (also: the environment variable VOLUME)",
+        help="folder that all steps share; the environment variable VOLUME sets the default",
     )
 
 
 def volume(text: str) -> Volume:
-    """An argparse type: the folder of a volume; `~` is the user's home, as make passes it on unchanged."""
+    """Parse the folder of a volume (argparse type); make passes on `~`, the user's home, unexpanded."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the volume's folder has no name; give one, such as ./trained_model")
     return Volume(path(text))
 
 
 def run_name(text: str) -> str:
-    """An argparse type: a run's name is one plain folder name, such as a workflow's."""
+    """Accept a run's name (argparse type): one plain folder name, such as a workflow's name."""
     if not PLAIN_NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no plain folder name; use letters, digits, dots, - and _")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a plain folder name; use letters, digits, dots, - and _")
     return text
 
 
 def path(text: str) -> Path:
-    """An argparse type: a path; `~` and `~user` are home folders."""
+    """Parse a path (argparse type); `~` and `~user` are home folders."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -71,7 +71,7 @@ def path(text: str) -> Path:
 
 
 def integer(text: str, lowest: int = 0, highest: float = math.inf) -> int:
-    """An argparse type: an integer from `lowest` to `highest`."""
+    """Parse an integer from `lowest` to `highest` (argparse type)."""
     try:
         number = int(text)
     except ValueError:
@@ -83,17 +83,17 @@ def integer(text: str, lowest: int = 0, highest: float = math.inf) -> int:
 
 
 def positive(text: str) -> int:
-    """An argparse type: an integer of at least 1."""
+    """Parse an integer of at least 1 (argparse type)."""
     return integer(text, 1)
 
 
 def port(text: str) -> int:
-    """An argparse type: a TCP port."""
+    """Parse a TCP port (argparse type)."""
     return integer(text, 1, 65_535)
 
 
 def positive_number(text: str) -> float:
-    """An argparse type: a number above 0."""
+    """Parse a number above 0 (argparse type)."""
     number = _float(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
@@ -101,7 +101,7 @@ def positive_number(text: str) -> float:
 
 
 def fraction(text: str) -> float:
-    """An argparse type: a number from 0 to 1."""
+    """Parse a number from 0 to 1 (argparse type)."""
     number = _float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")

@@ -1,4 +1,4 @@
-"""Errors of this machine's disk, whoever reports them: TensorFlow turns them into exceptions of its own."""
+"""Disk errors behind other exceptions: TensorFlow reports them in exceptions of its own."""
 
 import errno
 import os
@@ -8,12 +8,12 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def cause(error: BaseException | None) -> OSError | None:
-    """The error of the disk that led to `error`, if one did."""
+    """Return the disk error that led to `error`, or None."""
     while error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return error
         for number in DISK_ERRORS:
-            # Such as "{{function_node …}} /volume/checkpoint.data; No space left on device [Op:SaveV2]".
+            # TensorFlow writes "{{function_node …}} /volume/checkpoint.data; No space left on device [Op:SaveV2]".
             if found := re.search(rf"(\S*); {os.strerror(number)}", str(error)):
                 return OSError(number, os.strerror(number), found[1] or None)
         error = error.__cause__ or error.__context__

@@ -1,9 +1,9 @@
-"""TensorFlow, loaded with the choices that it, Keras and gRPC read from the environment only once.
+"""TensorFlow, loaded with the settings that TensorFlow, Keras and gRPC read from the environment only once.
 
-Whoever needs TensorFlow takes `tf` from here, before importing Keras; isort keeps that import first in every file.
+Other modules import `tf` from here, before Keras; isort keeps that import first in every file.
 
-What is trained depends on data, code and settings alone: neither a variable of the caller's nor a keras.json of another
-project can change it. Loading takes seconds, during which SIGTERM ends the script too.
+Only data, code and settings decide what is trained: the caller's environment variables and another project's keras.json
+cannot change it. Loading takes seconds, during which SIGTERM ends the script too.
 """
 
 import os
@@ -13,29 +13,29 @@ from distml.step import native_stderr, outcome
 
 __all__ = ["tf"]
 
-# As process 1 of a container the script would not end otherwise before `outcome.run` sets its own handler.
+# Without a handler, process 1 of a container ignores SIGTERM. `outcome.run` replaces this handler later.
 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(outcome.TERMINATED))
 
-# Hundreds of variables switch libraries, kernels, compilers and precisions. Those that stay say which workers there
-# are, how many threads and which memory to use, and what to log.
+# Hundreds of variables select libraries, kernels, compilers and precisions. Those left alone set the workers, the
+# threads, the GPU memory and the log level.
 READ_BY_LIBRARIES = ("TF_", "KERAS_", "ONEDNN_", "DNNL_", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
 LEFT_ALONE = ("TF_CONFIG", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_CPP_", "TF_GPU_", "TF_FORCE_GPU_")
 for name in [*os.environ]:
     if name.startswith(READ_BY_LIBRARIES) and not name.startswith(LEFT_ALONE):
         del os.environ[name]
 os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ["KERAS_HOME"] = os.devnull  # no folder: no keras.json is read, and none is written
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # by default only on processors with AVX-512 VNNI; see bench/README.md
-os.environ.setdefault("GRPC_POLL_STRATEGY", "poll")  # a shorter round trip between workers than epoll's
+os.environ["KERAS_HOME"] = os.devnull  # not a folder, so Keras neither reads nor writes a keras.json
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # the default only on processors with AVX-512 VNNI; see bench/README.md
+os.environ.setdefault("GRPC_POLL_STRATEGY", "poll")  # shorter round trips between workers than with epoll
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions
 
 try:
-    # TensorFlow says twice on stderr, at any log level, that oneDNN is on.
+    # TensorFlow announces oneDNN twice on stderr, at any log level.
     with native_stderr.held_back():
         import tensorflow as tf
 except ImportError as error:
     reason = str(error).strip().splitlines()[0]
-    short = "failed to map" in reason or "allocate memory" in reason
-    remedy = "give it more memory (ulimit -v)" if short else "remove .venv, and run make again"
+    out_of_memory = "failed to map" in reason or "allocate memory" in reason
+    remedy = "allow it more memory (ulimit -v)" if out_of_memory else "remove .venv and run make again"
     outcome.fail(f"TensorFlow cannot be loaded: {reason}; {remedy}")

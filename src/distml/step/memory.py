@@ -1,4 +1,4 @@
-"""The memory of this machine, and what a worker takes of it. Standard library only."""
+"""The free memory of this machine, and the memory that a worker needs. Standard library only."""
 
 import contextlib
 import subprocess
@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 
 GIB = 2**30
-WORKER_MEMORY = 1.2  # GiB, at most, as bench/pipeline.py measures it
-LEAST_WORKER_MEMORY = 0.5  # GiB: TensorFlow, the images and nothing else
+WORKER_MEMORY = 1.2  # GiB: the peak that bench/pipeline.py measures
+LEAST_WORKER_MEMORY = 0.5  # GiB: only TensorFlow and the images
 
 
 def free_memory() -> float | None:
-    """Return the GiB that the system can give without swapping, within a container's limit; None if not known."""
+    """Return the GiB available without swapping, within a container's limit; None if unknown."""
     if sys.platform == "darwin":
-        told = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False).stdout
-        return int(told) / GIB if told.strip().isdigit() else None
+        output = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False).stdout
+        return int(output) / GIB if output.strip().isdigit() else None
     limits = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         (line,) = [line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")]

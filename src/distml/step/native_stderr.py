@@ -1,4 +1,4 @@
-"""What native libraries write to stderr while they load: held back, and shown when that fails or kills the process."""
+"""Stderr of native libraries while they load: held back, then shown if loading fails or kills the process."""
 
 import contextlib
 import os
@@ -7,18 +7,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-# Written last when all went well.
+# Written last, after a load that succeeded.
 LOADED = b"\0loaded\n"
-# Explains no failure: "I0000 00:00:1795674379.72 6085 port.cc:153] oneDNN custom operations are on. …".
+# Lines that explain no failure: "I0000 00:00:1795674379.72 6085 port.cc:153] oneDNN custom operations are on. …".
 ANNOUNCEMENT = re.compile(rb"I\d{4} |INFO: |WARNING: All log messages before absl::InitializeLog")
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Hold back what the block writes to file descriptor 2; show it when the block raises or the process dies in it.
+    """Hold back what the block writes to file descriptor 2; show it if the block raises or the process dies.
 
-    A process that is killed by a signal can show nothing any more, so that another one keeps the text. As process 1 of
-    a container nothing is held back: when that dies, all others there die with it.
+    A child process keeps the text, since a process killed by a signal cannot show it. Process 1 of a container holds
+    nothing back: its death kills the child too.
     """
     if os.getpid() == 1:
         yield
@@ -39,7 +39,7 @@ def held_back() -> Iterator[None]:
 
 
 def keep(source: int, target: int) -> None:
-    """Read `source` until it ends, then write what came to `target`; or until it says LOADED, then write nothing."""
+    """Read `source` to its end and write it to `target` without announcements, or nothing if it ends with LOADED."""
     text = b""
     while not text.endswith(LOADED) and (block := os.read(source, 2**16)):
         text += block

@@ -1,4 +1,4 @@
-"""Connections between our own processes: addresses of both IP families, listening on them, and no proxy between."""
+"""Connections between the pipeline's processes: IPv4 and IPv6 addresses, listening, and no proxy."""
 
 import errno
 import ipaddress
@@ -7,17 +7,17 @@ import re
 import socket
 
 HOST_NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-# A system answers so when it has no IPv6, or when IPv6 is disabled.
+# Errors of a system without IPv6, or with IPv6 disabled.
 WITHOUT_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
 def place(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 address."""
+    """Return `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """The parts of `host:port` or `[IPv6 address]:port`; the host without brackets.
+    """Split `host:port` or `[IPv6 address]:port`; the returned host has no brackets.
 
     Raises:
         ValueError: the address has another form.
@@ -28,7 +28,7 @@ def host_and_port(address: str) -> tuple[str, int]:
     if HOST_NAME.fullmatch(host):
         return host, int(port)
     if not (host.startswith("[") and host.endswith("]")):
-        remedy = "; an IPv6 address stands in brackets, as in [::1]:2222" if ":" in host else ""
+        remedy = "; put an IPv6 address in brackets, as in [::1]:2222" if ":" in host else ""
         raise ValueError(f"{address!r} is not host:port{remedy}")
     try:
         return str(ipaddress.IPv6Address(host[1:-1])), int(port)
@@ -37,10 +37,10 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 
 def listen(port: int) -> socket.socket:
-    """Listen on every address of this machine, of both families where it has both.
+    """Listen on every address of this machine, IPv4 and IPv6 if it has both.
 
     Raises:
-        OSError: the port is taken, or not allowed.
+        OSError: the port is in use, or forbidden to this user.
     """
     if socket.has_dualstack_ipv6():
         try:
@@ -52,7 +52,7 @@ def listen(port: int) -> socket.socket:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Addresses on this machine's loopback whose ports are free at this moment, on IPv6's where there is no IPv4."""
+    """Return `count` loopback addresses with ports that are free now; IPv6 ones on a machine without IPv4."""
     listeners = [listen(0) for _ in range(count)]
     addresses = [place(loopback(), listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:
@@ -61,7 +61,7 @@ def free_addresses(count: int) -> list[str]:
 
 
 def loopback() -> str:
-    """The address by which the processes of this machine reach each other."""
+    """Return the loopback address: 127.0.0.1, or ::1 on a machine without IPv4."""
     try:
         socket.create_server(("127.0.0.1", 0)).close()
     except OSError:
@@ -70,10 +70,10 @@ def loopback() -> str:
 
 
 def use_no_proxy() -> None:
-    """Let the connections that this process makes from now on go to their hosts directly.
+    """Remove the proxy variables from the environment, so that this process connects to its hosts directly.
 
-    gRPC, in TensorFlow and in the client, reads the variables when it connects. A proxy reaches neither loopback nor
-    names inside a cluster.
+    gRPC, in TensorFlow and in the client, reads the variables when it connects. A proxy cannot reach loopback or names
+    inside a cluster.
     """
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("GRPC_ADDRESS_HTTP_PROXY"):
@@ -81,5 +81,5 @@ def use_no_proxy() -> None:
 
 
 def reason(error: OSError) -> str:
-    """The system's words; those of `create_server` name the address too."""
+    """Return the system's text for `error`, without the address that `create_server` adds."""
     return os.strerror(error.errno) if error.errno else str(error)

@@ -1,4 +1,4 @@
-"""How every script ends: done, or with one line that says why not and an exit status."""
+"""The end of a script: success, or one line with the reason and an exit status."""
 
 import argparse
 import contextlib
@@ -13,12 +13,14 @@ from typing import NoReturn, TextIO
 REFUSED = 3
 TERMINATED = 128 + signal.SIGTERM
 CLEAR_LINE = "\r\x1b[K"
-# What a container writes here becomes its message in the cluster.
+# The kubelet reports the content of this file as the container's termination message.
 TERMINATION_LOG = Path("/dev/termination-log")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-# For errors that name a file: what to do, and whether another attempt may go well (1) or not (2).
+# For errors that name a file: what to do, and the exit status (1 if a retry may succeed, else 2).
 REMEDIES = {
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("; let this user write there, or name another", 1)),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM), ("; let this user write there, or choose another place", 1)
+    ),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), ("; a file is where a folder is expected", 2)),
     errno.EISDIR: ("; a folder is where a file is expected", 2),
     errno.ENAMETOOLONG: ("; give it a shorter name", 2),
@@ -34,17 +36,17 @@ class StepError(Exception):
 
 
 class Refused(StepError):
-    """The step worked, and its answer is no: nothing was published."""
+    """A refusal by the quality gate: the step worked, and nothing was published."""
 
     exit_status = REFUSED
 
 
 def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
-    """Run a step; a StepError, an error of the system or SIGTERM ends it with one line and a non-zero status.
+    """Run a step; a StepError, an OSError, Ctrl-C or SIGTERM ends the step with one line and a non-zero status.
 
-    When the reader of its output has gone, as in `make run | head`, it ends without a word, as any writer to a pipe.
+    If the reader of its output exits, as in `make run | head`, the step ends silently, like any writer to a pipe.
     """
-    # As process 1 of a container it would not end otherwise.
+    # Without a handler, process 1 of a container ignores SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: fail("ended by SIGTERM", TERMINATED))
     try:
         main(args)
@@ -54,7 +56,7 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
     except KeyboardInterrupt:
         fail("stopped by Ctrl-C", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is not written yet fails no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         fail(*said_by_the_system(error))
@@ -64,16 +66,16 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Write a whole line by one call, so that lines of several processes are never glued together.
+    """Write a whole line in one call, so that lines of several processes never mix.
 
-    On a terminal it takes the place of a progress bar, which another process may have drawn there.
+    On a terminal the line replaces a progress bar, which another process may have drawn.
     """
     stream.write(f"{CLEAR_LINE if stream.isatty() else ''}{text}\n")
     stream.flush()
 
 
 def said_by_the_system(error: OSError) -> tuple[str, int]:
-    """The line for an error of the system, which may have nothing to do with the volume, and the exit status."""
+    """Return the message and the exit status for an OSError, which need not concern the volume."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
     if error.errno in NO_SPACE:
@@ -85,7 +87,7 @@ def said_by_the_system(error: OSError) -> tuple[str, int]:
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """Print one line on stderr and leave with `status`."""
+    """Print one line on stderr and exit with `status`."""
     with contextlib.suppress(OSError):  # the terminal may be closed
         write_line(sys.stderr, f"{Path(sys.argv[0]).name}: {message}")
     if TERMINATION_LOG.is_file():

@@ -1,7 +1,7 @@
-"""What a person sees of a step at work: whole lines; a progress bar on a terminal; elsewhere a sign of life.
+"""Output of a working step: whole lines, a progress bar on a terminal, and signs of life elsewhere.
 
-tqdm draws the bars. Off a terminal, such as under `kubectl logs --follow`, a process that has said nothing for a while
-says what it is doing.
+tqdm draws the bars. Off a terminal, such as under `kubectl logs --follow`, a process that has printed nothing for a
+while prints its current activity.
 """
 
 import contextlib
@@ -21,34 +21,34 @@ BAR = "{desc} {percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} {unit}, {remainin
 NO_TOTAL = "{desc} {elapsed}{postfix}"
 
 
-class _Speaker:
-    """This process as its reader knows it: its name, whether it draws, when it last said something."""
+class _Output:
+    """Output of this process: its prefix, its right to draw bars, and the time of its last line."""
 
-    name = ""
+    prefix = ""
     draws = True
     last_line = time.monotonic()
 
 
 def speak_as(name: str, draw: bool) -> None:
     """Begin signs of life with `name`, such as "worker 1"; only one of several processes may `draw` on a terminal."""
-    _Speaker.name, _Speaker.draws = f"{name}: ", draw
+    _Output.prefix, _Output.draws = f"{name}: ", draw
 
 
 def say(text: str) -> None:
-    """Print a whole line, above the bar where there is one."""
+    """Print a whole line, above the bar if one is drawn."""
     with tqdm.external_write_mode(file=sys.stdout):
         outcome.write_line(sys.stdout, text)
-    _Speaker.last_line = time.monotonic()
+    _Output.last_line = time.monotonic()
 
 
 class Activity:
-    """Something that takes a while, of `total` units where that is known."""
+    """A task that takes a while, of `total` units if the total is known."""
 
     def __init__(self, what: str, total: int | None, unit: str):
         self._what, self._total, self._unit = what, total, unit
         self._done, self._figures = 0, ""
-        shown = _Speaker.draws and sys.stdout.isatty() and sys.stderr.isatty()
-        size = shutil.get_terminal_size()  # 80 by 24 where a terminal tells none
+        shown = _Output.draws and sys.stdout.isatty() and sys.stderr.isatty()
+        size = shutil.get_terminal_size()  # 80 by 24 if the terminal reports none
         self._bar = tqdm(
             desc=what,
             total=total,
@@ -66,13 +66,13 @@ class Activity:
         threading.Thread(target=self._watch, name="sign of life", daemon=True).start()
 
     def advance(self, units: int, figures: str = "") -> None:
-        """Count `units` more; `figures` are shown behind, such as "5,012 images/s"."""
+        """Count `units` more; `figures`, such as "5,012 images/s", follow the count."""
         self._done, self._figures = self._done + units, figures
         self._bar.set_postfix_str(figures, refresh=False)
         self._bar.update(units)
 
     def reach(self, units: int, total: int | None = None) -> None:
-        """Note that `units` in all are done, of a total that may have become known only now."""
+        """Set the count to `units`, and the total, which may become known only now."""
         if total != self._total:
             self._total = self._bar.total = total
             self._bar.bar_format = BAR if total else NO_TOTAL
@@ -87,8 +87,8 @@ class Activity:
         while not self._ended.wait(SECONDS_BETWEEN_LOOKS):
             if not self._bar.disable:
                 self._bar.refresh()
-            elif not sys.stdout.isatty() and time.monotonic() - _Speaker.last_line > SECONDS_OF_SILENCE:
-                say(f"{_Speaker.name}{self}")
+            elif not sys.stdout.isatty() and time.monotonic() - _Output.last_line > SECONDS_OF_SILENCE:
+                say(f"{_Output.prefix}{self}")
 
     def __str__(self) -> str:
         count = f", {self._done:,} of {self._total:,} {self._unit}" if self._total else ""
@@ -104,7 +104,7 @@ def working(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def counting(what: str, total: int | None, unit: str) -> Iterator[Activity]:
-    """Show how far the block is, which calls `advance`, of `total` (where that is known) of a `unit`."""
+    """Show how many of `total` units (if known) are done; the block calls `advance` or `reach`."""
     activity = Activity(what, total, unit)
     try:
         yield activity

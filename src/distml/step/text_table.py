@@ -1,10 +1,10 @@
-"""A table as aligned text."""
+"""Tables as aligned text."""
 
 from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:
-    """Rows of cells as aligned text; the first row is the heading, the first column left-aligned."""
+    """Return rows of cells as aligned text; the first row is the heading, the first column is left-aligned."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = [

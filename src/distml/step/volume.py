@@ -1,4 +1,4 @@
-"""The shared volume: where each thing lies, and the lock of whoever runs the whole pipeline on it."""
+"""The shared volume: its paths, and its lock for one run of the whole pipeline at a time."""
 
 import contextlib
 import errno
@@ -40,11 +40,11 @@ class Volume:
         return self.run(run) / "checkpoints" / model
 
     def failure(self, run: str, model: str) -> Path:
-        """What a worker of the model's last worker group said when it failed; gone once there is a candidate."""
+        """Return the failure record of the model's last worker group, which is removed once a candidate exists."""
         return self.run(run) / "failures" / f"{model}.json"
 
     def logs(self, run: str, model: str) -> Path:
-        """TensorBoard's event files: `tensorboard --logdir <volume>/runs/<run>/logs`."""
+        """Return the folder of TensorBoard's event files: `tensorboard --logdir <volume>/runs/<run>/logs`."""
         return self.run(run) / "logs" / model
 
     def run_report(self, run: str) -> Path:
@@ -57,7 +57,7 @@ class Volume:
 
     @property
     def versions(self) -> Path:
-        """What TensorFlow Serving and KServe read: one numeric folder per published version."""
+        """The folder that TensorFlow Serving and KServe read: one numbered folder per published version."""
         return self.root / "saved_model_versions"
 
     def version(self, number: int) -> Path:
@@ -65,11 +65,11 @@ class Volume:
 
     @property
     def lock(self) -> Path:
-        """Whoever runs the whole pipeline on this volume holds a lock on this file."""
+        """The file that a run of the whole pipeline locks."""
         return self.root / ".lock"
 
     def clear(self) -> None:
-        """Remove all that the steps keep here, with what killed ones left; whatever else is in the folder stays."""
+        """Remove all files of the steps, including leftovers of killed steps; keep other files in the folder."""
         records = (*self.runs.glob("*/run.json"), *self.root.glob("report/report.json"))
         for path in (self.dataset, self.versions, *(record.parent for record in records)):
             if path.is_symlink():
@@ -84,20 +84,20 @@ class Volume:
 
 
 class InUse(outcome.StepError):
-    """Somebody else runs the pipeline on this volume now."""
+    """A volume that another run of the pipeline uses now."""
 
     exit_status = 1
 
 
 @contextlib.contextmanager
 def hold_lock(volume: Volume) -> Iterator[int]:
-    """Hold the volume's lock; yields its descriptor. A process that inherits that holds it too, until it ends.
+    """Hold the volume's lock; yield its descriptor. A process that inherits the descriptor also holds the lock.
 
-    Workers that outlive their launcher train on, so the volume is not free before they have ended. On a volume that has
-    no locks the user is told so, once.
+    Workers that outlive their launcher continue to train, so they keep the lock until they end. A volume without locks
+    gets one warning.
 
     Raises:
-        InUse: another process holds it.
+        InUse: another process holds the lock.
     """
     volume.root.mkdir(parents=True, exist_ok=True)
     with volume.lock.open("w") as file:
@@ -111,11 +111,13 @@ def _lock(volume: Volume, descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
-            raise InUse(f"another run uses {volume}, or workers that it left: wait for it, or end it") from None
+            raise InUse(
+                f"another run uses {volume} (or workers that it left behind); wait until they end, or end them"
+            ) from None
         if error.errno not in (errno.ENOLCK, *NOT_SUPPORTED):
             raise
         outcome.write_line(
             sys.stderr,
-            f"warning: {volume} has no file locks ({error.strerror}); nothing keeps a second run off it, so start one"
-            " at a time",
+            f"warning: {volume} has no file locks ({error.strerror}); nothing prevents a second run, so start one"
+            " run at a time",
         )
