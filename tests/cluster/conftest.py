@@ -1,4 +1,4 @@
-"""The cluster with the project installed, a claim that these tests made, a first model trained on it, and KServe."""
+"""Fixtures: a cluster with the project installed, the tests' own claim, a first trained model, and KServe."""
 
 import warnings
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ FOLDERS = (
     "manifests/serving",
 )
 COMPONENTS = "kustomization.yaml with all components"
-# A field of each kind whose name gets a letter more.
+# One field per kind; the tests misspell it with an s at the end.
 MISSPELT = {
     "multi-worker-tfjob.yaml": "successPolicy",
     "predict-service.yaml": "automountServiceAccountToken",
@@ -33,13 +33,13 @@ FILES = sorted(path.name for path in ROOT.glob("*.yaml") if path.name != "kustom
 
 @pytest.fixture(scope="session")
 def cluster() -> client.ApiClient:
-    """A client of the cluster that KUBECONFIG names."""
+    """Return a client of the cluster that KUBECONFIG names, or skip the test."""
     try:
         config.load_kube_config()
         api = client.ApiClient()
         client.VersionApi(api).get_code(_request_timeout=10)
     except (config.ConfigException, client.ApiException, HTTPError) as error:
-        pytest.skip(f"no cluster: {error}")
+        pytest.skip(f"cannot reach the cluster that KUBECONFIG names: {error}")
     return api
 
 
@@ -50,49 +50,49 @@ def namespace(cluster: client.ApiClient) -> None:
 
 
 @pytest.fixture(scope="session")
-def answers(namespace: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str] | schemas.Missing]:
-    """What the API server, knowing the full schemas, says against each YAML file, and against a misspelt field.
+def dry_runs(namespace: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str] | schemas.Missing]:
+    """Dry-run each YAML file, and some with a misspelt field, against the full schemas; yield the server's errors.
 
-    Asked before manifests/ is installed, which brings Argo's minimal schemas; the full ones return at the end. Where
-    they are missing no more than that is known, and the other tests go on.
+    This runs before manifests/ is installed, because manifests/ brings Argo's minimal schemas; at the end the full ones
+    are applied again. If a schema is missing, yield that error instead, so that the other tests go on.
     """
     try:
-        made = schemas.restore()
+        added = schemas.install_full()
     except schemas.Missing as missing:
         yield missing
         return
     full = schemas.full_definition()
-    answers = {name: schemas.dry_run((ROOT / name).read_text()) for name in FILES}
-    answers |= {name: schemas.dry_run(kubectl("kustomize", name, timeout=600)) for name in FOLDERS}
-    answers[COMPONENTS] = schemas.dry_run(schemas.with_components(tmp_path_factory.mktemp("components")))
+    errors = {name: schemas.dry_run((ROOT / name).read_text()) for name in FILES}
+    errors |= {name: schemas.dry_run(kubectl("kustomize", name, timeout=600)) for name in FOLDERS}
+    errors[COMPONENTS] = schemas.dry_run(schemas.with_components(tmp_path_factory.mktemp("components")))
     for name, field in MISSPELT.items():
-        answers[f"{name}, misspelt"] = schemas.dry_run((ROOT / name).read_text().replace(f"{field}:", f"{field}s:"))
-    yield answers
+        errors[f"{name}, misspelt"] = schemas.dry_run((ROOT / name).read_text().replace(f"{field}:", f"{field}s:"))
+    yield errors
     kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=full)
-    if made:
-        kubectl("delete", "--filename=-", stdin=made)
+    if added:
+        kubectl("delete", "--filename=-", stdin=added)
 
 
 @pytest.fixture
-def objections(answers: dict[str, str] | schemas.Missing) -> dict[str, str]:
-    if isinstance(answers, schemas.Missing):
-        pytest.fail(str(answers), pytrace=False)
-    return answers
+def server_errors(dry_runs: dict[str, str] | schemas.Missing) -> dict[str, str]:
+    if isinstance(dry_runs, schemas.Missing):
+        pytest.fail(str(dry_runs), pytrace=False)
+    return dry_runs
 
 
 @pytest.fixture(scope="session")
-def installed(answers: dict[str, str] | schemas.Missing) -> None:
-    """manifests/ installed as README says, and the training operator running."""
+def installed(dry_runs: dict[str, str] | schemas.Missing) -> None:
+    """Install manifests/ as in README, and wait until the training operator runs."""
     kubectl("apply", "--filename=-", stdin=kubectl("kustomize", "manifests", timeout=600))
     kubectl("rollout", "status", "deployment/training-operator", "--timeout=5m", timeout=330)
 
 
 @pytest.fixture(scope="session")
 def pods(installed: None) -> Iterator[None]:
-    """A new claim, and the pods of access-model.yaml and predict-service.yaml on it."""
+    """Create a new claim, and the pods of access-model.yaml and predict-service.yaml that mount it."""
     if run("get", "persistentvolumeclaim", "strategy-volume").returncode == 0:
-        mine = kubectl("get", "persistentvolumeclaim", f"--selector={LABEL}", "--output=name")
-        assert mine, "the claim strategy-volume was not made by these tests: delete it, or use another cluster"
+        owned = kubectl("get", "persistentvolumeclaim", f"--selector={LABEL}", "--output=name")
+        assert owned, "the claim strategy-volume was not made by these tests: delete it, or use another cluster"
         clean_up()
     kubectl("create", "--filename=multi-worker-pvc.yaml")
     kubectl("label", "persistentvolumeclaim", "strategy-volume", LABEL)
@@ -103,7 +103,7 @@ def pods(installed: None) -> Iterator[None]:
 
 
 def clean_up() -> None:
-    """Delete the claim, after what uses it, and leave other TFJobs alone."""
+    """Delete the claim after the pods and TFJobs that use it; keep all other TFJobs."""
     for job in tfjobs.on_the_claim():
         tfjobs.delete(job)
     kubectl("delete", "pod", "access-model", "predict-service", "--ignore-not-found")
@@ -112,7 +112,7 @@ def clean_up() -> None:
 
 @pytest.fixture(scope="session")
 def trained(pods: None) -> str:
-    """A TFJob of two workers that ingested the data, trained one epoch and succeeded; its name, which is its run's."""
+    """Ingest the data and train one epoch in a TFJob of two workers; return the name of the job and its run."""
     name = "trained"
     tfjobs.submit(name, "--epochs=1", "--train-images=25600")
     tfjobs.wait_for(name, "Succeeded", seconds=300)
@@ -121,7 +121,7 @@ def trained(pods: None) -> str:
 
 @pytest.fixture(scope="module")
 def kserve(cluster: client.ApiClient, pods: None) -> Iterator[None]:
-    """Provide KServe's controller, running, or what stands in for it."""
+    """Provide KServe's controller or its stand-in."""
     if runs("kserve", "kserve-controller-manager"):
         yield
         return
@@ -131,9 +131,9 @@ def kserve(cluster: client.ApiClient, pods: None) -> Iterator[None]:
     stand_in.start()
     yield
     stand_in.end()
-    met = f"; it met {'; '.join(sorted(stand_in.troubles))}" if stand_in.troubles else ""
+    errors = f"; its errors: {'; '.join(sorted(stand_in.errors))}" if stand_in.errors else ""
     warnings.warn(
         "KServe's controller cannot run in this cluster: tests/cluster/kserve_stand_in.py made the predictor's"
-        f" Deployment and Service in its place{met}",
+        f" Deployment and Service in its place{errors}",
         stacklevel=1,
     )

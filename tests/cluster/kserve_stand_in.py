@@ -1,7 +1,7 @@
-"""A stand-in for KServe's controller, where that cannot be had: what a workflow needs of it, and no more.
+"""A stand-in for KServe's controller, with only what a workflow needs, for clusters that cannot run the real one.
 
-It follows the InferenceServices of one namespace. For each it keeps the predictor's Deployment and Service, made from
-the ServingRuntime that the service names, and its status. Both go with the InferenceService, which owns them.
+For each InferenceService in one namespace it maintains the status and the predictor's Deployment and Service. It builds
+both from the ServingRuntime that the InferenceService names. Both are deleted with the InferenceService, their owner.
 """
 
 import json
@@ -18,7 +18,7 @@ SECONDS = 1.0
 
 
 def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str, Any]:
-    """Make the spec of a predictor's pod: the runtime's, where the InferenceService says nothing else."""
+    """Build the spec of a predictor's pod: the runtime's, overridden by the InferenceService's."""
     predictor = deepcopy(service["spec"]["predictor"])
     model = predictor.pop("model")
     for scaling in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
@@ -41,14 +41,14 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
 
 
 def replicas(service: dict[str, Any], current: int) -> int:
-    """Count the predictors that there shall be: as many as there are, within the bounds of the InferenceService."""
+    """Return the current number of predictors, limited to the bounds of the InferenceService."""
     least = service["spec"]["predictor"].get("minReplicas") or 1
     most = service["spec"]["predictor"].get("maxReplicas") or least
     return min(max(current, least), max(most, least))
 
 
 def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current: int = 0) -> list[dict[str, Any]]:
-    """Make the predictor's Deployment and Service, owned by the InferenceService where that is in the cluster."""
+    """Build the predictor's Deployment and Service, owned by the InferenceService if that is in the cluster."""
     name = service["metadata"]["name"]
     predictor = f"{name}-predictor"
     app = {"app": f"isvc.{predictor}"}
@@ -72,14 +72,14 @@ def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current:
 
 
 def status(service: dict[str, Any], ready: bool) -> dict[str, Any]:
-    """Make the status that `kubectl get inferenceservices` shows, and that its users wait for."""
+    """Build the status that `kubectl get inferenceservices` shows and that clients wait for."""
     metadata = service["metadata"]
     state = "Loaded" if ready else "Pending"
-    holds = {"status": str(ready)} | ({} if ready else {"reason": "PredictorNotReady"})
+    value = {"status": str(ready)} | ({} if ready else {"reason": "PredictorNotReady"})
     return {
         "observedGeneration": metadata["generation"],
         "url": f"http://{metadata['name']}-{metadata['namespace']}.example.com",
-        "conditions": [{"type": kind, **holds} for kind in ("PredictorReady", "Ready")],
+        "conditions": [{"type": kind, **value} for kind in ("PredictorReady", "Ready")],
         "modelStatus": {
             "states": {"activeModelState": state, "targetModelState": state},
             "transitionStatus": "UpToDate" if ready else "InProgress",
@@ -88,27 +88,27 @@ def status(service: dict[str, Any], ready: bool) -> dict[str, Any]:
 
 
 class StandIn(threading.Thread):
-    """A thread that does KServe's part until `end` is called; what went wrong meanwhile is in `troubles`."""
+    """A thread that acts as KServe's controller until `end` is called; `errors` collects what fails."""
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         super().__init__(name=MANAGER, daemon=True)
-        self.troubles: set[str] = set()
+        self.errors: set[str] = set()
         self.namespace = namespace
         self.custom = client.CustomObjectsApi(api)
         self.apps = client.AppsV1Api(api)
         self.core = client.CoreV1Api(api)
         self.applied: dict[str, list[dict[str, Any]]] = {}
-        self.told: dict[str, dict[str, Any]] = {}
+        self.reported: dict[str, dict[str, Any]] = {}
         self.ending = threading.Event()
 
     def run(self) -> None:
-        """Look at all services once a second, and go on after any error: it is tried again at the next look."""
+        """Update all InferenceServices once a second; an update that failed is repeated a second later."""
         while not self.ending.wait(SECONDS):
             try:
                 for service in self.objects("v1beta1", "inferenceservices"):
-                    self.follow(service)
+                    self.update(service)
             except Exception as error:
-                self.troubles.add(f"{type(error).__name__}: {' '.join(str(error).split())}")
+                self.errors.add(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
     def end(self) -> None:
         self.ending.set()
@@ -118,38 +118,38 @@ class StandIn(threading.Thread):
         found: Any = self.custom.list_namespaced_custom_object(GROUP, version, self.namespace, plural)
         return found["items"]
 
-    def follow(self, service: dict[str, Any]) -> None:
-        """Make one service's objects and status what they shall be; one that names no runtime of ours is left alone."""
-        uid, named = service["metadata"]["uid"], service["spec"]["predictor"].get("model", {}).get("runtime")
+    def update(self, service: dict[str, Any]) -> None:
+        """Update one InferenceService's objects, then its status; skip one that names no runtime of this namespace."""
+        uid, runtime_name = service["metadata"]["uid"], service["spec"]["predictor"].get("model", {}).get("runtime")
         runtimes = {runtime["metadata"]["name"]: runtime for runtime in self.objects("v1alpha1", "servingruntimes")}
-        if named not in runtimes or "deletionTimestamp" in service["metadata"]:
+        if runtime_name not in runtimes or "deletionTimestamp" in service["metadata"]:
             return
         found = self.deployment(service)
-        wanted = predictor_objects(service, runtimes[named], found.spec.replicas if found else 0)
+        wanted = predictor_objects(service, runtimes[runtime_name], found.spec.replicas if found else 0)
         if not found or self.applied.get(uid) != wanted:
             self.apply(wanted)
             self.applied[uid] = wanted
             return
         current = found.metadata.generation == found.status.observed_generation
-        now = status(service, bool(current and found.status.available_replicas))
-        if self.told.get(uid) != now:
+        new_status = status(service, bool(current and found.status.available_replicas))
+        if self.reported.get(uid) != new_status:
             where = (GROUP, "v1beta1", self.namespace, "inferenceservices", service["metadata"]["name"])
-            self.custom.patch_namespaced_custom_object_status(*where, {"status": now})
-            self.told[uid] = now
+            self.custom.patch_namespaced_custom_object_status(*where, {"status": new_status})
+            self.reported[uid] = new_status
 
     def deployment(self, service: dict[str, Any]) -> Any:
-        """Find the service's Deployment; None where there is none yet."""
+        """Return the InferenceService's Deployment, or None before it is created."""
         name = f"{service['metadata']['name']}-predictor"
         found = self.apps.list_namespaced_deployment(self.namespace, field_selector=f"metadata.name={name}").items
         return found[0] if found else None
 
     def apply(self, wanted: list[dict[str, Any]]) -> None:
         deployment, service = wanted
-        how: dict[str, Any] = {
+        options: dict[str, Any] = {
             "field_manager": MANAGER,
             "force": True,
             "_content_type": "application/apply-patch+yaml",
         }
         name = deployment["metadata"]["name"]
-        self.apps.patch_namespaced_deployment(name, self.namespace, deployment, **how)
-        self.core.patch_namespaced_service(name, self.namespace, service, **how)
+        self.apps.patch_namespaced_deployment(name, self.namespace, deployment, **options)
+        self.core.patch_namespaced_service(name, self.namespace, service, **options)

@@ -1,4 +1,4 @@
-"""kubectl as a user types it, and waiting with a bound."""
+"""kubectl commands as a user types them, and waiting with a time limit."""
 
 import json
 import re
@@ -14,26 +14,26 @@ NAMESPACE = "kubeflow"
 
 
 def run(*arguments: str, stdin: str | None = None, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-    """One kubectl command in the repository's root and the project's namespace, whatever it ends with."""
+    """Run a kubectl command in the repository's root and the project's namespace; any exit status is accepted."""
     command = ["kubectl", f"--namespace={NAMESPACE}", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, cwd=ROOT, check=False)
 
 
 def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 180) -> str:
-    """What a kubectl command prints; it must succeed."""
+    """Run a kubectl command that must succeed; return its output."""
     done = run(*arguments, stdin=stdin, timeout=timeout)
     assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
 def execute(pod: str, *command: str, timeout: float = 180) -> str:
-    """What a command prints in a pod, as `kubectl exec` runs it; it must succeed."""
+    """Run a command in a pod by `kubectl exec`; the command must succeed. Return its output."""
     return kubectl("exec", pod, "--", *command, timeout=timeout)
 
 
 @contextmanager
 def forwarded(target: str, port: int) -> Iterator[int]:
-    """A port of this machine, a free one, that leads to `port` of a pod, a Deployment or a Service."""
+    """Forward a free port of this machine to `port` of a pod, a Deployment or a Service; yield the free port."""
     command = ["kubectl", f"--namespace={NAMESPACE}", "port-forward", target, f":{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
         try:
@@ -46,7 +46,7 @@ def forwarded(target: str, port: int) -> Iterator[int]:
 
 
 def get(kind: str, name: str) -> dict:
-    """An object of the cluster."""
+    """Return an object of the cluster."""
     return json.loads(kubectl("get", kind, name, "--output=json"))
 
 
@@ -55,16 +55,16 @@ def create(document: dict) -> None:
 
 
 def wait_until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
-    """The first true value of `condition`, asked twice a second; fails after `seconds` and says what did not happen."""
+    """Call `condition` twice a second and return its first true value; fail after `seconds`, naming `what`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}\n{state()}"
+        assert time.monotonic() < deadline, f"timed out after {seconds:.0f} s waiting until {what}\n{state()}"
         time.sleep(0.5)
     return value
 
 
 def runs(namespace: str, deployment: str) -> bool:
-    """Tell whether a controller runs; it must, where it is installed and its image can be had."""
+    """Tell whether a controller runs; fail if an installed one does not although its image can be pulled."""
     where = f"--namespace={namespace}"
     if run("get", "deployment", deployment, where).returncode:
         return False
@@ -76,5 +76,5 @@ def runs(namespace: str, deployment: str) -> bool:
 
 
 def state() -> str:
-    """What a reader of a failure wants to see of the namespace."""
+    """Return the namespace's TFJobs, pods and events, for the message of a failed test."""
     return run("get", "tfjobs,pods", "--output=wide").stdout + run("get", "events", "--sort-by=.lastTimestamp").stdout

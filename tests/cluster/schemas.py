@@ -1,4 +1,4 @@
-"""The full API schemas, against which a strict dry run finds each misspelt field."""
+"""The full API schemas, with which a strict dry run finds every misspelt field."""
 
 import json
 import re
@@ -11,23 +11,23 @@ from cluster.kube import ROOT, kubectl, run, wait_until
 
 
 class Missing(Exception):
-    """A full schema that could not be had."""
+    """A full schema that could not be downloaded."""
 
 
 KSERVE = "https://github.com/kserve/kserve//config/crd?ref=v0.21.0"
-# What the project's files use, and where its full schema is released.
+# The kinds that the project's files use, and the release of each full schema.
 SCHEMAS = {
     "workflows.argoproj.io": "https://github.com/argoproj/argo-workflows//manifests/base/crds/full?ref=v4.1.2",
     "tfjobs.kubeflow.org": "https://github.com/kubeflow/training-operator//manifests/base/crds?ref=v1.9.4",
     "inferenceservices.serving.kserve.io": KSERVE,
     "servingruntimes.serving.kserve.io": KSERVE,
 }
-# manifests/ brings a minimal one.
+# manifests/ installs a minimal schema of this kind.
 REPLACED = "workflows.argoproj.io"
 
 
 def is_full(name: str) -> bool:
-    """Whether the cluster's schema of `name` knows the fields of `spec`; Argo's minimal ones accept any."""
+    """Tell whether the cluster's schema of `name` lists the fields of `spec`; Argo's minimal schemas accept any."""
     done = run("get", "customresourcedefinition", name, "--output=json")
     if done.returncode:
         return False
@@ -35,15 +35,15 @@ def is_full(name: str) -> bool:
     return bool(version["schema"]["openAPIV3Schema"]["properties"]["spec"].get("properties"))
 
 
-def restore() -> str:
-    """Install the full schemas where the cluster has none or minimal ones. Server-side: they are too long otherwise.
+def install_full() -> str:
+    """Install the full schemas that the cluster lacks, server-side, since a client-side apply rejects their size.
 
-    Returns the definitions that nothing else will bring, as this cluster has no KServe; empty where it has.
+    Returns KServe's definitions if the cluster had none, for the caller to delete at the end; empty otherwise.
 
     Raises:
-        Missing: one of them could not be downloaded.
+        Missing: a schema could not be downloaded.
     """
-    made = ""
+    added = ""
     for name, base in SCHEMAS.items():
         if not is_full(name):
             definitions = subprocess.run(
@@ -56,29 +56,29 @@ def restore() -> str:
                     f"{why}; let this machine reach github.com, or install that schema by hand"
                 )
             if base == KSERVE and run("get", "customresourcedefinition", name).returncode:
-                made = definitions.stdout
+                added = definitions.stdout
             kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=definitions.stdout)
             wait_until(f"{name} is established", 60, partial(is_established, name))
-    return made
+    return added
 
 
 def is_established(name: str) -> bool:
-    """Ask again and again: a definition that has no conditions yet ends kubectl's own wait with an error."""
+    """Tell whether a definition is established. Poll this: `kubectl wait` fails while it has no conditions."""
     established = run("wait", "--for=condition=Established", f"customresourcedefinition/{name}", "--timeout=30s")
     return established.returncode == 0
 
 
 def full_definition() -> str:
-    """Argo's full schema as it is in the cluster now, to be applied again."""
+    """Return Argo's full schema from the cluster, for applying it again later."""
     definition = json.loads(kubectl("get", "customresourcedefinition", REPLACED, "--output=json"))
     kept = {key: definition[key] for key in ("apiVersion", "kind", "spec")}
     return json.dumps({**kept, "metadata": {"name": REPLACED}})
 
 
 def dry_run(text: str) -> str:
-    """What the API server says against a YAML text, field by field; empty when it would take it.
+    """Return the API server's errors for a YAML text, one line per field; empty if the server accepts it.
 
-    That an object exists is the last thing it looks at, and nothing against the text.
+    "already exists" is not an error here: the server checks that last, after all fields.
     """
     done = run("create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=text)
     lines = done.stderr.splitlines() if done.returncode else []
@@ -86,7 +86,7 @@ def dry_run(text: str) -> str:
 
 
 def with_components(folder: Path) -> str:
-    """What the kustomization of the repository's root renders once its components are uncommented in a copy of it."""
+    """Render a copy of the root's kustomization.yaml with all its components uncommented."""
     for name in ("multi-worker-pvc.yaml", "multi-worker-tfjob.yaml"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "manifests" / "components", folder / "manifests" / "components")

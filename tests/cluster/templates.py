@@ -1,4 +1,4 @@
-"""workflow.yaml's templates as plain pods and objects, for clusters on which Argo's controller does not run."""
+"""workflow.yaml's templates as plain pods and objects, for clusters that cannot run Argo's controller."""
 
 import json
 import re
@@ -14,7 +14,7 @@ TEMPLATES = {template["name"]: template for template in SPEC["templates"]}
 
 
 def filled(document: dict | str, values: dict[str, str]) -> str:
-    """A template's text with the workflow's own parameters, unless `values` has others, and with `values`."""
+    """Fill a template's placeholders from `values`, or else from the workflow's own parameters."""
     text = document if isinstance(document, str) else json.dumps(document)
     known = {f"workflow.parameters.{one['name']}": one["value"] for one in SPEC["arguments"]["parameters"]}
     known |= {"workflow.namespace": "kubeflow"} | values
@@ -23,12 +23,12 @@ def filled(document: dict | str, values: dict[str, str]) -> str:
 
 
 def manifest(name: str, values: dict[str, str]) -> dict:
-    """The object that a resource template makes."""
+    """Return the object that a resource template creates."""
     return yaml.safe_load(filled(TEMPLATES[name]["resource"]["manifest"], values))
 
 
 def pod(name: str, template: str, values: dict[str, str]) -> dict:
-    """The pod that a container template stands for, without Argo's own containers."""
+    """Return the pod of a container template, without Argo's own containers."""
     container = {"name": "main", **deepcopy(SPEC["templateDefaults"]["container"])}
     container |= json.loads(filled(TEMPLATES[template]["container"], values))
     container["image"] = filled(container["image"], values)
@@ -55,7 +55,7 @@ class Ended:
 
 
 def run(name: str, template: str, **values: str) -> Ended:
-    """Run a container template's pod to its end; dots in the names of `values` are written as __."""
+    """Run a container template's pod to its end; in the names of `values` write __ for a dot."""
     create(pod(name, template, {key.replace("__", "."): value for key, value in values.items()}))
 
     def ended() -> dict | None:

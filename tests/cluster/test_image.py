@@ -1,4 +1,4 @@
-"""What is in the image that the pods run, and what is not."""
+"""The image of the pods: its user, its contents and its size."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster
 IMAGE = "kubeflow/multi-worker-strategy:v0.1"
 
 
-def test_it_runs_as_a_numeric_user_with_a_read_only_root(pods: None) -> None:
+def test_the_image_runs_as_a_numeric_user_with_a_read_only_root(pods: None) -> None:
     assert execute("predict-service", "id", "--user").strip() == "1000"
     refused = run("exec", "predict-service", "--", "touch", "/opt/pipeline/src/new")
     assert "Read-only file system" in refused.stderr
@@ -20,12 +20,12 @@ def test_it_runs_as_a_numeric_user_with_a_read_only_root(pods: None) -> None:
 
 @pytest.fixture(scope="module")
 def size(cluster: client.ApiClient) -> int:
-    """Bytes of the image, where this machine's Docker has it."""
+    """Return the bytes of the image in this machine's Docker, or skip the test."""
     if not shutil.which("docker"):
-        pytest.skip("no docker here to ask about the image")
+        pytest.skip("this machine has no docker to inspect the image with")
     inspected = docker("image", "inspect", "--format", "{{.Size}}", IMAGE)
     if inspected.returncode:
-        pytest.skip(f"docker has no image to ask about: {inspected.stderr.strip()}")
+        pytest.skip(f"docker cannot inspect the image {IMAGE}: {inspected.stderr.strip()}")
     return int(inspected.stdout)
 
 
@@ -33,17 +33,17 @@ def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_it_holds_no_compiler_or_test(pods: None) -> None:
+def test_the_image_contains_no_compiler_and_no_tests(pods: None) -> None:
     found = execute("predict-service", "bash", "-c", "command -v gcc cc c++ make git strip; true")
     assert found == ""
     tests = execute("predict-service", "find", "/opt", "-type", "d", "-name", "tests", "-print", "-quit")
     assert tests == ""
 
 
-def test_it_holds_no_cache(size: int) -> None:
+def test_the_image_contains_no_cache(size: int) -> None:
     caches = "/.*/[.]cache/.*|/var/cache/apt/.*|/var/lib/apt/lists/.*"
     find = ["find", "/", "-xdev", "-regextype", "posix-extended", "-type", "f", "-regex", caches]
-    # As root, who may look everywhere.
+    # Root can read every folder.
     found = docker("run", "--rm", "--user=0", IMAGE, *find)
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
@@ -59,14 +59,14 @@ def test_it_holds_no_cache(size: int) -> None:
         "/pipeline-admin.py smoke-test",
     ],
 )
-def test_each_step_is_there_under_its_documented_name(script: str, pods: None) -> None:
+def test_each_script_has_its_documented_path(script: str, pods: None) -> None:
     assert "--volume VOLUME" in execute("predict-service", "python3", *script.split(), "--help")
 
 
-def test_it_holds_fashion_mnist(pods: None) -> None:
+def test_the_image_contains_fashion_mnist(pods: None) -> None:
     folder = "/usr/share/datasets/fashion-mnist"
     assert len(execute("predict-service", "ls", folder).split()) >= 4
 
 
-def test_it_is_smaller_than_1_7_gb(size: int) -> None:
+def test_the_image_is_smaller_than_1_7_gb(size: int) -> None:
     assert size < 1.7e9

@@ -1,4 +1,4 @@
-"""manifests/ installs what it says into a namespace that admits restricted pods only."""
+"""The installation of manifests/: accounts and their rights, a namespace for restricted pods only, controllers."""
 
 import pytest
 import yaml
@@ -7,7 +7,7 @@ from cluster.kube import NAMESPACE, get, kubectl, run, wait_until
 
 pytestmark = pytest.mark.cluster
 RIGHTS = [
-    # Every step's account may report its result.
+    # The account of every step may report its result.
     ("pipeline-step", "create", "workflowtaskresults.argoproj.io", True),
     ("pipeline-step", "patch", "workflowtaskresults.argoproj.io", True),
     ("pipeline-step", "get", "workflowtaskresults.argoproj.io", False),
@@ -16,7 +16,7 @@ RIGHTS = [
     ("pipeline-step", "get", "secrets", False),
     ("pipeline-step", "get", "pods", False),
     ("pipeline-step", "create", "pods", False),
-    # Training's makes and watches TFJobs; another one ends them, and looks at their pods.
+    # pipeline-train creates TFJobs and reads their status; pipeline-end deletes them and lists their pods.
     ("pipeline-train", "create", "workflowtaskresults.argoproj.io", True),
     ("pipeline-train", "create", "tfjobs.kubeflow.org", True),
     ("pipeline-train", "get", "tfjobs.kubeflow.org", True),
@@ -36,7 +36,7 @@ RIGHTS = [
     ("pipeline-end", "delete", "pods", False),
     ("pipeline-end", "list", "events", True),
     ("pipeline-end", "get", "secrets", False),
-    # Serving's makes and updates the InferenceService.
+    # pipeline-serve creates and updates the InferenceService.
     ("pipeline-serve", "create", "workflowtaskresults.argoproj.io", True),
     ("pipeline-serve", "create", "inferenceservices.serving.kserve.io", True),
     ("pipeline-serve", "get", "inferenceservices.serving.kserve.io", True),
@@ -44,14 +44,14 @@ RIGHTS = [
     ("pipeline-serve", "delete", "inferenceservices.serving.kserve.io", False),
     ("pipeline-serve", "create", "tfjobs.kubeflow.org", False),
     ("pipeline-serve", "get", "secrets", False),
-    # What a pod that names no account runs as.
+    # The account of a pod that names none.
     ("default", "create", "tfjobs.kubeflow.org", False),
     ("default", "create", "workflowtaskresults.argoproj.io", False),
 ]
 
 
 @pytest.mark.parametrize(("account", "verb", "resource", "may"), RIGHTS, ids=lambda value: str(value))
-def test_an_account_may_do_what_it_needs_and_no_more(
+def test_an_account_has_only_the_rights_that_it_needs(
     account: str, verb: str, resource: str, may: bool, installed: None
 ) -> None:
     subject = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
@@ -65,7 +65,7 @@ def test_the_namespace_refuses_a_pod_that_is_not_restricted(installed: None) -> 
     assert 'violates PodSecurity "restricted:latest"' in refused.stderr
 
 
-def test_every_deployments_pods_are_admitted(installed: None) -> None:
+def test_the_namespace_admits_the_pods_of_both_controllers(installed: None) -> None:
     names = kubectl("get", "deployments", "--output=jsonpath={.items[*].metadata.name}").split()
     assert {"training-operator", "workflow-controller"} <= set(names)
     for name in ("training-operator", "workflow-controller"):
@@ -73,25 +73,25 @@ def test_every_deployments_pods_are_admitted(installed: None) -> None:
         assert "ReplicaFailure" not in conditions, conditions["ReplicaFailure"]["message"]
 
 
-def test_argos_controller_runs_where_its_image_can_be_pulled(installed: None) -> None:
+def test_argos_controller_runs_if_its_image_can_be_pulled(installed: None) -> None:
     def outcome() -> set[str]:
         if get("deployment", "workflow-controller")["status"].get("availableReplicas"):
             return {"available"}
         state = "{.items[*].status.containerStatuses[*].state.waiting.reason}"
-        waits = kubectl("get", "pods", "--selector=app=workflow-controller", f"--output=jsonpath={state}").split()
-        return {"ErrImagePull", "ImagePullBackOff"} & set(waits)
+        reasons = kubectl("get", "pods", "--selector=app=workflow-controller", f"--output=jsonpath={state}").split()
+        return {"ErrImagePull", "ImagePullBackOff"} & set(reasons)
 
     found = wait_until("Argo's controller is available", 180, outcome)
     if found != {"available"}:
-        pytest.skip(f"the image of Argo's controller cannot be pulled here: {found}")
+        pytest.skip(f"the cluster cannot pull the image of Argo's controller: {found}")
 
 
-def test_the_operator_serves_tfjobs_alone(installed: None) -> None:
+def test_the_operator_serves_only_tfjobs(installed: None) -> None:
     kinds = kubectl("api-resources", "--api-group=kubeflow.org", "--output=name").split()
     assert "tfjobs.kubeflow.org" in kinds
     rendered = list(yaml.safe_load_all(kubectl("kustomize", "manifests/kubeflow-training")))
-    made = [document["metadata"]["name"] for document in rendered if document["kind"] == "CustomResourceDefinition"]
-    assert made == ["tfjobs.kubeflow.org"]
+    names = [document["metadata"]["name"] for document in rendered if document["kind"] == "CustomResourceDefinition"]
+    assert names == ["tfjobs.kubeflow.org"]
     (webhooks,) = (document["webhooks"] for document in rendered if document["kind"].endswith("WebhookConfiguration"))
     (rule,) = (rule for webhook in webhooks for rule in webhook["rules"])
     assert (len(webhooks), rule["apiGroups"], rule["resources"]) == (1, ["kubeflow.org"], ["tfjobs"])

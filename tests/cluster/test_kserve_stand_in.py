@@ -1,4 +1,4 @@
-"""What the stand-in for KServe's controller makes of an InferenceService; these tests need no cluster."""
+"""The objects and the status that the stand-in for KServe's controller builds; these tests need no cluster."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def service(**predictor: Any) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"predictor": {"model": model, "enableServiceLinks": False, **predictor}}}
 
 
-def test_a_pod_is_the_runtimes_with_what_the_service_says_before_it() -> None:
+def test_the_inference_services_pod_settings_override_the_runtimes() -> None:
     assert kserve_stand_in.predictor_pod(service(minReplicas=1), RUNTIME) == {
         "enableServiceLinks": False,
         "containers": [
@@ -72,7 +72,7 @@ def test_a_pod_is_the_runtimes_with_what_the_service_says_before_it() -> None:
     }
 
 
-def test_the_service_owns_both_objects_and_port_80_leads_to_the_runtimes() -> None:
+def test_the_inference_service_owns_both_objects_behind_port_80() -> None:
     deployment, found = kserve_stand_in.predictor_objects(service(), RUNTIME)
     (owner,) = deployment["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("InferenceService", "flowers", "1")
@@ -94,23 +94,23 @@ def test_the_service_owns_both_objects_and_port_80_leads_to_the_runtimes() -> No
         ({"minReplicas": 1, "maxReplicas": 3}, 5, 3),
     ],
 )
-def test_there_are_as_many_predictors_as_the_bounds_allow(bounds: dict[str, int], current: int, replicas: int) -> None:
+def test_the_number_of_predictors_stays_within_the_bounds(bounds: dict[str, int], current: int, replicas: int) -> None:
     deployment, _ = kserve_stand_in.predictor_objects(service(**bounds), RUNTIME, current)
     assert deployment["spec"]["replicas"] == replicas
 
 
 @pytest.mark.parametrize(("ready", "states"), [(True, ["True", "True"]), (False, ["False", "False"])])
-def test_the_status_tells_whether_the_predictor_is_ready(ready: bool, states: list[str]) -> None:
-    told = kserve_stand_in.status(service(), ready)
-    assert [condition["type"] for condition in told["conditions"]] == ["PredictorReady", "Ready"]
-    assert [condition["status"] for condition in told["conditions"]] == states
-    assert told["url"] == "http://flowers-here.example.com"
+def test_the_status_shows_whether_the_predictor_is_ready(ready: bool, states: list[str]) -> None:
+    status = kserve_stand_in.status(service(), ready)
+    assert [condition["type"] for condition in status["conditions"]] == ["PredictorReady", "Ready"]
+    assert [condition["status"] for condition in status["conditions"]] == states
+    assert status["url"] == "http://flowers-here.example.com"
 
 
-def test_it_can_serve_the_projects_own_service() -> None:
-    own = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
+def test_the_stand_in_serves_the_projects_own_inference_service() -> None:
+    service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
     runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
-    deployment, _ = kserve_stand_in.predictor_objects(own, runtime)
+    deployment, _ = kserve_stand_in.predictor_objects(service, runtime)
     pod = deployment["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert "--model-dir=/mnt/models" in pod["containers"][0]["command"]

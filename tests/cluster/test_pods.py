@@ -1,4 +1,4 @@
-"""Selection, prediction and a look into the volume, as README does them by exec and cp."""
+"""Selection, prediction and copying models with `kubectl exec` and `kubectl cp`, as in README."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from cluster.kube import execute, kubectl, run
 pytestmark = pytest.mark.cluster
 
 
-def test_selection_and_prediction_by_exec(trained: str) -> None:
+def test_kubectl_exec_selects_publishes_and_predicts(trained: str) -> None:
     selected = execute("predict-service", "python3", "/model-selection.py", "--accuracy-floor=0.6")
     assert "batchnorm has the best validation accuracy" in selected
     assert "published as version 1\n" in selected
@@ -24,13 +24,13 @@ def test_selection_and_prediction_by_exec(trained: str) -> None:
     assert execute("access-model", "ls", "/trained_model/saved_model_versions").split() == ["1"]
 
 
-def test_a_refusal_ends_with_3_and_publishes_nothing(trained: str) -> None:
+def test_a_winner_below_the_floor_exits_with_3(trained: str) -> None:
     refused = run("exec", "predict-service", "--", "python3", "/model-selection.py", "--accuracy-floor=1")
     assert refused.returncode == 3
     assert "is below the floor 1" in refused.stderr
 
 
-def test_a_model_is_copied_out_of_the_volume_and_into_it(trained: str, tmp_path: Path) -> None:
+def test_kubectl_cp_copies_a_model_out_of_the_volume_and_back(trained: str, tmp_path: Path) -> None:
     candidate = f"/trained_model/runs/{trained}/candidates/batchnorm"
     kubectl("cp", f"access-model:{candidate}", str(tmp_path / "model"))
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())

@@ -1,4 +1,4 @@
-"""Two workers as pods: training, a killed process, a deleted pod, a worker that never comes."""
+"""TFJobs of two workers: training, a killed process, a deleted pod, a worker that never starts."""
 
 import re
 
@@ -19,7 +19,7 @@ for name in filter(str.isdecimal, os.listdir("/proc")):
 """
 
 
-def test_two_workers_ingest_once_train_and_agree(trained: str) -> None:
+def test_two_workers_ingest_once_and_end_with_the_same_weights(trained: str) -> None:
     assert get("tfjob", trained)["status"]["replicaStatuses"]["Worker"]["succeeded"] == 2
     ingestions = [tfjobs.logs(trained, worker, "--container=ingest") for worker in (0, 1)]
     assert sum("\ningested Fashion-MNIST, 60,000 + 10,000 images" in text for text in ingestions) == 1
@@ -31,7 +31,7 @@ def test_two_workers_ingest_once_train_and_agree(trained: str) -> None:
 
 def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -> None:
     job = tfjobs.tfjob("killed", "--epochs=3", "--train-images=25600")
-    # Nothing in a container can kill its process 1: here that is the pod's own, and the worker is another.
+    # A container cannot kill its process 1. With a shared process namespace the worker is not process 1.
     tfjobs.pod(job)["shareProcessNamespace"] = True
     create(job)
     tfjobs.wait_for_output("killed", "epoch 1/3", 180)
@@ -44,10 +44,10 @@ def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -
     tfjobs.delete("killed")
 
 
-def test_a_deleted_pod_fails_the_job_and_the_next_one_goes_on_from_its_checkpoint(trained: str) -> None:
+def test_a_deleted_pod_fails_the_job_and_the_next_job_resumes(trained: str) -> None:
     arguments = ("--epochs=3", "--train-images=25600")
     job = tfjobs.tfjob("deleted", *arguments)
-    # Long enough to tell a worker that ends by SIGTERM from one that is killed at its end.
+    # Long enough to tell a worker that exits on SIGTERM from one that is killed after this period.
     tfjobs.pod(job)["terminationGracePeriodSeconds"] = 120
     create(job)
     tfjobs.wait_for_output("deleted", "epoch 1/3", 180)
@@ -61,17 +61,17 @@ def test_a_deleted_pod_fails_the_job_and_the_next_one_goes_on_from_its_checkpoin
     tfjobs.delete("deleted")
 
 
-def test_a_job_whose_second_worker_finds_no_node_ends_at_its_deadline(trained: str) -> None:
+def test_a_job_with_an_unplaced_worker_ends_at_its_deadline(trained: str) -> None:
     job = tfjobs.tfjob("half-placed")
     job["spec"]["runPolicy"]["activeDeadlineSeconds"] = tfjobs.pod(job)["activeDeadlineSeconds"] = 30
     keep_apart(job)
     create(job)
     tfjobs.wait_for("half-placed", "Failed", seconds=90)
-    wait_until("no worker waits any more", 30, lambda: "half-placed" not in workers_that_wait())
+    wait_until("no worker is pending", 30, lambda: "half-placed" not in pending_pods())
     tfjobs.delete("half-placed")
 
 
-def test_a_job_whose_ingestion_fails_ends_at_its_deadline(trained: str) -> None:
+def test_a_job_with_a_failing_ingestion_ends_at_its_deadline(trained: str) -> None:
     job = tfjobs.tfjob("no-input")
     job["spec"]["runPolicy"]["activeDeadlineSeconds"] = tfjobs.pod(job)["activeDeadlineSeconds"] = 30
     tfjobs.pod(job)["initContainers"][0]["command"] = ["false"]
@@ -80,17 +80,17 @@ def test_a_job_whose_ingestion_fails_ends_at_its_deadline(trained: str) -> None:
     tfjobs.delete("no-input")
 
 
-def test_a_worker_whose_peer_does_not_come_says_so_and_the_job_ends_at_its_back_off_limit(trained: str) -> None:
+def test_a_missing_peer_ends_the_job_at_its_back_off_limit(trained: str) -> None:
     job = tfjobs.tfjob("alone", "--start-timeout=5")
     job["spec"]["runPolicy"]["backoffLimit"] = 1
     keep_apart(job)
     create(job)
-    wait_until("worker 0 says so", 90, lambda: "waiting for all 2 workers to start" in said("alone"))
+    wait_until("worker 0 reports it", 90, lambda: "waiting for all 2 workers to start" in output("alone"))
     tfjobs.wait_for("alone", "Failed", seconds=120)
     tfjobs.delete("alone")
 
 
-def test_at_the_back_off_limit_only_pods_that_had_ended_stay_with_their_logs(pods: None) -> None:
+def test_only_finished_pods_outlive_the_back_off_limit(pods: None) -> None:
     job = tfjobs.tfjob("kept")
     job["spec"]["runPolicy"]["backoffLimit"] = 1
     del tfjobs.pod(job)["initContainers"]
@@ -106,16 +106,16 @@ def test_at_the_back_off_limit_only_pods_that_had_ended_stay_with_their_logs(pod
     tfjobs.delete("kept")
 
 
-def workers_that_wait() -> str:
+def pending_pods() -> str:
     return kubectl("get", "pods", "--field-selector=status.phase=Pending", "--output=name")
 
 
-def said(name: str) -> str:
+def output(name: str) -> str:
     return tfjobs.logs(name, 0) + tfjobs.logs(name, 0, "--previous")
 
 
 def keep_apart(job: dict) -> None:
-    """Let two workers of a job never share a node, and let there be one node."""
+    """Pin a job's workers to one node and forbid them to share it, so that only one worker starts."""
     node = kubectl("get", "nodes", "--output=jsonpath={.items[0].metadata.labels.kubernetes\\.io/hostname}")
     tfjobs.pod(job)["nodeSelector"] = {"kubernetes.io/hostname": node}
     term = {

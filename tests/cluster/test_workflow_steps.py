@@ -1,4 +1,4 @@
-"""Each template of workflow.yaml, in order, as a plain pod or object: what can be shown without Argo and KServe."""
+"""The templates of workflow.yaml, in order, as plain pods and objects, without Argo and KServe."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SERVICE = "by-hand"
 
 @pytest.fixture(scope="module")
 def trained_by_template(pods: None) -> str:
-    """The TFJob of the workflow's template, made by its own account; its name."""
+    """Ingest, then train with the template's TFJob, created by its own account; return the job's name."""
     ingested = templates.run("ingest", "ingest", workflow__name=NAME)
     assert ingested.status == 0, ingested.output
     job = f"{NAME}-batchnorm-0"
@@ -50,7 +50,7 @@ def create_as(account: str, document: dict) -> None:
 
 @pytest.fixture(scope="module")
 def published(trained_by_template: str) -> dict:
-    """What the selection step published, as the report tells it."""
+    """Run the selection step and return its report."""
     bounds = {"workflow__parameters__accuracy-floor": "0.6", "workflow__parameters__tolerance": "1"}
     selected = templates.run("select", "select", workflow__name=NAME, **bounds)
     assert selected.status == 0, selected.output
@@ -60,30 +60,30 @@ def published(trained_by_template: str) -> dict:
 
 @pytest.fixture(scope="module")
 def predictor(published: dict) -> Iterator[str]:
-    """Make the predictor's Deployment and Service from the InferenceService and its runtime; yield the name of both."""
+    """Create the predictor's Deployment and Service from the project's files; yield the name of both."""
     service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
     service["metadata"]["name"] = SERVICE
     runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
-    made = kserve_stand_in.predictor_objects(service, runtime)
-    for document in made:
+    objects = kserve_stand_in.predictor_objects(service, runtime)
+    for document in objects:
         create(document)
-    (name,) = {document["metadata"]["name"] for document in made}
+    (name,) = {document["metadata"]["name"] for document in objects}
     kubectl("rollout", "status", f"deployment/{name}", "--timeout=2m")
     yield name
     kubectl("delete", f"deployment/{name}", f"service/{name}", "--cascade=foreground")
 
 
-def test_ingestion_and_the_templates_job_leave_a_candidate_in_the_workflows_run(trained_by_template: str) -> None:
+def test_ingestion_and_training_leave_a_candidate_in_the_run(trained_by_template: str) -> None:
     assert len(tfjobs.history(NAME)) == 1
     assert trained_by_template in kubectl("get", "tfjob", f"--selector=workflows.argoproj.io/workflow={NAME}")
 
 
-def test_selection_publishes_and_leaves_its_facts_where_the_template_reads_them(published: dict) -> None:
+def test_selection_publishes_and_writes_the_templates_report(published: dict) -> None:
     assert published["winner"] == "batchnorm"
     assert {"version", "validation_accuracy", "test_accuracy"} <= published.keys()
 
 
-def test_a_floor_that_is_not_reached_ends_with_3_and_the_reason_as_the_steps_message(published: dict) -> None:
+def test_a_winner_below_the_floor_exits_with_3_and_the_reason(published: dict) -> None:
     floor = {"workflow__parameters__accuracy-floor": "1"}
     refused = templates.run("refused", "select", workflow__name=NAME, **floor)
     assert refused.status == 3
@@ -91,13 +91,13 @@ def test_a_floor_that_is_not_reached_ends_with_3_and_the_reason_as_the_steps_mes
 
 
 def test_the_smoke_step_finds_the_published_version_served(predictor: str, published: dict) -> None:
-    asked = templates.run(
+    tested = templates.run(
         "smoke",
         "smoke",
         workflow__parameters__service=SERVICE,
         inputs__parameters__version=str(published["version"]),
     )
-    assert asked.status == 0, asked.output
+    assert tested.status == 0, tested.output
 
 
 def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None:
@@ -108,7 +108,7 @@ def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None
     assert sum(answer["predictions"][0]["probabilities"]) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_job_whose_image_cannot_be_pulled_is_ended_and_the_message_says_why(pods: None) -> None:
+def test_a_job_with_a_missing_image_is_ended_with_the_reason(pods: None) -> None:
     job = f"{NAME}-batchnorm-1"
     create_as("pipeline-train", template_of_job(job, image="kubeflow/no-such-image:v0"))
     wait_until("the pull has failed", 90, lambda: "ErrImagePull" in run("get", "pods").stdout)
@@ -120,10 +120,10 @@ def test_a_job_whose_image_cannot_be_pulled_is_ended_and_the_message_says_why(po
     assert run("get", "tfjob", job).returncode
 
 
-def test_before_another_attempt_what_still_trains_of_the_model_is_ended(trained_by_template: str) -> None:
+def test_another_attempt_first_ends_the_models_running_job(trained_by_template: str) -> None:
     job = "again-batchnorm-0"
     create_as("pipeline-train", template_of_job(job, "again", epochs="50"))
-    wait_until("its workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
+    wait_until("the job's workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
     step = "end-former-training"
     other = templates.run("other", step, workflow__name="again", inputs__parameters__model="plain")
     assert (other.status, other.output) == (0, "there is no TFJob to end\n")
@@ -133,10 +133,10 @@ def test_before_another_attempt_what_still_trains_of_the_model_is_ended(trained_
     assert f"{job}-worker-" not in run("get", "pods").stdout
 
 
-def test_the_end_of_a_workflow_ends_what_still_trains_and_keeps_what_has_ended(trained_by_template: str) -> None:
+def test_the_exit_handler_ends_running_jobs_and_keeps_finished_ones(trained_by_template: str) -> None:
     job = f"{NAME}-batchnorm-2"
     create_as("pipeline-train", template_of_job(job, epochs="50"))
-    wait_until("its workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
+    wait_until("the job's workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
     ended = templates.run("end", "end-training", workflow__name=NAME)
     assert ended.status == 0, ended.output
     left = kubectl("get", "tfjob", f"--selector=workflows.argoproj.io/workflow={NAME}", "--output=name")
@@ -144,9 +144,7 @@ def test_the_end_of_a_workflow_ends_what_still_trains_and_keeps_what_has_ended(t
     assert job not in run("get", "pods", "--field-selector=status.phase=Running").stdout
 
 
-def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_others_alone(
-    pods: None, tmp_path: Path
-) -> None:
+def test_serving_again_keeps_a_users_scaling(pods: None, tmp_path: Path) -> None:
     name = "kept-scaling"
     manifest = templates.manifest("create-service", {"workflow.parameters.service": name})
     create_as("pipeline-serve", manifest)
@@ -160,7 +158,7 @@ def test_serving_makes_the_service_and_serving_again_leaves_the_scaling_of_other
     kubectl("delete", "inferenceservice", name)
 
 
-def test_serving_again_leaves_mode_runtime_and_resources_alone(pods: None, tmp_path: Path) -> None:
+def test_serving_again_keeps_mode_runtime_and_resources(pods: None, tmp_path: Path) -> None:
     name = "kept-mode"
     text = (ROOT / "autoscaled-inference-service-knative.yaml").read_text().replace("flower-sample", name)
     stock = re.sub(r"runtime: flower-runtime", "runtimeVersion: 2.20.0", text).replace("512Mi", "640Mi")
@@ -175,7 +173,7 @@ def test_serving_again_leaves_mode_runtime_and_resources_alone(pods: None, tmp_p
 
 
 def update(service: str, folder: Path) -> None:
-    """What the template `update-service` does, by its own account."""
+    """Patch a service as the template `update-service` does, by the template's account."""
     patch = folder / "patch.yaml"
     patch.write_text(json.dumps(templates.manifest("update-service", {"workflow.parameters.service": service})))
     user = f"--as=system:serviceaccount:{NAMESPACE}:pipeline-serve"

@@ -1,4 +1,4 @@
-"""TFJobs made from multi-worker-tfjob.yaml, and what became of them."""
+"""TFJobs made from multi-worker-tfjob.yaml: creating, watching and deleting them."""
 
 import json
 from copy import deepcopy
@@ -11,7 +11,7 @@ FILE = yaml.safe_load((ROOT / "multi-worker-tfjob.yaml").read_text())
 
 
 def tfjob(name: str, *arguments: str) -> dict:
-    """The file's job under another name, in a run of that name, with more arguments for the training script."""
+    """Return the file's job with a new name, a run of that name, and additional arguments for the training script."""
     job = deepcopy(FILE)
     job["metadata"]["name"] = name
     pod(job)["containers"][0]["command"] += [f"--run={name}", *arguments]
@@ -27,25 +27,25 @@ def submit(name: str, *arguments: str) -> None:
 
 
 def conditions(name: str) -> dict[str, str]:
-    """The reason of each of the job's conditions that holds, by its type."""
+    """Return the reasons of the job's true conditions, by type."""
     found = get("tfjob", name).get("status", {}).get("conditions") or []
     return {condition["type"]: condition["reason"] for condition in found if condition["status"] == "True"}
 
 
 def wait_for(name: str, condition: str, seconds: float) -> str:
-    """Wait until the condition holds; returns its reason. A job that ended otherwise fails the test at once."""
+    """Wait until a condition is true; return its reason. A job that ends differently fails the test at once."""
 
     def reason() -> str | None:
-        holding = conditions(name)
-        ended = {"Succeeded", "Failed"} & holding.keys() - {condition}
-        assert not ended, f"{name}: {holding}\n{logs(name, 0)}\n{logs(name, 1)}"
-        return holding.get(condition)
+        true = conditions(name)
+        ended = {"Succeeded", "Failed"} & true.keys() - {condition}
+        assert not ended, f"{name}: {true}\n{logs(name, 0)}\n{logs(name, 1)}"
+        return true.get(condition)
 
     return wait_until(f"{name} is {condition}", seconds, reason)
 
 
 def logs(name: str, worker: int, *options: str) -> str:
-    """What a worker has printed; empty before it starts."""
+    """Return a worker's output; empty before it starts."""
     return run("logs", f"{name}-worker-{worker}", *options).stdout
 
 
@@ -59,17 +59,17 @@ def restarts(name: str, worker: int) -> int:
 
 
 def history(run: str) -> list[dict]:
-    """One entry per epoch, from the manifest of the run's candidate."""
+    """Return one entry per epoch, from the manifest of the run's candidate."""
     path = f"/trained_model/runs/{run}/candidates/batchnorm/manifest.json"
     return json.loads(execute("access-model", "cat", path))["metrics"]["history"]
 
 
 def on_the_claim() -> list[str]:
-    """The jobs whose workers mount the claim."""
+    """Return the names of the jobs that mount the claim."""
     jobs = json.loads(kubectl("get", "tfjobs", "--output=json"))["items"]
     return [job["metadata"]["name"] for job in jobs if '"claimName": "strategy-volume"' in json.dumps(job)]
 
 
 def delete(name: str) -> None:
-    """Delete a job and wait until its workers are gone too."""
+    """Delete a job and wait until its workers are gone."""
     kubectl("delete", "tfjob", name, "--cascade=foreground", "--ignore-not-found")

@@ -1,4 +1,4 @@
-"""Workflows made from workflow.yaml, and what became of them."""
+"""Workflows made from workflow.yaml: creating them, and reading their status and their TFJobs."""
 
 import json
 
@@ -13,7 +13,7 @@ QUICK = {"models": '["batchnorm"]', "epochs": "1", "train-images": "12800", "acc
 
 
 def submit(*changes: tuple[str, str], **parameters: str) -> str:
-    """Create the file's workflow with changes of its text and other values for some parameters; its name."""
+    """Create the file's workflow with changes to its text and its parameters; return the workflow's name."""
     text = FILE
     for old, new in changes:
         assert text.count(old) == 1
@@ -32,7 +32,7 @@ def phase(name: str) -> str:
 
 
 def wait_for(name: str, expected: str, seconds: float = 420) -> dict:
-    """Wait until the workflow is in its last phase, which must be `expected`; returns its status."""
+    """Wait until the workflow ends; its phase must be `expected`. Return its status."""
     wait_until(f"workflow {name} ends", seconds, lambda: phase(name) in ("Succeeded", "Failed", "Error"))
     status = get("workflow", name)["status"]
     messages = {node["displayName"]: (node["phase"], node.get("message")) for node in status["nodes"].values()}
@@ -46,7 +46,7 @@ def outputs(status: dict) -> dict[str, str]:
 
 
 def nodes(status: dict) -> dict[str, dict]:
-    """The steps and their attempts by the names that `argo get` shows; of two with one name the later."""
+    """Return steps and attempts by the names that `argo get` shows; of two with the same name, the later."""
     found = sorted(status.get("nodes", {}).values(), key=lambda node: node["startedAt"] or "")
     return {node["displayName"]: node for node in found}
 
@@ -56,11 +56,11 @@ def messages(status: dict) -> str:
 
 
 def jobs(name: str) -> list[str]:
-    """The workflow's TFJobs."""
+    """Return the names of the workflow's TFJobs."""
     selector = f"--selector=workflows.argoproj.io/workflow={name}"
     return run("get", "tfjobs", selector, "--output=jsonpath={.items[*].metadata.name}").stdout.split()
 
 
 def training(name: str) -> list[str]:
-    """Those that have not ended."""
+    """Return the names of the workflow's TFJobs that have not ended."""
     return [job for job in jobs(name) if not {"Succeeded", "Failed"} & tfjobs.conditions(job).keys()]

@@ -1,4 +1,4 @@
-"""The kustomizations: what is remote is pinned, each patch is explained and fits. No cluster is needed."""
+"""The kustomizations: remote bases are pinned, patches are explained and apply. No cluster is needed."""
 
 import re
 from typing import Any
@@ -20,9 +20,9 @@ KUSTOMIZATIONS = {
 }
 
 
-def test_remote_bases_are_pinned_and_every_image_of_theirs_too() -> None:
-    seen = {str(path.relative_to(ROOT)) for path in ROOT.glob("**/kustomization.yaml") if ".venv" not in path.parts}
-    assert seen == KUSTOMIZATIONS
+def test_remote_bases_and_their_images_are_pinned() -> None:
+    found = {str(path.relative_to(ROOT)) for path in ROOT.glob("**/kustomization.yaml") if ".venv" not in path.parts}
+    assert found == KUSTOMIZATIONS
     remote = [
         resource
         for name in KUSTOMIZATIONS
@@ -40,7 +40,7 @@ def test_every_patch_has_a_comment_above_it() -> None:
     count = 0
     for name in KUSTOMIZATIONS:
         text = (ROOT / name).read_text()
-        if "/components/" in name:  # the file's own header says what its one patch does
+        if "/components/" in name:  # the file's header explains its only patch
             assert len(load(name)["patches"]) == 1
             continue
         patches = text.partition("\npatches:\n")[2].splitlines()
@@ -51,7 +51,7 @@ def test_every_patch_has_a_comment_above_it() -> None:
     assert count == 6
 
 
-def test_the_components_patch_what_is_there() -> None:
+def test_the_components_patch_existing_fields() -> None:
     limits = pod_spec("multi-worker-tfjob.yaml")["containers"][0]["resources"]["limits"]
     (gpu,) = load("manifests/components/gpu/kustomization.yaml")["patches"]
     patched = {}

@@ -1,4 +1,4 @@
-"""The inference services, their runtime and the predictor agree. No cluster is needed."""
+"""The InferenceServices, their runtime and the predictor agree. No cluster is needed."""
 
 import importlib
 import re
@@ -12,8 +12,8 @@ from support.project import ROOT
 from support.yaml_files import load
 
 MODE = "serving.kserve.io/deploymentMode"
-# What the three models take; DisableCopyOnRead came after TensorFlow 2.6, the version of KServe's default image. Before
-# one is added here: does the version that inference-service.yaml names know it?
+# Operations of the three models. DisableCopyOnRead is newer than TensorFlow 2.6, the version of KServe's default image.
+# Before adding an operation check that the version in inference-service.yaml knows it.
 KNOWN_OPERATIONS = set(
     re.findall(
         r"\w+",
@@ -34,7 +34,7 @@ SCALING = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
 def without_scaling(service: dict) -> dict:
     predictor = {key: value for key, value in service["spec"]["predictor"].items() if key not in SCALING}
     mode = service["metadata"]["annotations"].pop(MODE)
-    if mode == "Standard":  # Knative refuses it
+    if mode == "Standard":  # Knative refuses fsGroupChangePolicy
         predictor["securityContext"].pop("fsGroupChangePolicy")
     return {**service, "spec": {"predictor": predictor}}
 
@@ -48,7 +48,7 @@ def test_the_inference_services_differ_only_in_scaling() -> None:
         assert without_scaling(load(name)) == without_scaling(load("inference-service.yaml"))
 
 
-def test_the_one_for_knative_has_no_field_of_a_pod_that_knative_refuses() -> None:
+def test_the_knative_service_has_no_pod_field_that_knative_refuses() -> None:
     predictor = load("autoscaled-inference-service-knative.yaml")["spec"]["predictor"]
     known = {"runAsUser", "runAsGroup", "runAsNonRoot", "fsGroup", "supplementalGroups", "seccompProfile"}
     assert predictor["securityContext"].keys() <= known
@@ -60,7 +60,7 @@ def test_the_one_for_knative_has_no_field_of_a_pod_that_knative_refuses() -> Non
     }
 
 
-def test_each_names_its_mode_and_a_metric_that_the_mode_knows() -> None:
+def test_each_service_names_its_mode_and_a_metric_of_that_mode() -> None:
     found = {}
     for path in ROOT.glob("*inference-service*.yaml"):
         service = load(path.name)
@@ -73,7 +73,7 @@ def test_each_names_its_mode_and_a_metric_that_the_mode_knows() -> None:
     }
 
 
-def test_one_other_line_gives_the_stock_runtime() -> None:
+def test_changing_one_line_selects_the_stock_runtime() -> None:
     text = (ROOT / "inference-service.yaml").read_text()
     runtime = load("manifests/serving/serving-runtime.yaml")["metadata"]["name"]
     ((line, version),) = re.findall(r"`(runtimeVersion: ([\d.]+))` in place of this line", text)
@@ -83,7 +83,7 @@ def test_one_other_line_gives_the_stock_runtime() -> None:
     assert stock["spec"]["predictor"]["model"] == model | {"runtimeVersion": version}
 
 
-def test_the_model_has_no_operation_that_the_stock_runtime_might_not_know(published_volume: Volume) -> None:
+def test_the_stock_runtime_knows_all_operations_of_the_model(published_volume: Volume) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()
@@ -95,13 +95,13 @@ def test_the_model_has_no_operation_that_the_stock_runtime_might_not_know(publis
     assert used - KNOWN_OPERATIONS == set()
 
 
-def test_the_runtime_serves_the_services_format_and_is_never_chosen_by_itself() -> None:
+def test_the_runtime_serves_the_format_and_is_never_auto_selected() -> None:
     (served,) = load("manifests/serving/serving-runtime.yaml")["spec"]["supportedModelFormats"]
     assert served["autoSelect"] is False
     assert served["name"] == load("inference-service.yaml")["spec"]["predictor"]["model"]["modelFormat"]["name"]
 
 
-def test_the_claim_and_the_folder_are_those_of_the_other_files() -> None:
+def test_the_services_uri_names_the_claim_and_the_versions_folder() -> None:
     from distml.step.volume import Volume
 
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
@@ -109,7 +109,7 @@ def test_the_claim_and_the_folder_are_those_of_the_other_files() -> None:
     assert load("inference-service.yaml")["spec"]["predictor"]["model"]["storageUri"] == f"pvc://{claim}/{folder}"
 
 
-def test_the_pod_is_restricted() -> None:
+def test_the_predictors_pod_is_restricted() -> None:
     pod = load("predict-service.yaml")["spec"]
     predictor = load("inference-service.yaml")["spec"]["predictor"]
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
@@ -120,7 +120,7 @@ def test_the_pod_is_restricted() -> None:
     assert container["image"] == pod["containers"][0]["image"]
 
 
-def test_the_runtimes_command_is_a_script_of_the_image_and_passes_its_arguments() -> None:
+def test_the_runtimes_command_is_a_script_that_parses_its_arguments() -> None:
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
     program, path, *arguments = container["command"]
     links = re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py (/[\w-]+\.py)", (ROOT / "Dockerfile").read_text())
@@ -128,12 +128,12 @@ def test_the_runtimes_command_is_a_script_of_the_image_and_passes_its_arguments(
     parsed = module.parse_args(arguments)
     assert (program, str(parsed.model_dir)) == ("python3", "/mnt/models")
     assert [port["containerPort"] for port in container["ports"]] == [parsed.http_port]
-    # Kubernetes' default is 30; Knative refuses a service that names another.
+    # Kubernetes' default is 30 s, and Knative refuses a service that sets another value.
     assert "terminationGracePeriodSeconds" not in load("inference-service.yaml")["spec"]["predictor"]
     assert parsed.drain_seconds + 2 * limits.SECONDS_TO_FINISH < 30
 
 
-def test_readiness_asks_the_model() -> None:
+def test_the_readiness_probe_asks_the_model() -> None:
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
     name = load("inference-service.yaml")["metadata"]["name"]
     assert container["readinessProbe"]["httpGet"] == {"path": f"/v2/models/{name}/ready", "port": 8080}

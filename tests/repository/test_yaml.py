@@ -1,4 +1,4 @@
-"""The YAML files agree with the scripts, with the Dockerfile and with one another. No cluster is needed."""
+"""The YAML files agree with the scripts, the Dockerfile and each other. No cluster is needed."""
 
 import importlib
 import re
@@ -32,14 +32,14 @@ def quantity(amount: object) -> float:
 
 
 def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
-    """The step module that a container's command runs, and its arguments."""
+    """Return the module that a container's command runs, and the command's arguments."""
     program, path, *arguments = command
     assert program == "python3", command
     modules = {f"/{link}": module for module, link in SCRIPTS.items()}
     return importlib.import_module(modules[path]), arguments
 
 
-def test_the_files_with_pods_are_those_that_are_checked_here() -> None:
+def test_these_tests_check_every_file_with_a_pod() -> None:
     kinds = {path.name: [document["kind"] for document in documents(str(path))] for path in files()}
     assert len(files()) == 27
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob"} & set(kind))) == PODS
@@ -47,19 +47,19 @@ def test_the_files_with_pods_are_those_that_are_checked_here() -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_file_opens_with_a_comment_and_holds_one_kind(path: Any) -> None:
+def test_each_file_starts_with_a_comment_and_has_one_kind(path: Any) -> None:
     assert path.read_text().startswith("# ")
     assert len({document["kind"] for document in documents(path)}) == 1
 
 
 @pytest.mark.parametrize("name", [*PODS, "multi-worker-pvc.yaml"])
-def test_the_header_says_what_is_needed_and_how_to_create_it(name: Any) -> None:
+def test_the_header_names_the_needs_and_the_create_command(name: Any) -> None:
     header = (ROOT / name).read_text().split("apiVersion:")[0]
     assert "# Needs: " in header
     assert f"kubectl create -f {name}" in header
 
 
-def test_no_key_or_value_is_one_that_yaml_reads_as_a_boolean_by_surprise() -> None:
+def test_only_true_and_false_are_yaml_booleans() -> None:
     for path in files():
         for node in yaml.compose_all(path.read_text()):
             for scalar in scalars(node):
@@ -74,7 +74,7 @@ def scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
     return [scalar for child in children for scalar in scalars(child)]
 
 
-def test_each_command_names_a_real_script_and_passes_its_arguments() -> None:
+def test_each_command_is_a_script_that_parses_its_arguments() -> None:
     commands = [container["command"] for container in all_containers()]
     steps = [command for command in commands if command != ["sleep", "infinity"]]
     assert len(steps) == 2
@@ -83,14 +83,14 @@ def test_each_command_names_a_real_script_and_passes_its_arguments() -> None:
         assert str(module.parse_args(arguments).volume) == "/trained_model"
 
 
-def test_the_flags_of_a_command_stand_one_to_a_line_and_none_is_misspelt() -> None:
+def test_a_command_has_one_flag_a_line_and_a_misspelt_flag_fails() -> None:
     module, arguments = script_of(containers("multi-worker-tfjob.yaml")[1]["command"])
     assert all(argument.startswith("--") and "=" in argument for argument in arguments)
     with pytest.raises(SystemExit):
         module.parse_args([*arguments, "--epoks=1"])
 
 
-def test_every_pod_mounts_the_claim_where_the_scripts_expect_it() -> None:
+def test_every_pod_mounts_the_claim_at_the_scripts_default() -> None:
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
     assert claim == "strategy-volume"
     default = str(arguments.step_parser(None).parse_args([]).volume)
@@ -99,11 +99,11 @@ def test_every_pod_mounts_the_claim_where_the_scripts_expect_it() -> None:
         for container in containers(name):
             assert {"name": "volume", "mountPath": default} in container["volumeMounts"]
             assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
-        named = {mount["name"] for container in containers(name) for mount in container["volumeMounts"]}
-        assert named == {volume["name"] for volume in pod_spec(name)["volumes"]}
+        mounted = {mount["name"] for container in containers(name) for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod_spec(name)["volumes"]}
 
 
-def test_one_image_everywhere() -> None:
+def test_all_files_name_the_same_image() -> None:
     image = "kubeflow/multi-worker-strategy:v0.1"
     assert {container["image"] for container in all_containers()} == {image}
     assert {container["imagePullPolicy"] for container in all_containers()} == {"IfNotPresent"}
@@ -132,7 +132,7 @@ def test_every_pod_is_restricted(name: str) -> None:
         }
 
 
-def test_the_pods_user_is_the_images() -> None:
+def test_the_image_runs_as_the_pods_user() -> None:
     assert re.search(r"^USER 1000:1000$", DOCKERFILE, re.MULTILINE)
 
 
@@ -143,45 +143,45 @@ def test_every_container_requests_and_limits_cpu_and_memory() -> None:
             assert quantity(resources["requests"][kind]) <= quantity(resources["limits"][kind]), container["name"]
 
 
-def test_a_job_of_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib() -> None:
+def test_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib() -> None:
     workers = load("multi-worker-tfjob.yaml")["spec"]["tfReplicaSpecs"]["Worker"]["replicas"]
     assert workers == 2
-    wanted = {"cpu": 0.0, "memory": 0.0}
+    requested = {"cpu": 0.0, "memory": 0.0}
     for name in PODS:
-        for kind in wanted:
+        for kind in requested:
             largest = max(quantity(container["resources"]["requests"][kind]) for container in containers(name))
-            wanted[kind] += largest * (workers if name == "multi-worker-tfjob.yaml" else 1)
+            requested[kind] += largest * (workers if name == "multi-worker-tfjob.yaml" else 1)
     # kind's own pods request 0.95 cores and 0.3 GiB.
-    assert wanted["cpu"] <= 0.6
-    assert wanted["memory"] <= 4 * 2**30
+    assert requested["cpu"] <= 0.6
+    assert requested["memory"] <= 4 * 2**30
 
 
-def test_the_job_ends_itself_whatever_hangs() -> None:
+def test_the_jobs_limits_end_a_hung_job() -> None:
     job = load("multi-worker-tfjob.yaml")["spec"]
     policy, worker = job["runPolicy"], job["tfReplicaSpecs"]["Worker"]
     module, arguments = script_of(pod_spec("multi-worker-tfjob.yaml")["containers"][0]["command"])
-    bound = module.parse_args(arguments)
+    parsed = module.parse_args(arguments)
     assert job["successPolicy"] == "AllWorkers"
     assert worker["restartPolicy"] == "OnFailure"
     assert pod_spec("multi-worker-tfjob.yaml")["activeDeadlineSeconds"] >= policy["activeDeadlineSeconds"]
-    assert max(bound.start_timeout, bound.stall_timeout) < policy["activeDeadlineSeconds"]
+    assert max(parsed.start_timeout, parsed.stall_timeout) < policy["activeDeadlineSeconds"]
     assert policy["backoffLimit"] >= 2 * worker["replicas"]
     assert policy["cleanPodPolicy"] == "Running"
     assert policy["ttlSecondsAfterFinished"] > 0
 
 
-def test_workers_have_the_name_and_port_that_the_operator_looks_for_and_no_readiness_probe() -> None:
+def test_a_worker_has_the_operators_names_and_no_readiness_probe() -> None:
     (worker,) = pod_spec("multi-worker-tfjob.yaml")["containers"]
     assert worker["name"] == "tensorflow"
     assert worker["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
     assert "readinessProbe" not in worker
 
 
-def test_each_copy_names_a_file_and_the_test_that_compares_them() -> None:
+def test_each_copy_names_its_original_and_the_test_of_both() -> None:
     found = [
-        (path.name, *named)
+        (path.name, *groups)
         for path in files()
-        for named in re.findall(r"^ *# Copies ([\w-]+\.yaml); see (\w+\.py)::(\w+)$", path.read_text(), re.MULTILINE)
+        for groups in re.findall(r"^ *# Copies ([\w-]+\.yaml); see (\w+\.py)::(\w+)$", path.read_text(), re.MULTILINE)
     ]
     assert [(copy, original) for copy, original, _, _ in found] == [
         ("autoscaled-inference-service-knative.yaml", "inference-service.yaml"),

@@ -1,4 +1,4 @@
-"""The project's YAML files, parsed, and the scripts that its image has."""
+"""The project's YAML files, parsed, and the scripts in its image."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from support.project import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-# Module and link at / in the image.
+# Maps each module to its link in the image's root folder.
 SCRIPTS = dict(re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py /([\w-]+\.py)", DOCKERFILE))
 
 
