@@ -1,4 +1,4 @@
-"""Write the training split as FOLDER/train.npz, for a program that cannot load TensorFlow.
+"""Write the training split to FOLDER/train.npz, for the PyTorch benchmark, which cannot load TensorFlow.
 
 python bench/as_npz.py VOLUME FOLDER     # started by bench/training.py
 """

@@ -1,4 +1,4 @@
-"""The engine alone, in a loop: prints images/s and what loading it took.
+"""Call the engine in a loop, without a server, and print its images/s as JSON.
 
 python bench/bare_engine.py ./trained_model/saved_model_versions/1 64
 """

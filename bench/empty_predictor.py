@@ -1,4 +1,4 @@
-"""KServe's server with a model that does nothing: what the predictor is measured against.
+"""KServe's server with a model that does nothing: the baseline for the predictor.
 
 python bench/empty_predictor.py --http_port 8082 --grpc_port 8083
 """
@@ -9,7 +9,7 @@ from kserve import Model, ModelServer
 
 
 class Empty(Model):
-    """Answers before it has looked."""
+    """A model that answers without reading the request."""
 
     def __init__(self) -> None:
         super().__init__("flower-sample")

@@ -1,4 +1,4 @@
-"""One worker of the project's own training path, input pipeline included; prints its speed and peak memory as JSON.
+"""Run one worker of the project's own training path, with its input pipeline; print speed and peak memory as JSON.
 
 python bench/own_path.py VOLUME MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
 """
@@ -34,7 +34,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     replicated = ReplicatedModel(strategy, model, settings, steps_per_epoch)
     batches = iter(input_pipeline.training_batches(split, share, seed=1))
     replicated.take_steps(batches, tf.constant(50))
-    if not group.addresses:  # nothing else keeps two of them side by side
+    if not group.addresses:  # a worker without a group starts when bench/training.py says so
         print("ready", flush=True)
         sys.stdin.readline()
     started = time.monotonic()
@@ -42,7 +42,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"images_per_second": int(steps) * share.batch / seconds, "memory_gib": memory}), flush=True)
-    while not group.addresses and not select.select([sys.stdin], [], [], 0)[0]:  # the other one may still be measuring
+    while not group.addresses and not select.select([sys.stdin], [], [], 0)[0]:  # until both have measured
         replicated.take_steps(batches, tf.constant(5))
     worker.values_of_all(strategy, 0)
 

@@ -1,8 +1,8 @@
-"""Run the whole pipeline with its defaults on an empty volume, as `make run` does: time, test accuracy, peak memory.
+"""Run the whole pipeline on an empty volume, as `make run` does, and report time, test accuracy and peak memory.
 
     python bench/pipeline.py
 
-The result is printed and stored as bench/results/pipeline.json.
+Prints the figures and writes them to bench/results/pipeline.json.
 """
 
 import json
@@ -29,7 +29,7 @@ def main() -> None:
         subprocess.run([sys.executable, SCRIPT, "--volume", volume], check=True)
         seconds = time.monotonic() - started
         report = json.loads((Volume(Path(volume)).report / "report.json").read_text())
-    # Of all processes that were waited for, workers included, the one that took most.
+    # The peak of the largest process, workers included; macOS reports bytes, Linux KiB.
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     content = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",

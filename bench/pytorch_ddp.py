@@ -1,4 +1,4 @@
-"""The same CNN (`plain`) under PyTorch's DistributedDataParallel with gloo, channels-last, data in memory.
+"""Train the same CNN (`plain`) by PyTorch's DistributedDataParallel: gloo, channels-last, data in memory.
 
 python bench/pytorch_ddp.py FOLDER_OF_TRAIN_NPZ MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
 """
@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import nn
 
 
-def network() -> nn.Module:
+def build_network() -> nn.Module:
     def block(inputs: int, outputs: int) -> list[nn.Module]:
         return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
 
@@ -28,11 +28,11 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     task = json.loads(os.environ["TF_CONFIG"])
     addresses, index = task["cluster"]["worker"], task["task"]["index"]
     dist.init_process_group("gloo", init_method=f"tcp://{addresses[0]}", rank=index, world_size=len(addresses))
-    split = np.load(Path(volume) / "train.npz")  # TensorFlow cannot be loaded beside PyTorch
+    split = np.load(Path(volume) / "train.npz")  # written by as_npz.py: TensorFlow cannot be loaded beside PyTorch
     images = torch.from_numpy(split["images"]).permute(0, 3, 1, 2)
     labels = torch.from_numpy(split["labels"])
-    network_ = nn.parallel.DistributedDataParallel(network().to(memory_format=torch.channels_last))
-    optimizer, loss = torch.optim.Adam(network_.parameters()), nn.CrossEntropyLoss()
+    network = nn.parallel.DistributedDataParallel(build_network().to(memory_format=torch.channels_last))
+    optimizer, loss = torch.optim.Adam(network.parameters()), nn.CrossEntropyLoss()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))[index :: len(addresses)]
 
     def take_steps(count: int) -> None:
@@ -41,7 +41,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
             chosen = order[at : at + int(batch)]
             inputs = (images[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
             optimizer.zero_grad(set_to_none=True)
-            loss(network_(inputs), labels[chosen]).backward()
+            loss(network(inputs), labels[chosen]).backward()
             optimizer.step()
 
     take_steps(50)

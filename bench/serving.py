@@ -1,9 +1,9 @@
-"""Compare the predictor with an empty KServe predictor, side by side in one run, on loopback.
+"""Compare the predictor with an empty KServe predictor, side by side on loopback.
 
     python bench/serving.py --volume ./trained_model
 
-Needs `hey` on the PATH and a published model. The servers take turns, repetition after repetition. The result
-is a table and bench/results/serving.json.
+Needs `hey` on the PATH and a published model. In each repetition both servers are measured. Prints a table and writes
+bench/results/serving.json.
 """
 
 import argparse
@@ -37,7 +37,7 @@ IMAGES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Server:
-    """A running server and how long it took from its start until it was ready."""
+    """A running server and the seconds from its start until it was ready."""
 
     process: subprocess.Popen
     port: int
@@ -71,10 +71,10 @@ def main(args: argparse.Namespace) -> None:
         try:
             figures = [measure(hey, servers, requests, version, args, turn) for turn in range(args.repetitions)]
             memory = {"after the measurements": servers["predictor"].memory_mib()}
-            for thousand in range(0, args.memory_requests, 10_000):
-                count = min(10_000, args.memory_requests - thousand)
+            for sent in range(0, args.memory_requests, 10_000):
+                count = min(10_000, args.memory_requests - sent)
                 load(hey, servers["predictor"].port, requests["image_bytes"], count, 5)
-                memory[f"after {thousand + count:,} more requests"] = servers["predictor"].memory_mib()
+                memory[f"after {sent + count:,} more requests"] = servers["predictor"].memory_mib()
         finally:
             for server in servers.values():
                 server.stop()
@@ -89,7 +89,7 @@ def newest_version(volume: Path) -> Path:
 
 
 def write_requests(folder: Path) -> dict[str, list[str]]:
-    """Bodies as files; returns what hey is told of each: path on the server, content type, headers."""
+    """Write the request bodies to files; return hey's arguments for each: the path on the server, then options."""
     images = np.random.default_rng(1).integers(0, 256, (IMAGES_AT_ONCE, 28, 28, 1), np.uint8)
     described = {"name": "images", "datatype": "UINT8", "shape": list(images.shape)}
     tensor = {**described, "parameters": {"binary_data_size": images.nbytes}}
@@ -121,7 +121,7 @@ def start(name: str, volume: Path) -> Server:
     while not is_ready(http_port):
         if process.poll() is not None or time.perf_counter() - started > 60:
             process.kill()
-            sys.exit(f"bench/serving.py: {' '.join(map(str, command))} did not become ready; start it by hand")
+            sys.exit(f"bench/serving.py: {' '.join(map(str, command))} did not become ready; run it by hand to see why")
         time.sleep(0.02)
     return Server(process, http_port, time.perf_counter() - started)
 
@@ -145,11 +145,11 @@ def is_ready(port: int) -> bool:
 def measure(
     hey: str, servers: dict[str, Server], requests: dict, version: Path, args: argparse.Namespace, turn: int
 ) -> dict[str, float]:
-    """One turn of everything: requests/s, p99 in ms and CPU per request by what was measured."""
+    """Measure everything once; return requests/s, images/s and 99th percentiles in ms by the name of the figure."""
     figures: dict[str, float] = {}
     for body in ("image_bytes", "array"):
         for clients in (5, 64):
-            # Who goes first changes from turn to turn.
+            # The server that goes first changes with each repetition.
             for name in list(servers)[:: 1 if turn % 2 else -1]:
                 rate, p99 = load(hey, servers[name].port, requests[body], args.requests, clients)
                 figures[f"{name}, {body}, -c {clients}: requests/s"] = rate
@@ -166,12 +166,12 @@ def measure(
 
 
 def load(hey: str, port: int, request: list[str], count: int, clients: int) -> tuple[float, float]:
-    """Send `count` requests from `clients` connections; returns requests/s and the 99th percentile in ms."""
+    """Send `count` requests over `clients` connections; return requests/s and the 99th percentile in ms."""
     path, *options = request
     command = [hey, "-n", str(count), "-c", str(clients), "-m", "POST", *options, f"http://127.0.0.1:{port}{path}"]
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
     if re.findall(r"\[(\d+)\]\s+\d+ responses", output) != ["200"]:
-        sys.exit(f"bench/serving.py: not every answer was 200:\n{output}")
+        sys.exit(f"bench/serving.py: expected status 200 for every request; hey printed:\n{output}")
     rate, slowest = r"Requests/sec:\s+([\d.]+)", r"99%+ in ([\d.]+) secs"
     return first_number(rate, output), 1000 * first_number(slowest, output)
 
@@ -180,7 +180,7 @@ def first_number(pattern: str, text: str) -> float:
     """Return the number in the first match of `pattern`, which has one group."""
     found = re.search(pattern, text)
     if not found:
-        sys.exit(f"bench/serving.py: no {pattern} in:\n{text}")
+        sys.exit(f"bench/serving.py: expected a match of {pattern} in:\n{text}")
     return float(found[1])
 
 
@@ -220,11 +220,11 @@ def report(figures: list[dict[str, float]], starts: dict, memory: dict, args: ar
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="with a published model")
-    parser.add_argument("--repetitions", type=int, default=5, help="of every measurement")
-    parser.add_argument("--requests", type=int, default=3000, help="of one image per measurement")
-    parser.add_argument("--starts", type=int, default=3, help="of each server")
-    parser.add_argument("--memory-requests", type=int, default=50_000, help="after which memory is looked at again")
+    parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="volume with a published model")
+    parser.add_argument("--repetitions", type=int, default=5, help="repetitions of every measurement")
+    parser.add_argument("--requests", type=int, default=3000, help="requests of one image per measurement")
+    parser.add_argument("--starts", type=int, default=3, help="measured starts of each server")
+    parser.add_argument("--memory-requests", type=int, default=50_000, help="sent afterwards, to see if memory grows")
     return parser.parse_args(argv)
 
 

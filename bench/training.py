@@ -1,9 +1,9 @@
-"""Compare ways to train on two workers, side by side in one run: ratios of images/s.
+"""Compare ways to train on two workers, side by side in one run, by ratios of images/s.
 
     python bench/training.py --volume ./trained_model
 
-Every worker is pinned to one core and uses one thread; the ways take turns, repetition after repetition. The result
-is a table and bench/results/training.json.
+Each worker is pinned to one core and uses one thread. Each repetition measures all ways in turn. Prints a table and
+writes bench/results/training.json.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 300  # for one measurement, the workers' start included
+SECONDS = 300  # the time limit of one measurement, the workers' start included
 OWN = "two workers"
 WAYS = {
-    # name: (script, whether the workers talk to each other)
+    # name: (script, True if the workers form a group)
     OWN: ("own_path.py", True),
     "no communication": ("own_path.py", False),
     "usual script": ("usual_script.py", True),
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace, npz: Path) -> None:
-    """Measure every way, in turn, and report. `npz`: the folder with the training split for PyTorch."""
+    """Measure all ways in turn, then report. `npz` is the folder with the training split for PyTorch."""
     speeds: dict[tuple[str, int], list[float]] = {}
     for repetition in range(args.repetitions):
         for batch in (64, 256):
@@ -61,13 +61,13 @@ def compare(args: argparse.Namespace, npz: Path) -> None:
 
 
 def measure(way: str, volume: Path, batch: int, steps: int) -> float:
-    """Run two pinned workers side by side; returns the images/s of both together."""
-    script, together = WAYS[way]
-    workers = start(script, together, [volume, "plain", batch, steps])
+    """Run two pinned workers side by side; return the sum of their images/s."""
+    script, grouped = WAYS[way]
+    workers = start(script, grouped, [volume, "plain", batch, steps])
     limit = threading.Timer(SECONDS, kill, [workers])
     limit.start()
     try:
-        if not together:
+        if not grouped:
             for worker in workers:
                 expect(worker, "ready", script)
             for worker in workers:
@@ -88,8 +88,8 @@ def kill(workers: list[subprocess.Popen[str]]) -> None:
         worker.kill()
 
 
-def start(script: str, together: bool, arguments: list[object]) -> list[subprocess.Popen[str]]:
-    """Start two workers of a script, each on a core of its own; `together`: with the TF_CONFIG of a group."""
+def start(script: str, grouped: bool, arguments: list[object]) -> list[subprocess.Popen[str]]:
+    """Start two workers of a script, each on its own core; `grouped` gives them the TF_CONFIG of one worker group."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in sockets]
     for listener in sockets:
@@ -98,7 +98,7 @@ def start(script: str, together: bool, arguments: list[object]) -> list[subproce
     for index, core in enumerate(sorted(os.sched_getaffinity(0))[:2]):
         threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment = {**os.environ, **threads, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        if together:
+        if grouped:
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment["TF_CONFIG"] = json.dumps(task)
         command = [sys.executable, str(HERE / script), *map(str, arguments)]
@@ -112,15 +112,15 @@ def start(script: str, together: bool, arguments: list[object]) -> list[subproce
 
 
 def expect(worker: subprocess.Popen[str], beginning: str, script: str) -> str:
-    """The next line that a worker prints with this beginning."""
+    """Return the next line of a worker that starts with `beginning`; exit if the worker ends first."""
     for line in worker.stdout or ():
         if line.startswith(beginning):
             return line
-    sys.exit(f"{script} ended early, or took more than {SECONDS} s; start it by hand to see why")
+    sys.exit(f"bench/{script} ended early or ran for more than {SECONDS} s; run it by hand to see why")
 
 
 def report(speeds: dict[tuple[str, int], list[float]]) -> None:
-    """Print and store medians, and ratios taken within each repetition."""
+    """Print and write the medians, and the ratios within each repetition."""
     ratios = []
     for (way, batch), target in TARGETS.items():
         pairs = zip(speeds[OWN, batch], speeds[way, batch], strict=True)
@@ -162,9 +162,9 @@ def spread_of(values: list[float], digits: int | None = None) -> dict[str, float
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="with the data ingested")
-    parser.add_argument("--repetitions", type=int, default=7, help="of every way")
-    parser.add_argument("--images", type=int, default=25_600, help="per worker and measurement")
+    parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="volume with the data set")
+    parser.add_argument("--repetitions", type=int, default=7, help="repetitions of every way")
+    parser.add_argument("--images", type=int, default=25_600, help="images per worker and measurement")
     return parser.parse_args(argv)
 
 

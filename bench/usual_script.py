@@ -1,8 +1,8 @@
-"""The baseline: the script that one finds in tutorials. `fit` under MWMS, default options, work per element.
+"""Train by a tutorial's script, as a baseline: `fit` under MWMS, default options, a per-element input pipeline.
 
     python bench/usual_script.py VOLUME MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
 
-`fit` of Keras 3 does not run under this strategy, so it uses tf_keras, as such scripts now do. The CNN is `plain`.
+Keras 3's `fit` does not run under this strategy, so the script uses tf_keras, as tutorials do now. The CNN is `plain`.
 """
 
 import json
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from distml.step.volume import Volume
 
 
-def network() -> tf.keras.Model:
+def build_network() -> tf.keras.Model:
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
@@ -52,8 +52,8 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     data = builder.as_dataset(split="train[:55000]", as_supervised=True)
     data = data.map(scale).cache().shuffle(10000).repeat().batch(global_batch)
     with strategy.scope():
-        network_ = network()
-        network_.compile(
+        network = build_network()
+        network.compile(
             optimizer=tf.keras.optimizers.Adam(),
             loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
@@ -62,8 +62,8 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     stamps: list[float] = []
     stamp = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: stamps.append(time.monotonic()))
-    network_.fit(data.with_options(options), epochs=2, steps_per_epoch=int(steps), verbose=0, callbacks=[stamp])
-    speed = int(steps) * int(batch) / (stamps[1] - stamps[0])  # the first one fills the cache, if it has 400 steps
+    network.fit(data.with_options(options), epochs=2, steps_per_epoch=int(steps), verbose=0, callbacks=[stamp])
+    speed = int(steps) * int(batch) / (stamps[1] - stamps[0])  # epoch 1 fills the cache if it has 400 steps
     print(json.dumps({"images_per_second": speed}), flush=True)
 
 

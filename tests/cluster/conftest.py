@@ -28,7 +28,7 @@ MISSPELT = {
     "workflow.yaml": "successCondition",
     "inference-service.yaml": "storageUri",
 }
-FILES = sorted(path.name for path in ROOT.glob("*.yaml") if path.name != "kustomization.yaml")
+FILES = sorted(path.name for path in ROOT.glob("[!.]*.yaml") if path.name != "kustomization.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ SCRIPTS = dict(re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py /([\w-]+\.py)", DO
 
 
 def files() -> list[Path]:
-    return sorted([*ROOT.glob("*.yaml"), *ROOT.glob("manifests/**/*.yaml")])
+    return sorted([*ROOT.glob("[!.]*.yaml"), *ROOT.glob("manifests/**/*.yaml")])
 
 
 def documents(name: str) -> list[dict[str, Any]]:
