@@ -1,8 +1,8 @@
-"""Ask a predictor about image files over gRPC, by KServe's V2 protocol.
+"""Ask a predictor to classify image files, over gRPC by KServe's V2 protocol.
 
     python src/grpc_client.py --host localhost --port 8081 shoe.png shirt.jpg
 
-Behind an ingress, `--service-hostname` is the host name that the InferenceService has there.
+Behind an ingress, `--service-hostname` is the InferenceService's host name.
 """
 
 import argparse
@@ -25,21 +25,25 @@ def main(args: argparse.Namespace) -> None:
 
 
 def described(images: list[Path], answer: Any) -> str:
-    """Return a table of the predictions; raises what Python does where `answer` is something else."""
+    """Return a table of the predictions.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: `answer` is not a prediction for `images`.
+    """
     outputs = {output.name: output.as_numpy() for output in answer.outputs}
     predictions = zip(images, outputs["class_name"], outputs["probabilities"], strict=True)
-    found = [(path, name.decode(), probabilities.max()) for path, name, probabilities in predictions]
-    return client.prediction_table(answer.model_name, answer.model_version, found)
+    rows = [(path, name.decode(), probabilities.max()) for path, name, probabilities in predictions]
+    return client.prediction_table(answer.model_name, answer.model_version, rows)
 
 
 def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
-    """Send the contents of PNG or JPEG files; returns KServe's `InferResponse`.
+    """Send the contents of PNG or JPEG files; return KServe's `InferResponse`.
 
     Raises:
-        StepError: nobody answers, or the server refuses, with its sentence.
+        StepError: no server answers, or the server refuses (the message has its reason).
     """
     network.use_no_proxy()
-    # KServe reads the command line when it is imported.
+    # KServe parses the command line when it is imported.
     sys.argv = sys.argv[:1]
     try:
         import grpc
@@ -47,7 +51,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
         from kserve import InferInput, InferRequest, InferResponse
         from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
     except ImportError as error:
-        raise outcome.StepError(f"{error}; the gRPC client needs: pip install kserve") from None
+        raise outcome.StepError(f"{error}; the gRPC client needs kserve: run `pip install kserve`") from None
 
     images = InferInput(FILES, [len(files)], "BYTES")
     images.set_data_from_numpy(np.array(files, dtype=object))
@@ -58,10 +62,10 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
         try:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=client.TIMEOUT)
         except grpc.RpcError as error:
-            is_away = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-            remedy = f"; {client.REMEDY}" if is_away else ""
-            raise (client.NoAnswer if is_away else outcome.StepError)(
-                f"{place}, {error.code().name}: {error.details()}{remedy}"
+            unavailable = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+            remedy = f"; {client.REMEDY}" if unavailable else ""
+            raise (client.NoAnswer if unavailable else outcome.StepError)(
+                f"the call to {place} failed with {error.code().name}: {error.details()}{remedy}"
             ) from None
     return InferResponse.from_grpc(answer)
 

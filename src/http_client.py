@@ -1,8 +1,8 @@
-"""Ask a predictor about image files over HTTP, by KServe's V1 protocol.
+"""Ask a predictor to classify image files, over HTTP by KServe's V1 protocol.
 
     python src/http_client.py --host localhost --port 8080 shoe.png shirt.jpg
 
-Behind an ingress, `--service-hostname` is the host name that the InferenceService has there.
+Behind an ingress, `--service-hostname` is the InferenceService's host name.
 """
 
 import argparse
@@ -29,18 +29,18 @@ def described(images: list[Path], answer: Any) -> str:
     """Return a table of the predictions.
 
     Raises:
-        LookupError, TypeError, ValueError: `answer` is something else.
+        LookupError, TypeError, ValueError: `answer` is not a prediction for `images`.
     """
     predictions = zip(images, answer["predictions"], strict=True)
-    found = [(path, one["class_name"], max(one["probabilities"])) for path, one in predictions]
-    return client.prediction_table(answer["model_name"], answer["model_version"], found)
+    rows = [(path, prediction["class_name"], max(prediction["probabilities"])) for path, prediction in predictions]
+    return client.prediction_table(answer["model_name"], answer["model_version"], rows)
 
 
 def ask(args: argparse.Namespace, request: dict[str, Any]) -> Any:
-    """Send a V1 request; returns the answer's document.
+    """Send a V1 request; return the parsed JSON of the answer.
 
     Raises:
-        StepError: nobody answers, the server refuses, with its sentence, or its answer is no document.
+        StepError: no server answers, the server refuses (the message has its reason), or the answer is not JSON.
     """
     place = network.place(args.host, args.port)
     headers = {"Content-Type": "application/json", "Host": args.service_hostname or place}
@@ -50,14 +50,14 @@ def ask(args: argparse.Namespace, request: dict[str, Any]) -> Any:
         response = connection.getresponse()
         content = response.read()
     except http.client.HTTPException:
-        raise outcome.StepError(f"{place} answers, but not by HTTP; {client.REMEDY}") from None
+        raise outcome.StepError(f"{place} answered, but not in HTTP; {client.REMEDY}") from None
     except OSError as error:
         raise client.NoAnswer(f"no answer from {place} ({error}); {client.REMEDY}") from None
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        kind = client.NoAnswer if response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else outcome.StepError
-        raise kind(f"{place} answered {response.status}: {client.refusal_sentence(content)}")
+        error_class = client.NoAnswer if response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else outcome.StepError
+        raise error_class(f"{place} answered {response.status}: {client.refusal_sentence(content)}")
     try:
         return json.loads(content)
     except ValueError:

@@ -1,6 +1,8 @@
-"""Print a V1 request with one image of the test split, as a PNG file; inference-input.json was made so.
+"""Print a V1 request with one image of the test split as a PNG file.
 
-python src/sample_request.py --volume ./trained_model > inference-input.json
+This command made inference-input.json:
+
+    python src/sample_request.py --volume ./trained_model > inference-input.json
 """
 
 import argparse
@@ -19,13 +21,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def index(text: str) -> int:
-    """An argparse type: of one of the 10,000 test images."""
+    """Parse the index of one of the 10,000 test images (argparse type)."""
     return command_line.integer(text, 0, 9_999)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--index", type=index, default=0, help="of the image in the test split")
+    parser.add_argument("--index", type=index, default=0, help="index of the image in the test split")
     return parser.parse_args(argv)
 
 

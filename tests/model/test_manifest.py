@@ -1,4 +1,4 @@
-"""What the manifest of a model proves, and what it says when it cannot."""
+"""Damage that the manifest of a model reveals, and the errors that report it."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ def model(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("said", "instead"), [("0.9012", "0.9812"), ("Bag", "Bug"), ('"Bag"', '"Bag", "Hat"')])
-def test_a_changed_fact_is_found(model: Path, said: str, instead: str) -> None:
+@pytest.mark.parametrize(("old", "new"), [("0.9012", "0.9812"), ("Bag", "Bug"), ('"Bag"', '"Bag", "Hat"')])
+def test_a_changed_fact_is_reported_as_damage(model: Path, old: str, new: str) -> None:
     path = model / manifest.MANIFEST
-    assert path.read_text().count(said) == 1
-    path.write_text(path.read_text().replace(said, instead))
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
     with pytest.raises(outcome.StepError, match=r"manifest\.json is damaged"):
         manifest.verified(model)
 
 
-def test_the_digest_names_the_facts_as_well_as_the_files(model: Path) -> None:
+def test_the_digest_changes_with_the_facts(model: Path) -> None:
     before = manifest.verified(model)
     after = manifest.write(model, {**before, "version": 2})
     assert after == manifest.verified(model)
@@ -34,7 +34,7 @@ def test_the_digest_names_the_facts_as_well_as_the_files(model: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "{", '{"files": [], "digest": ""}', '{"files": {}}', "\udcff"])
-def test_a_manifest_of_the_wrong_shape_is_one_line(model: Path, content: str) -> None:
+def test_a_malformed_manifest_is_reported_as_damaged(model: Path, content: str) -> None:
     (model / manifest.MANIFEST).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(outcome.StepError, match="is damaged; remove"):
         manifest.verified(model)

@@ -1,4 +1,4 @@
-"""Image files of a request: damaged ones, large ones, and those that take long to read."""
+"""The image files of a request: damaged, too large, or slow to decode."""
 
 import io
 
@@ -31,18 +31,18 @@ def test_any_damaged_image_file_gives_pixels_or_one_sentence(
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("side", [12_000, 16_000])
-def test_an_image_that_is_too_large_is_refused_without_a_warning(side: int) -> None:
+def test_a_too_large_image_is_refused_without_a_warning(side: int) -> None:
     with pytest.raises(BadInput, match="the image is too large"):
         PixelBudget().decode(png_file((side, side), 8, 0, 0, (b"IDAT", b"")))
 
 
-def test_what_takes_long_to_read_is_bad_input() -> None:
+def test_a_file_that_is_slow_to_decode_is_bad_input() -> None:
     scans = image_file("RGB", "JPEG", 40, 30)[:-2] + b"\xff\xda" * 64
-    with pytest.raises(BadInput, match="the image has more than 64 scans; save it as another JPEG"):
+    with pytest.raises(BadInput, match="the image has more than 64 scans; save it as a JPEG with fewer"):
         PixelBudget().decode(scans)
 
 
-def test_the_pixels_of_all_files_of_a_request_are_bounded_together() -> None:
+def test_all_files_of_a_request_share_one_pixel_limit() -> None:
     file = io.BytesIO()
     Image.new("1", (4096, 4096)).save(file, "PNG")
     budget = PixelBudget()

@@ -1,4 +1,4 @@
-"""The documented limits are those of the table."""
+"""The documentation of the limits, compared with the table."""
 
 import re
 
@@ -9,19 +9,19 @@ DESIGN = (ROOT / "docs" / "design.md").read_text()
 README = " ".join((ROOT / "README.md").read_text().split())
 
 
-def test_each_limit_is_documented_with_its_value_and_no_other_is() -> None:
+def test_the_design_page_lists_each_limit_with_its_value_and_no_other() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d,]+) \|", DESIGN, re.MULTILINE)
     documented = {name: int(value.replace(",", "")) for name, value in rows}
     assert documented == {name: value for name, value in vars(limits).items() if name.isupper()}
 
 
-def test_a_limits_name_says_its_unit() -> None:
+def test_the_name_of_each_limit_contains_its_unit() -> None:
     units = "PIXELS|BYTES|IMAGES|REQUESTS|SCANS|VALUES|SECONDS"
-    named = [name for name in vars(limits) if name.isupper()]
-    assert [name for name in named if not re.search(rf"(^|_)({units})(_|$)", name)] == []
+    names = [name for name in vars(limits) if name.isupper()]
+    assert [name for name in names if not re.search(rf"(^|_)({units})(_|$)", name)] == []
 
 
-def test_the_readme_says_the_limits_as_they_are() -> None:
+def test_the_readme_quotes_the_limits_correctly() -> None:
     for sentence in (
         f"JPEG or PNG of up to {limits.MAX_PIXELS_OF_IMAGE:,} pixels",
         f"up to {limits.MAX_IMAGES_OF_REQUEST} in a request",

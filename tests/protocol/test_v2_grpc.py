@@ -1,4 +1,4 @@
-"""Reading a gRPC request gives images, or one sentence for its sender, whatever comes in."""
+"""Reading any gRPC request, which gives images or one sentence for its sender."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +30,7 @@ def test_any_grpc_tensor_gives_images_or_one_sentence(
     check(v2_grpc.read_images, InferRequest.from_grpc(message))
 
 
-def test_the_length_of_a_grpc_request_is_that_of_its_files_or_numbers() -> None:
+def test_the_length_of_a_grpc_request_counts_its_files_or_numbers() -> None:
     message = ModelInferRequest(model_name="flower-sample")
     tensor = message.inputs.add(name="image_bytes", datatype="BYTES", shape=[2])
     tensor.contents.bytes_contents.extend([b"a" * 1000, b"b" * 500])

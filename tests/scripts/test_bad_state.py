@@ -122,8 +122,8 @@ def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path: Path, monkeyp
     ("status", "content", "reason", "exit_status"),
     [
         (200, b"<html>", "something that is not JSON", 2),
-        (200, b"[]", "is no prediction", 2),
-        (200, b'{"predictions": []}', "is no prediction", 2),
+        (200, b"[]", "is not a prediction", 2),
+        (200, b'{"predictions": []}', "is not a prediction", 2),
         (400, b'{"error": "no image"}', "answered 400: no image", 2),
         (503, b'{"error": "overloaded"}', "answered 503: overloaded", 1),
     ],

@@ -1,4 +1,4 @@
-"""Both clients against a predictor."""
+"""Both clients with a running predictor."""
 
 from pathlib import Path
 from typing import Any
@@ -21,46 +21,46 @@ def test_both_clients_print_the_class_of_each_file(server: Predictor, tmp_path: 
     for path, image in zip(paths, IMAGES, strict=False):
         path.write_bytes(png(image))
     for script, port in (("http_client.py", server.http_port), ("grpc_client.py", server.grpc_port)):
-        ended = run_script(script, "--host", "127.0.0.1", "--port", port, "--service-hostname", "a.example", *paths)
-        assert ended.returncode == 0, ended.stderr
-        lines = ended.stdout.splitlines()
+        process = run_script(script, "--host", "127.0.0.1", "--port", port, "--service-hostname", "a.example", *paths)
+        assert process.returncode == 0, process.stderr
+        lines = process.stdout.splitlines()
         assert lines[0] == "flower-sample, version 1"
         assert [line.split()[0] for line in lines[4:]] == list(map(str, paths))
         assert [f"{max(row):.1%}" in line for row, line in zip(saved(IMAGES[:2]), lines[4:], strict=True)] == [True] * 2
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", *(pytest.param(host, marks=needs_ipv6) for host in ("::1", "[::1]"))])
-def test_both_clients_reach_it_by_both_families_and_past_any_proxy(server: Predictor, host: Any) -> None:
+def test_both_clients_connect_by_ipv4_and_ipv6_without_a_proxy(server: Predictor, host: Any) -> None:
     for script, port in (("http_client.py", server.http_port), ("grpc_client.py", server.grpc_port)):
-        ended = run_script(script, "--host", host, "--port", port, ROOT / "inference-input.png", **DEAD_PROXY)
-        assert (ended.returncode, ended.stderr) == (0, "")
-        assert ended.stdout.startswith("flower-sample, version 1\n")
+        process = run_script(script, "--host", host, "--port", port, ROOT / "inference-input.png", **DEAD_PROXY)
+        assert (process.returncode, process.stderr) == (0, "")
+        assert process.stdout.startswith("flower-sample, version 1\n")
 
 
-def test_the_clients_say_what_the_server_said(server: Predictor, tmp_path: Path) -> None:
+def test_both_clients_print_the_servers_reason_for_a_refusal(server: Predictor, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     for script, port in (("http_client.py", server.http_port), ("grpc_client.py", server.grpc_port)):
-        ended = run_script(script, "--host", "127.0.0.1", "--port", port, bad)
-        assert ended.returncode == 2 and NOT_AN_IMAGE in ended.stderr and len(ended.stderr.splitlines()) == 1
+        process = run_script(script, "--host", "127.0.0.1", "--port", port, bad)
+        assert process.returncode == 2 and NOT_AN_IMAGE in process.stderr and len(process.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("script", ["http_client.py", "grpc_client.py"])
-def test_a_host_name_that_is_none_is_one_line(script: str) -> None:
-    ended = run_script(script, "--service-hostname", "a\nb", ROOT / "inference-input.png")
+def test_an_invalid_host_name_is_refused_in_one_line(script: str) -> None:
+    process = run_script(script, "--service-hostname", "a\nb", ROOT / "inference-input.png")
     line = f"{script}: argument --service-hostname: 'a\\nb' is not a host name; see --help\n"
-    assert (ended.returncode, ended.stderr) == (2, line)
+    assert (process.returncode, process.stderr) == (2, line)
 
 
-def test_an_answer_without_what_was_asked_for_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_without_the_requested_outputs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     args = grpc_client.parse_args(["image.png"])
     monkeypatch.setattr(client, "read_file", lambda path: b"")
     monkeypatch.setattr(grpc_client, "ask", lambda args, files: InferResponse("1", "another", []))
-    with pytest.raises(outcome.StepError, match="what localhost:8081 answers is no prediction of such images"):
+    with pytest.raises(outcome.StepError, match="localhost:8081 answered something that is not a prediction"):
         grpc_client.main(args)
 
 
-def test_the_clients_say_what_to_do_when_nobody_listens(server: Predictor) -> None:
+def test_both_clients_print_a_remedy_when_no_server_listens(server: Predictor) -> None:
     for script in ("http_client.py", "grpc_client.py"):
-        ended = run_script(script, "--host", "127.0.0.1", "--port", free_port(), ROOT / "inference-input.png")
-        assert ended.returncode == 1 and "start `make serve`" in ended.stderr and ended.stderr.count("\n") == 1
+        process = run_script(script, "--host", "127.0.0.1", "--port", free_port(), ROOT / "inference-input.png")
+        assert process.returncode == 1 and "start `make serve`" in process.stderr and process.stderr.count("\n") == 1

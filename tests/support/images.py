@@ -12,7 +12,7 @@ KINDS += [(mode, "JPEG") for mode in ("L", "RGB", "CMYK")]
 
 
 def image_file(mode: str, kind: str, width: int, height: int) -> bytes:
-    """A random picture with soft colours in `mode`, as a file."""
+    """Return a file with a random image in `mode`, mostly of smooth colours."""
     random = np.random.default_rng(width * height)
     soft = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).resize(
         (width, height), Image.Resampling.BICUBIC
@@ -29,7 +29,7 @@ def image_file(mode: str, kind: str, width: int, height: int) -> bytes:
 
 
 def png_file(size: tuple[int, int], depth: int, colour: int, interlaced: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG file of these chunks, put together by hand."""
+    """Return a PNG file assembled from these chunks."""
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced)
     file = b"\x89PNG\r\n\x1a\n"
     for kind, data in [(b"IHDR", header), *chunks, (b"IEND", b"")]:

@@ -1,19 +1,19 @@
-"""A system that refuses calls, as volumes do that cannot do everything."""
+"""System calls that fail, as on volumes that do not support them."""
 
 import errno
 import os
 
 import pytest
 
-# What such a volume answers to a call that it does not have.
+# The errors by which volumes refuse a call that they do not support.
 REFUSALS = [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, number: int, *calls: tuple[object, str]) -> None:
-    """Let the calls fail with this errno, which names no file."""
+    """Make the calls fail with errno `number` and without a file name."""
 
-    def refused(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     for module, name in calls:
-        monkeypatch.setattr(module, name, refused)
+        monkeypatch.setattr(module, name, fail)

@@ -1,4 +1,4 @@
-"""Requests that hypothesis makes, near to what is right or not, and the check of what reading one gives."""
+"""Hypothesis strategies for arbitrary and nearly valid requests, and a check of the result of reading one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-WORDS = st.sampled_from(["instances", "image_bytes", "b64", "images", "inputs", "shape", "data", "parameters", "name"])
-CLOSE = st.recursive(
+KEYS = st.sampled_from(["instances", "image_bytes", "b64", "images", "inputs", "shape", "data", "parameters", "name"])
+NEARLY_VALID = st.recursive(
     JSON | st.sampled_from(["image_bytes", "images", "BYTES", "UINT8", [1, 28, 28, 1], [1], 2**70, -1, "aGVsbG8="]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=20,
 )
 TENSOR = st.fixed_dictionaries(
@@ -25,12 +25,15 @@ TENSOR = st.fixed_dictionaries(
         "datatype": st.sampled_from(["UINT8", "BYTES"]) | JSON,
         "shape": st.sampled_from([[1, 28, 28, 1], [1], [2, 1], [0], [-1], [2**64]]) | JSON,
     },
-    optional={"data": CLOSE, "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(0, 9) | JSON})},
+    optional={
+        "data": NEARLY_VALID,
+        "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(0, 9) | JSON}),
+    },
 )
 
 
 def check(read: Callable[..., Any], *arguments: object) -> None:
-    """Check that `read` gives images, or raises BadInput with one readable sentence."""
+    """Check that `read` returns images or raises BadInput with one readable sentence."""
     try:
         images = read(*arguments)
     except BadInput as error:

@@ -1,14 +1,14 @@
-"""From an image file to what the models take: uint8 [28, 28, 1]. One definition, for numpy and for TensorFlow.
+"""The conversion of image files to the models' input, uint8 [28, 28, 1]: one definition for numpy and TensorFlow.
 
 1. Decode: JPEG with the accurate integer DCT and smooth chroma upsampling; PNG to 8 bits per channel with alpha.
-2. Alpha over white.
-3. Grey by ITU-R BT.601 luma, 299 R + 587 G + 114 B over 1000, in integers, rounded.
-4. Resize to 28x28 with a triangle filter that widens with the reduction, pixel centres aligned, sides independent.
+2. Blend over white by alpha.
+3. Convert to grey by ITU-R BT.601 luma, (299 R + 587 G + 114 B) / 1000, in integers, rounded.
+4. Resize each axis to 28 with a triangle filter that widens with the reduction; pixel centres are aligned.
 
-The filter's weights are whole multiples of 2^-20 and the sums stay below 2^53, so float64 holds every intermediate
-value exactly, in whatever order a library adds: both executions, this one and `image_decoding_tf`, give the same
-pixels. Few files are read by TensorFlow alone: those that take too long (`Refused`), and 16-bit RGB with a transparent
-colour, of which Pillow keeps half.
+The filter's weights are whole multiples of 2^-20 and the sums stay below 2^53, so float64 represents every
+intermediate value exactly, in any order of addition. Hence this module and `image_decoding_tf` return the same pixels.
+This module refuses two kinds of file that TensorFlow decodes: those that take too long, and 16-bit RGB with a
+transparent colour, since Pillow drops the low byte of each sample.
 """
 
 import io
@@ -23,20 +23,20 @@ from PIL import Image, ImageChops, PngImagePlugin
 SIZE = 28
 FORMATS = ("JPEG", "PNG")
 _UNIT = 2.0**20
-# Pixels that are worked on at once, so that a large image costs little more memory than its file's content.
+# Pixels converted to float64 at once, so that a large image takes little more memory than its decoded pixels.
 _STRIP = 2**18
-# What the text in one PNG file may take; Pillow would unpack 64 MiB of it from a few KiB.
+# Bytes of unpacked text in one PNG file. By default, Pillow unpacks 64 MiB from a few KiB.
 MAX_TEXT_BYTES = 2**21
 PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_BYTES
-# A progressive JPEG has 10 scans or so; each costs a pass over all its pixels.
+# A progressive JPEG has about 10 scans; each costs a pass over all pixels.
 MAX_SCANS = 64
 _JPEG, _START_OF_SCAN = b"\xff\xd8", b"\xff\xda"
-# PNG's grey samples of less than 8 bits, and what they are multiplied with.
+# Pillow's names for 2-bit and 4-bit grey samples, and the factor that widens each to 8 bits.
 _PACKED_GREY = {"L;2": 85, "L;4": 17}
 
 
 class Refused(ValueError):
-    """A file of a kind that is not decoded here; the message is one sentence for its sender."""
+    """A kind of file that this module does not decode; the message is one sentence for the sender."""
 
 
 def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height: None) -> np.ndarray:
@@ -44,12 +44,12 @@ def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height
 
     Args:
         data: the file's content.
-        allow: is told width and height as the header has them, before memory is spent on pixels; it may raise.
+        allow: a callback for the width and height in the header, called before pixels take memory; it may raise.
 
     Raises:
-        Refused: it would take too long, or Pillow would read less than is in it.
-        OSError: Pillow cannot read the file (`PIL.UnidentifiedImageError` when it is no JPEG or PNG). A damaged file
-            can raise other exceptions too.
+        Refused: decoding would take too long, or Pillow would lose a part of the content.
+        OSError: Pillow cannot read the file (`PIL.UnidentifiedImageError` if the file is neither JPEG nor PNG). A
+            damaged file can raise other exceptions too.
     """
     _check_effort(data)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -57,12 +57,12 @@ def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height
         allow(width, height)
         transparency = image.info.get("transparency")
         if str(image.tile[0].args) == "RGB;16B" and transparency is not None:
-            raise Refused("a PNG with 16 bits per channel and a transparent colour is not read; save it with alpha")
+            raise Refused("a PNG of 16-bit RGB with a transparent colour is not supported; save it with alpha")
         if image.mode == "L" and transparency is not None:
-            # Pillow compares it with the samples after it widened them.
+            # Pillow widens the samples to 8 bits, but not the transparent value that it compares them with.
             image.info["transparency"] = transparency * _PACKED_GREY.get(str(image.tile[0].args), 1)
         image.load()
-        if (width, height) == (SIZE, SIZE):  # step 4 would give back what it takes
+        if (width, height) == (SIZE, SIZE):  # step 4 would change nothing
             return _numpy_grey(image).astype(np.uint8)[..., None]
         rows, columns = _numpy_filter(height), _numpy_filter(width)
         sums = np.zeros((SIZE, width))
@@ -76,20 +76,20 @@ def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height
 
 def _check_effort(data: bytes) -> None:
     if data.startswith(_JPEG) and data.count(_START_OF_SCAN) > MAX_SCANS:
-        raise Refused(f"the image has more than {MAX_SCANS} scans; save it as another JPEG")
+        raise Refused(f"the image has more than {MAX_SCANS} scans; save it as a JPEG with fewer")
     if not data.startswith(_JPEG) and data.count(b"iCCP") > 1:
-        raise Refused("the image has more than one colour profile; save it as another PNG")
+        raise Refused("the image has more than one colour profile; save it as a PNG with at most one")
 
 
 def png(image: np.ndarray) -> bytes:
-    """An image, uint8 [28, 28, 1], as a PNG file, which `decode` takes back to the same pixels."""
+    """Return an image, uint8 [28, 28, 1], as a PNG file that `decode` converts back to the same pixels."""
     file = io.BytesIO()
     Image.fromarray(image[..., 0]).save(file, "PNG")
     return file.getvalue()
 
 
 def _numpy_grey(image: Image.Image) -> np.ndarray:
-    """Steps 2 and 3, without those that change nothing: float64 [height, width]."""
+    """Run steps 2 and 3, except those without effect; return float64 [height, width]."""
     if "transparency" not in image.info:
         if image.mode == "L":
             return np.asarray(image, np.float64)
@@ -99,9 +99,9 @@ def _numpy_grey(image: Image.Image) -> np.ndarray:
 
 
 def _rgba(image: Image.Image) -> np.ndarray:
-    """uint8 [height, width, 4]; 16-bit samples keep their high byte, as libpng's strip_16 does."""
+    """Return uint8 [height, width, 4]; 16-bit samples keep their high byte, as with libpng's strip_16."""
     if image.mode == "CMYK" and "adobe_transform" not in image.info:
-        # Pillow takes all for Adobe's, in which no ink is 255; libjpeg those that say so.
+        # Pillow reads every CMYK file as Adobe's, where 255 means no ink; libjpeg only those with Adobe's marker.
         image = ImageChops.invert(image)
     if not image.mode.startswith("I"):
         return np.asarray(image.convert("RGBA"))
@@ -111,13 +111,13 @@ def _rgba(image: Image.Image) -> np.ndarray:
 
 
 def grey_28(rgba: Any, size: Any, xp: ModuleType, arange: Any) -> Any:
-    """Steps 2 to 4 of this module's definition.
+    """Run steps 2 to 4 of the module's definition.
 
     Args:
         rgba: uint8 [height, width, 4].
-        size: its height and width, which a TensorFlow graph knows only when it runs.
-        xp: numpy, or tensorflow.experimental.numpy.
-        arange: `np.arange`, or `tf.range`.
+        size: the image's height and width, which a TensorFlow graph knows only when it runs.
+        xp: numpy or tensorflow.experimental.numpy.
+        arange: `np.arange` or `tf.range`.
 
     Returns:
         uint8 [28, 28, 1].
@@ -127,20 +127,20 @@ def grey_28(rgba: Any, size: Any, xp: ModuleType, arange: Any) -> Any:
 
 
 def _over_white(rgba: Any, xp: ModuleType) -> Any:
-    """Step 2: uint8 [height, width, 4] to int32 [height, width, 3]."""
+    """Run step 2: uint8 [height, width, 4] to int32 [height, width, 3]."""
     channels = xp.asarray(rgba, xp.int32)
     colour, alpha = channels[..., :3], channels[..., 3:]
     return (colour * alpha + 255 * (255 - alpha) + 127) // 255
 
 
 def _luma(rgb: Any, xp: ModuleType) -> Any:
-    """Step 3: int32 [height, width, 3] to float64 [height, width]."""
+    """Run step 3: int32 [height, width, 3] to float64 [height, width]."""
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     return xp.asarray((299 * red + 587 * green + 114 * blue + 500) // 1000, xp.float64)
 
 
 def _filter(length: Any, xp: ModuleType, arange: Any) -> Any:
-    """The weights of each of 28 output positions over `length` input positions, float64 [28, length], in 2^-20."""
+    """Return the weights of `length` input positions for 28 outputs: float64 [28, length], in units of 2^-20."""
     reduction = length / SIZE
     inputs = xp.asarray(arange(length), xp.float64) + 0.5
     centres = (xp.asarray(arange(SIZE), xp.float64) + 0.5) * reduction
@@ -155,5 +155,5 @@ def _numpy_filter(length: int) -> np.ndarray:
 
 
 def _rounded(sums: Any, xp: ModuleType) -> Any:
-    """Weighted sums, in 2^-40, to uint8 [28, 28, 1]."""
+    """Round weighted sums, in units of 2^-40, to uint8 [28, 28, 1]."""
     return xp.asarray(xp.floor(sums / _UNIT**2 + 0.5), xp.uint8)[..., None]

@@ -1,4 +1,4 @@
-"""`image_decoding`'s definition as TensorFlow executes it, inside the SavedModel."""
+"""The definition in `image_decoding` as TensorFlow operations, for the SavedModel."""
 
 from distml.step.load_tensorflow import tf
 
@@ -20,8 +20,8 @@ def _jpeg_rgba(data: tf.Tensor) -> tf.Tensor:
 
 
 def _png_rgba(data: tf.Tensor) -> tf.Tensor:
-    # Where samples have less than 8 bits and no tRNS chunk says what is transparent, TensorFlow fills alpha with
-    # their maximum (1, 3 or 15) in place of 255. The header's byte 24 is the bit depth; tRNS stands before IDAT.
+    # If samples have fewer than 8 bits and no tRNS chunk marks transparency, TensorFlow fills alpha with their
+    # maximum (1, 3 or 15) instead of 255. Byte 24 of the file is the bit depth; tRNS comes before IDAT.
     rgba = tf.io.decode_png(data, channels=4)
     depth = tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0]
     chunks_before_pixels = tf.strings.split(data, "IDAT", maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Run a converted model with LiteRT, without TensorFlow."""
+"""The engine: LiteRT, which runs a converted model without TensorFlow."""
 
 import contextlib
 from pathlib import Path
@@ -8,16 +8,16 @@ from ai_edge_litert.interpreter import Interpreter
 
 from distml.step import native_stderr
 
-# Images per invocation: with more, the activations leave the processor's caches and each image takes longer.
-_MOST_AT_ONCE = 16
+# Images per invocation. With more, the activations outgrow the processor's caches and each image takes longer.
+_IMAGES_PER_INVOCATION = 16
 _has_announced = False
 
 
 class LiteEngine:
-    """One model for one thread at a time; other threads can run Python while it computes."""
+    """A model for use by one thread at a time; other threads can run Python while LiteRT computes."""
 
     def __init__(self, model: Path, threads: int = 1):
-        # Its content: LiteRT would map the file, and what is written into that later would be what answers.
+        # Given a path, LiteRT would map the file, and a later write to the file would change the answers.
         self._interpreter = Interpreter(model_content=model.read_bytes(), num_threads=threads)
         _allocate_quietly(self._interpreter)
         self._input = self._interpreter.get_input_details()[0]["index"]
@@ -25,8 +25,10 @@ class LiteEngine:
         self._size = 0
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Classify images, uint8 [n, 28, 28, 1], 0 is black; returns probabilities, float32 [n, classes]."""
-        parts = [self._run(images[at : at + _MOST_AT_ONCE]) for at in range(0, len(images), _MOST_AT_ONCE)]
+        """Classify images, uint8 [n, 28, 28, 1], 0 is black; return probabilities, float32 [n, classes]."""
+        parts = [
+            self._run(images[at : at + _IMAGES_PER_INVOCATION]) for at in range(0, len(images), _IMAGES_PER_INVOCATION)
+        ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
@@ -40,7 +42,7 @@ class LiteEngine:
 
 
 def _allocate_quietly(interpreter: Interpreter) -> None:
-    """The first time, LiteRT says on stderr which delegate it has; errors are exceptions."""
+    """Allocate tensors; hold back stderr the first time, as LiteRT names its delegate there. Errors are exceptions."""
     global _has_announced
     with contextlib.nullcontext() if _has_announced else native_stderr.held_back():
         interpreter.allocate_tensors()

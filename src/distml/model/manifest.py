@@ -1,4 +1,4 @@
-"""The manifest beside each SavedModel: what the model is, and the hash of every file, so that damage is found."""
+"""The manifest of a SavedModel: facts about the model and the hash of every file, by which damage is detected."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ MANIFEST = "manifest.json"
 
 
 def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write `facts` with the hash of each file in `folder`; returns the whole manifest.
+    """Write `facts` and the hash of each file in `folder`; return the whole manifest.
 
-    `digest` is one hash over the facts and all file hashes: it names the model and what is said of it.
+    `digest`, one hash over the facts and all file hashes, identifies the model and its facts.
     """
     manifest = {**facts, "files": _hashes(folder)}
     manifest["digest"] = _digest(manifest)
@@ -23,10 +23,10 @@ def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The manifest of `folder` as it stands there, compared with nothing.
+    """Return the manifest of `folder` without checking the files against it.
 
     Raises:
-        StepError: there is none, or it has not the shape of one.
+        StepError: the manifest is missing or malformed.
     """
     path = folder / MANIFEST
     try:
@@ -43,20 +43,20 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def verified(folder: Path) -> dict[str, Any]:
-    """The manifest of `folder`, after comparing each file, and its own facts, with it.
+    """Return the manifest of `folder` after checking each file's hash and the digest.
 
     Raises:
-        StepError: there is no manifest, a file is missing, damaged or not listed, or a fact was changed.
+        StepError: the manifest is missing, a file is missing, damaged or not listed, or a fact was changed.
     """
     manifest = read(folder)
     expected, found = manifest["files"], _hashes(folder)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
-            state = "is missing" if name not in found else "is damaged" if name in expected else "does not belong there"
+            state = "is missing" if name not in found else "is damaged" if name in expected else "is not listed"
             raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
     if manifest["digest"] != _digest(manifest):
         raise outcome.StepError(
-            f"{folder / MANIFEST} is damaged (what it says does not fit its digest); remove {folder} and train or"
+            f"{folder / MANIFEST} is damaged (its content does not match its digest); remove {folder} and train or"
             " publish again"
         )
     return manifest
@@ -67,6 +67,6 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _digest(manifest: dict[str, Any]) -> str:
-    """The SHA-256 of everything else in the manifest, as JSON with sorted keys."""
+    """Return the SHA-256 of everything else in the manifest, as JSON with sorted keys."""
     rest = {key: value for key, value in manifest.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""The names of the models that can be trained, apart from their builders: loading Keras takes seconds.
+"""The names of the models that can be trained, kept apart from their builders because loading Keras takes seconds.
 
-`variants.MODELS` has a builder for each; a test compares the two.
+`variants.MODELS` maps each name to its builder; a test compares the two.
 """
 
 import argparse
@@ -9,11 +9,10 @@ MODELS = ("plain", "dropout", "batchnorm")
 
 
 def models(text: str) -> list[str]:
-    """An argparse type: names of models, separated by commas or blanks, each once."""
+    """Parse model names separated by commas or spaces, dropping repeated ones (argparse type)."""
     names = list(dict.fromkeys(text.replace(",", " ").split()))
     unknown = sorted(set(names) - set(MODELS))
     if unknown or not names:
-        raise argparse.ArgumentTypeError(
-            f"unknown model {', '.join(unknown) or '(none given)'}; choose from {', '.join(MODELS)}"
-        )
+        problem = f"unknown model {', '.join(unknown)}" if unknown else "no model given"
+        raise argparse.ArgumentTypeError(f"{problem}; choose from {', '.join(MODELS)}")
     return names

@@ -1,4 +1,4 @@
-"""A trained model as a SavedModel that TensorFlow Serving serves as it is."""
+"""A trained network as a SavedModel that TensorFlow Serving serves unchanged."""
 
 from distml.step.load_tensorflow import tf
 
@@ -13,7 +13,7 @@ from distml.model.image_decoding import SIZE
 
 
 class ServedModel(tf.Module):
-    """A trained network with the two ways to ask it.
+    """A trained network with two signatures.
 
     `serving_default`: image_bytes, string [n], each a JPEG or PNG file of any size.
     `serving_arrays`: images, uint8 [n, 28, 28, 1], 0 is black.
@@ -45,7 +45,7 @@ class ServedModel(tf.Module):
 
 
 def export(network: keras.Model, class_names: list[str], folder: Path) -> None:
-    """Write the SavedModel of `network`, which must not live under a distribution strategy, into `folder`."""
+    """Write the SavedModel of `network`, built outside any distribution strategy, into `folder`."""
     model = ServedModel(network, class_names)
     tf.saved_model.save(
         model, folder, signatures={"serving_default": model.from_files, "serving_arrays": model.from_arrays}
@@ -53,6 +53,6 @@ def export(network: keras.Model, class_names: list[str], folder: Path) -> None:
 
 
 def load(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Verify `folder` and load its SavedModel; returns the loaded model (`signatures` inside) and the manifest."""
+    """Verify `folder` and load its SavedModel; return the model, with its `signatures`, and the manifest."""
     manifest = model_manifest.verified(folder)
     return tf.saved_model.load(folder), manifest

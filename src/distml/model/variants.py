@@ -1,9 +1,9 @@
 """The table of models: three small CNNs for 28x28 grey images and ten classes.
 
-Each takes uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns float32 logits [batch, 10].
-Pooling comes before the ReLU: the result is the same, and there is a quarter of the values to work on.
+Each accepts uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns float32 logits [batch, 10].
+Max pooling comes before the ReLU: the two commute, and the ReLU computes a quarter of the values.
 
-To add a model: write a builder, add its row to `MODELS`, and its name to `names.MODELS` and to workflow.yaml.
+To add a model: write a builder, add it to `MODELS`, and add its name to `names.MODELS` and workflow.yaml.
 """
 
 from distml.step.load_tensorflow import tf
@@ -19,7 +19,7 @@ CLASSES = 10
 
 
 def plain() -> keras.Sequential:
-    """Three convolutions, nothing else: the baseline."""
+    """Return the baseline: three convolutions and a classifier."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype=tf.uint8, name="image"),
@@ -41,7 +41,7 @@ def plain() -> keras.Sequential:
 
 
 def dropout() -> keras.Sequential:
-    """The baseline with dropout before the classifier (Srivastava et al. 2014)."""
+    """Return the baseline with dropout before the classifier (Srivastava et al. 2014)."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1), dtype=tf.uint8, name="image"),
@@ -64,9 +64,9 @@ def dropout() -> keras.Sequential:
 
 
 def batchnorm() -> keras.Sequential:
-    """The baseline with batch normalisation after each convolution (Ioffe and Szegedy 2015).
+    """Return the baseline with batch normalisation after each convolution (Ioffe and Szegedy 2015).
 
-    Momentum 0.9: Keras' 0.99 still remembers the initial statistics after a short epoch.
+    The momentum is 0.9: with the default, 0.99, the initial statistics still matter after a short epoch.
     """
     return keras.Sequential(
         [
@@ -99,11 +99,11 @@ MODELS: dict[str, Callable[[], keras.Sequential]] = {
 
 
 def build(name: str) -> keras.Sequential:
-    """Build the model of this name, with new weights.
+    """Build the model called `name`, with new weights.
 
     Raises:
-        StepError: the table has no row for it.
+        StepError: `MODELS` has no such name.
     """
     if name not in MODELS:
-        raise outcome.StepError(f"model {name} has no builder; add one, and its row, to src/distml/model/variants.py")
+        raise outcome.StepError(f"model {name} has no builder; add one to MODELS in src/distml/model/variants.py")
     return MODELS[name]()

@@ -1,14 +1,14 @@
-"""The contract of the predictor and its clients: the model's name, its inputs, its outputs, and bad input.
+"""The contract between predictor and clients: the model's name, inputs and outputs, and the error for bad input.
 
-The standard library alone, as in `client`.
+Only the standard library is imported, as in `client`.
 """
 
 MODEL_NAME = "flower-sample"
-# The inputs: image files of any size, or pixels of the model's own size. A request has one of them.
+# The inputs: image files of any size, or pixels of 28x28 images. A request has one of the two.
 FILES, PIXELS = "image_bytes", "images"
-# The outputs' datatypes, in the order of an answer.
+# The datatype of each output, in the order of an answer.
 OUTPUTS = {"probabilities": "FP32", "class_index": "INT64", "class_name": "BYTES"}
 
 
 class BadInput(ValueError):
-    """The request cannot be answered; the message is one sentence for its sender."""
+    """The request is invalid; the message is one sentence for its sender."""

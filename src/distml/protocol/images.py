@@ -1,6 +1,6 @@
-"""From what stands in a request to images, uint8 [n, 28, 28, 1], 0 is black: image files, and lists of pixels.
+"""The conversion of a request's image files or lists of pixels to images, uint8 [n, 28, 28, 1], 0 is black.
 
-A file is JPEG or PNG; how large it may be is in `limits`.
+Files are JPEG or PNG; `limits` defines their maximum sizes.
 """
 
 import binascii
@@ -16,7 +16,7 @@ from distml.model.image_decoding import SIZE
 from distml.protocol import limits
 from distml.protocol.contract import BadInput
 
-# A PixelBudget decides instead, on every image.
+# Pillow's own check is off; a PixelBudget checks every image instead.
 Image.MAX_IMAGE_PIXELS = None
 _PIXEL_RULE = "pixels must be whole numbers from 0 to 255"
 _SIZE_RULE = (
@@ -26,11 +26,11 @@ _SIZE_RULE = (
 
 
 class TooLargeForEventLoop(Exception):
-    """The request may be valid, but holds more pixels than the event loop decodes; a thread has to read it."""
+    """The request may be valid, but has too many pixels to decode on the event loop; a thread must read it."""
 
 
 class PixelBudget:
-    """The pixels that the image files of one request may announce: `pixels`, or what a request may have at most."""
+    """The number of pixels that the image files of one request may have together."""
 
     def __init__(self, pixels: int = limits.MAX_PIXELS_OF_REQUEST):
         self._is_whole = pixels >= limits.MAX_PIXELS_OF_REQUEST
@@ -40,8 +40,8 @@ class PixelBudget:
         """Decode an image file into uint8 [28, 28, 1].
 
         Raises:
-            BadInput: it cannot be decoded, or is not allowed in any request.
-            TooLargeForEventLoop: this budget is smaller than a request's, and not enough.
+            BadInput: the file cannot be decoded, or exceeds the limits of a request.
+            TooLargeForEventLoop: the file exceeds this budget, which is smaller than the limit of a request.
         """
         try:
             return image_decoding.decode(data, self._spend)
@@ -50,7 +50,7 @@ class PixelBudget:
         except image_decoding.Refused as error:
             raise BadInput(str(error)) from None
         except Exception:
-            # Pillow raises many kinds of exceptions about damaged files, and lists them nowhere.
+            # Pillow raises many kinds of exceptions for damaged files, and documents no list of them.
             raise BadInput("the image is not a JPEG or PNG file that can be read") from None
 
     def _spend(self, width: int, height: int) -> None:
@@ -63,7 +63,7 @@ class PixelBudget:
 
 
 def file_from_base64(text: Any) -> bytes:
-    """Return the content of an image file that stands in JSON."""
+    """Return the content of an image file from its base64 string in JSON."""
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except (TypeError, ValueError):
@@ -71,7 +71,7 @@ def file_from_base64(text: Any) -> bytes:
 
 
 def image_of_lists(rows: list) -> np.ndarray:
-    """Return the image, uint8 [28, 28, 1], of nested lists of shape [28, 28] or [28, 28, 1]."""
+    """Convert nested lists of shape [28, 28] or [28, 28, 1] to an image, uint8 [28, 28, 1]."""
     flat = _flat(_flat([rows], SIZE), SIZE)
     if isinstance(flat[0], list):
         flat = _flat(flat, 1)
@@ -86,9 +86,9 @@ def _flat(lists: list, length: int) -> list:
 
 
 def bytes_of_numbers(values: list) -> bytes:
-    """Return pixels, whole numbers from 0 to 255, as bytes."""
+    """Convert pixels, whole numbers from 0 to 255, to bytes."""
     try:
-        # `bytes` takes true and false for numbers.
+        # `bytes` accepts True and False as numbers.
         if bool not in set(map(type, values)):
             return bytes(values)
     except (TypeError, ValueError, OverflowError):
@@ -97,19 +97,19 @@ def bytes_of_numbers(values: list) -> bytes:
 
 
 def check_count(images: int) -> None:
-    """Refuse a request that holds no images, or too many."""
+    """Raise BadInput for a request with no images or too many."""
     if images < 1:
         raise BadInput("the request holds no images")
     if images > limits.MAX_IMAGES_OF_REQUEST:
-        most = limits.MAX_IMAGES_OF_REQUEST
-        raise BadInput(f"the request holds {images} images; at most {most} are answered at once")
+        limit = limits.MAX_IMAGES_OF_REQUEST
+        raise BadInput(f"the request holds {images} images; at most {limit} are answered at once")
 
 
 def stack(items: list, read: Callable[[Any], np.ndarray]) -> np.ndarray:
-    """Read each item into an image, and stack them, uint8 [n, 28, 28, 1].
+    """Convert each item to an image by `read`, and stack the images, uint8 [n, 28, 28, 1].
 
     Raises:
-        BadInput: that of `read`; where there are several items, it says of which.
+        BadInput: from `read`; if there are several items, the message begins with the item's number.
     """
     images = []
     for number, item in enumerate(items, 1):

@@ -1,4 +1,4 @@
-"""The JSON of a request, read within bounds."""
+"""The JSON of a request, parsed within limits."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ def read(content: bytes | bytearray) -> Any:
     """Return the document in `content`.
 
     Raises:
-        BadInput: it is empty, no JSON, or holds more than any request needs.
+        BadInput: `content` is empty, is not JSON, or has more values than any request needs.
     """
     if not content:
         raise BadInput("the body is empty")
-    most = limits.MAX_JSON_VALUES
-    if len(content) > most and sum(map(content.count, (b",", b"[", b"{"))) > most:
-        raise BadInput(f"the JSON holds more than {most:,} values, more than any request needs")
+    limit = limits.MAX_JSON_VALUES
+    if len(content) > limit and sum(map(content.count, (b",", b"[", b"{"))) > limit:
+        raise BadInput(f"the JSON holds more than {limit:,} values, more than any request needs")
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:

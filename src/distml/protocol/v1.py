@@ -1,4 +1,4 @@
-"""KServe's V1 protocol at the predictor: the images of a request, and the answer; `client` makes the request."""
+"""The predictor's half of KServe's V1 protocol: reading a request, writing the answer; `client` writes the request."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from distml.protocol.images import PixelBudget
 
 
 def read_request(body: bytes | bytearray, budget: PixelBudget | None = None) -> np.ndarray:
-    """Return the instances of a V1 request, uint8 [n, 28, 28, 1].
+    """Return the images of a V1 request, uint8 [n, 28, 28, 1].
 
     Raises:
-        BadInput: what the client has to change.
-        TooLargeForEventLoop: `budget` is not enough.
+        BadInput: the request is invalid; the message names what the client must change.
+        TooLargeForEventLoop: the image files exceed `budget`.
     """
     budget = budget or PixelBudget()
     document = json_body.read(body)
@@ -39,7 +39,7 @@ def _image(instance: Any, budget: PixelBudget) -> np.ndarray:
 
 
 def answer(probabilities: np.ndarray, class_names: list[str], version: int) -> bytes:
-    """Write TensorFlow Serving's `predictions`, with the model and its version beside them."""
+    """Return TensorFlow Serving's `predictions`, with the model's name and version added, as JSON."""
     predictions = [
         {"class_name": class_names[index], "class_index": index, "probabilities": row}
         for index, row in zip(probabilities.argmax(axis=1).tolist(), probabilities, strict=True)

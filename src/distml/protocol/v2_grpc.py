@@ -1,4 +1,4 @@
-"""KServe's V2 protocol over gRPC: a request, as KServe parsed it, and the answer."""
+"""KServe's V2 protocol over gRPC: reading a request that KServe has parsed, building the answer."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.
     """Return the images of a request, uint8 [n, 28, 28, 1].
 
     Raises:
-        BadInput: what the client has to change.
-        TooLargeForEventLoop: `budget` is not enough.
+        BadInput: the request is invalid; the message names what the client must change.
+        TooLargeForEventLoop: the image files exceed `budget`.
     """
     if len(request.inputs) != 1:
         raise BadInput(v2_tensors.INPUT_RULE)
@@ -29,15 +29,15 @@ def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.
 
 
 def outputs_of(request: InferRequest) -> dict[str, bool]:
-    """Return the names to answer with, each with whether as binary data: in the form that the client used."""
-    asked = [output.name for output in request.request_outputs or []]
-    for name in asked:
+    """Map each requested output to True (send binary data) if the inputs were binary data, else to False."""
+    requested = [output.name for output in request.request_outputs or []]
+    for name in requested:
         v2_tensors.check_output(name)
-    return dict.fromkeys(asked or OUTPUTS, request.use_binary_outputs)
+    return dict.fromkeys(requested or OUTPUTS, request.use_binary_outputs)
 
 
 def length_of(request: InferRequest) -> int:
-    """Return about how many bytes the inputs of a request take."""
+    """Return the approximate length of a request's inputs in bytes."""
     return sum(len(_binary(tensor) or b"") + _length(tensor.data or []) for tensor in request.inputs)
 
 
@@ -46,14 +46,14 @@ def _length(data: list) -> int:
 
 
 def _binary(tensor: Any) -> bytes | None:
-    """Return a tensor's binary content. KServe offers it by `as_numpy` only, which reads all that was sent first."""
+    """Return a tensor's binary content; KServe's public `as_numpy` would decode all of it before any check."""
     return tensor._raw_data
 
 
 def answer(
     probabilities: np.ndarray, class_names: list[str], version: int, outputs: dict[str, bool], request_id: str
 ) -> InferResponse:
-    """Return KServe's form of an answer with `outputs`, each as binary data or not."""
+    """Return an answer with `outputs`, each as binary data if its value is True."""
     tensors = v2_tensors.output_tensors(probabilities, class_names)
     answers = []
     for name, as_binary in outputs.items():

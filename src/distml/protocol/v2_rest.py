@@ -1,4 +1,4 @@
-"""KServe's V2 protocol over REST: a request, as JSON or with binary tensor data behind it, and the answer likewise."""
+"""KServe's V2 protocol over REST: requests and answers in JSON, which binary tensor data may follow."""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +14,13 @@ from distml.protocol.images import PixelBudget
 
 @dataclass(frozen=True)
 class V2Request:
-    """images: uint8 [n, 28, 28, 1]; outputs: the names to answer with, each with whether as binary data."""
+    """The content of a V2 request.
+
+    Attributes:
+        images: uint8 [n, 28, 28, 1].
+        outputs: the names of the outputs to answer with; True asks for binary data.
+        id: the client's name for the request, which the answer repeats.
+    """
 
     images: np.ndarray
     outputs: dict[str, bool]
@@ -25,13 +31,13 @@ def read_request(body: bytes | bytearray, json_length: int | None, budget: Pixel
     """Read a V2 request.
 
     Args:
-        body: JSON, perhaps with binary tensor data behind it.
-        json_length: the bytes of JSON where binary data may follow, from `Inference-Header-Content-Length`.
-        budget: for the image files in it.
+        body: JSON, which binary tensor data may follow.
+        json_length: the number of bytes of JSON, from `Inference-Header-Content-Length`; None if all is JSON.
+        budget: the pixels that the image files may have.
 
     Raises:
-        BadInput: what the client has to change.
-        TooLargeForEventLoop: `budget` is not enough.
+        BadInput: the request is invalid; the message names what the client must change.
+        TooLargeForEventLoop: the image files exceed `budget`.
     """
     if json_length is not None and not 0 <= json_length <= len(body):
         raise BadInput("Inference-Header-Content-Length must be the length of the JSON part of the body")
@@ -55,7 +61,7 @@ def _images(document: dict, binary: memoryview, budget: PixelBudget) -> np.ndarr
     size, data = _parameters(tensor).get("binary_data_size"), tensor.get("data")
     if size is not None:
         if data is not None or type(size) is not int or size != len(binary):
-            raise BadInput('"binary_data_size" must be the length of what follows the JSON, and "data" be absent')
+            raise BadInput('"binary_data_size" must be the length of the data after the JSON; "data" must be absent')
         if tensor["name"] == FILES:
             files = v2_tensors.split_binary_files(binary, count)
             return v2_tensors.images_of_files(files, count, budget.decode)
@@ -69,26 +75,26 @@ def _images(document: dict, binary: memoryview, budget: PixelBudget) -> np.ndarr
 
 
 def _flattened(data: list) -> list:
-    """Flatten V2's data, which may be nested by its shape."""
+    """Flatten V2's data, which may be lists nested by the tensor's shape."""
     while data and isinstance(data[0], list):
         if not all(isinstance(inner, list) for inner in data):
-            raise BadInput('"data" must be a flat list, or nested by its shape')
+            raise BadInput('"data" must be a flat list, or lists nested by the shape')
         data = list(chain.from_iterable(data))
     return data
 
 
-def _outputs(asked: Any, binary: bool) -> dict[str, bool]:
-    if asked is None or asked == []:
+def _outputs(requested: Any, binary: bool) -> dict[str, bool]:
+    if requested is None or requested == []:
         return dict.fromkeys(OUTPUTS, binary)
-    if not isinstance(asked, list) or not all(isinstance(output, dict) for output in asked):
+    if not isinstance(requested, list) or not all(isinstance(output, dict) for output in requested):
         raise BadInput('"outputs" must be a list of objects')
-    for output in asked:
+    for output in requested:
         v2_tensors.check_output(output.get("name"))
-    return {output["name"]: _parameters(output).get("binary_data", binary) is True for output in asked}
+    return {output["name"]: _parameters(output).get("binary_data", binary) is True for output in requested}
 
 
-def _parameters(described: dict) -> dict:
-    parameters = described.get("parameters")
+def _parameters(document: dict) -> dict:
+    parameters = document.get("parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
@@ -99,12 +105,12 @@ def _parameters(described: dict) -> dict:
 def answer(
     probabilities: np.ndarray, class_names: list[str], version: int, outputs: dict[str, bool], request_id: str
 ) -> tuple[bytes, int | None]:
-    """Write an answer with `outputs`, each as binary data or not.
+    """Return an answer with `outputs`, each as binary data if its value is True.
 
     Returns:
-        The body, and the length of its JSON part where binary data follows.
+        The body, and the length of its JSON part; None if no binary data follows.
     """
-    described, binary = [], []
+    descriptions, binary = [], []
     tensors = v2_tensors.output_tensors(probabilities, class_names)
     for name, as_binary in outputs.items():
         datatype, content = OUTPUTS[name], tensors[name]
@@ -116,14 +122,14 @@ def answer(
             output["data"] = [one.decode() for one in content]
         else:
             output["data"] = content.reshape(-1)
-        described.append(output)
-    document = {"model_name": MODEL_NAME, "model_version": str(version), "id": request_id, "outputs": described}
+        descriptions.append(output)
+    document = {"model_name": MODEL_NAME, "model_version": str(version), "id": request_id, "outputs": descriptions}
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([head, *binary]), len(head) if binary else None
 
 
 def _binary(content: np.ndarray) -> bytes:
-    """Write V2's binary tensor data: least significant byte first; before each of BYTES its length."""
+    """Return V2's binary tensor data: little-endian numbers, or elements of BYTES, each after its length."""
     if content.dtype != object:
         return content.astype(content.dtype.newbyteorder("<"), copy=False).tobytes()
     return b"".join(len(one).to_bytes(4, "little") + one for one in content)

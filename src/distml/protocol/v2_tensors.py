@@ -1,4 +1,4 @@
-"""What REST and gRPC share of KServe's V2 protocol: the rule of the input tensor, and the tensors of the answer."""
+"""The tensors of KServe's V2 protocol, for REST and gRPC: the rule for the input, and the outputs of an answer."""
 
 import struct
 from collections.abc import Callable
@@ -17,7 +17,7 @@ INPUT_RULE = (
 
 
 def count_of_images(name: Any, datatype: Any, shape: Any) -> int:
-    """Check the description of the input tensor, and return how many images it announces."""
+    """Check the description of the input tensor, and return the number of images it announces."""
     if not isinstance(shape, list) or not shape or not all(type(length) is int for length in shape):
         raise BadInput(INPUT_RULE)
     fits = {
@@ -31,7 +31,7 @@ def count_of_images(name: Any, datatype: Any, shape: Any) -> int:
 
 
 def split_binary_files(binary: memoryview, count: int) -> list[bytes]:
-    """Split the binary form of BYTES: before each element its length, 4 bytes, least significant first."""
+    """Split the binary form of BYTES: elements, each after its length in 4 bytes, little-endian."""
     files: list[bytes] = []
     at = 0
     while at < len(binary) and len(files) < count:
@@ -44,32 +44,32 @@ def split_binary_files(binary: memoryview, count: int) -> list[bytes]:
             raise BadInput("the binary data ends within an element")
         files.append(bytes(binary[at - length : at]))
     if at != len(binary):
-        raise BadInput("there is more binary data than the shape says")
+        raise BadInput("the binary data is longer than the shape announces")
     return files
 
 
 def images_of_files(files: list, count: int, read: Callable[[Any], np.ndarray]) -> np.ndarray:
-    """Read `count` image files, each by `read`, into uint8 [n, 28, 28, 1]."""
+    """Convert `count` image files, each by `read`, to uint8 [n, 28, 28, 1]."""
     if len(files) != count:
-        raise BadInput(f"the shape says {count} images, the data holds {len(files)}")
+        raise BadInput(f"the shape announces {count} images, but the data has {len(files)}")
     return images.stack(files, read)
 
 
 def images_of_pixels(content: bytes, count: int) -> np.ndarray:
-    """Return `count` images whose pixels are `content`, uint8 [n, 28, 28, 1]."""
+    """Return the pixels in `content` as `count` images, uint8 [n, 28, 28, 1]."""
     if len(content) != count * SIZE * SIZE:
-        raise BadInput(f"the shape says {count * SIZE * SIZE} pixels, the data holds {len(content)}")
+        raise BadInput(f"the shape announces {count * SIZE * SIZE} pixels, but the data has {len(content)}")
     return np.frombuffer(content, np.uint8).reshape(count, SIZE, SIZE, 1)
 
 
 def output_tensors(probabilities: np.ndarray, class_names: list[str]) -> dict[str, np.ndarray]:
-    """Return the content of each of OUTPUTS."""
+    """Return the tensor of each of OUTPUTS."""
     index = probabilities.argmax(axis=1)
     names = np.array([class_names[one].encode() for one in index.tolist()], dtype=object)
     return dict(zip(OUTPUTS, (probabilities, index, names), strict=True))
 
 
 def check_output(name: Any) -> None:
-    """Refuse an output that is none of the model's."""
+    """Raise BadInput for an output that the model does not have."""
     if not isinstance(name, str) or name not in OUTPUTS:
         raise BadInput(f'the outputs are {", ".join(OUTPUTS)}; "outputs" may name some of them')

@@ -81,7 +81,7 @@ def test_what_is_no_json_gets_400(server: Predictor, body: bytes) -> None:
         ({"datatype": "FP32"}, "expected one input, either"),
         ({"shape": [3, 28, 28, 3]}, "expected one input, either"),
         ({"shape": [-1, 28, 28, 1]}, "the request holds no images"),
-        ({"shape": [2, 28, 28, 1]}, "the shape says 1568 pixels, the data holds 2352"),
+        ({"shape": [2, 28, 28, 1]}, "the shape announces 1568 pixels, but the data has 2352"),
         ({"data": ["a"]}, "pixels must be whole numbers"),
         ({"data": None}, 'the input needs either "data"'),
         ({"parameters": {"binary_data_size": 5}}, '"binary_data_size" must be the length'),
