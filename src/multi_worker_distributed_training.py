@@ -1,9 +1,9 @@
-"""Train models of the table on all workers that TF_CONFIG names, and leave a verified candidate of each on the volume.
+"""Train models on all workers that TF_CONFIG names, and write a candidate of each model to the volume.
 
     python3 /multi-worker-distributed-training.py --volume /trained_model --model batchnorm
 
-Every worker of a TFJob runs this command. Without TF_CONFIG it is the one worker. After a crash, start all workers
-again: they go on from the last checkpoint.
+Every worker of a TFJob runs this command. Without TF_CONFIG, the process is the only worker. After a crash, restart all
+workers: they resume from the last checkpoint.
 """
 
 import argparse
@@ -45,20 +45,25 @@ def main(args: argparse.Namespace) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
+    parser.add_argument("--model", type=names.models, required=True, help="names of models to train, one after another")
     parser.add_argument(
-        "--model", type=names.models, required=True, help="rows of the table of models, one after the other"
-    )
-    parser.add_argument(
-        "--run", type=command_line.run_name, help="folder below runs/ (default: a hash of data, settings and code)"
+        "--run",
+        type=command_line.run_name,
+        help="folder below runs/ (default: a hash of data, settings, code and software)",
     )
     training_settings.add_options(parser)
     parser.add_argument(
-        "--start-timeout", type=command_line.positive, default=300, help="seconds to wait for all workers"
+        "--start-timeout", type=command_line.positive, default=300, help="seconds for all workers to start"
     )
-    parser.add_argument("--stall-timeout", type=command_line.positive, default=180, help="seconds without progress")
+    parser.add_argument(
+        "--stall-timeout",
+        type=command_line.positive,
+        default=180,
+        help="seconds without progress before the worker ends",
+    )
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    failure_record.keep_from_now_on()  # before the arguments are parsed: wrong ones are a failure too
+    failure_record.keep_from_now_on()  # before parsing: wrong arguments are recorded too
     outcome.run(main, parse_args())

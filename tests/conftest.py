@@ -21,32 +21,32 @@ from distml.step.volume import Volume
 from support.network import DEAD_PROXY
 from support.project import CLASS_NAMES, SOURCE, run_script
 
-# The tests' own connections on this machine use no proxy; a download of the data uses the caller's.
+# Connections of the tests on this machine use no proxy; a download of the data set uses the caller's.
 for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
     if name != "no_grpc_proxy" or name in os.environ:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
 
-# KServe reads the command line when it is imported, and would take pytest's options for its own.
+# KServe parses the command line on import, and would read pytest's options as its own.
 sys.argv = sys.argv[:1]
 
-# A shell that starts the tests in the background has SIGINT ignored in all of them, and Ctrl-C is tested too.
+# A shell that starts the tests in the background disables SIGINT, which the tests of Ctrl-C need.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
-    """Say which TensorFlow is tested: loaded before any test's module imports Keras, as in each script."""
+    """Report TensorFlow's version. As in each script, TensorFlow is loaded before a module imports Keras."""
     return f"TensorFlow {tf.__version__}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test on a cluster bounds its own waits, which are longer."""
+    """Lift the timeout of tests on a cluster: they bound their own, longer waits."""
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.timeout(0))
 
 
 class Ingestions(NamedTuple):
-    """What three ingestions of one volume did: the first was killed, then two ran at once."""
+    """The results of three ingestions into one volume: one that was killed, then two at once."""
 
     volume: Volume
     killed: int
@@ -56,7 +56,7 @@ class Ingestions(NamedTuple):
 
 @pytest.fixture
 def small_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with four small files, in the place of the published ones."""
+    """Return a folder with four small files in place of the published ones."""
     folder = tmp_path / "source"
     folder.mkdir()
     published = {}
@@ -70,7 +70,7 @@ def small_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def source_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fashion-MNIST's four .gz files, fetched once for all tests, from where data ingestion would take them."""
+    """Fetch Fashion-MNIST's four .gz files, once for all tests, from the source that data ingestion would use."""
     return sources.obtain("auto", tmp_path_factory.mktemp("source"))
 
 
@@ -81,7 +81,7 @@ def ingestions(tmp_path_factory: pytest.TempPathFactory, source_folder: Path) ->
     command = [sys.executable, str(SOURCE / "data_ingestion.py"), *options]
     environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("temporary"))}
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    while not list(volume.dataset.parent.glob(".*/.tfds/fashion_mnist/*incomplete*/*")):  # what TFDS is writing
+    while not list(volume.dataset.parent.glob(".*/.tfds/fashion_mnist/*incomplete*/*")):  # until TFDS is writing
         assert first.poll() is None
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
@@ -92,19 +92,19 @@ def ingestions(tmp_path_factory: pytest.TempPathFactory, source_folder: Path) ->
 
 @pytest.fixture(scope="session")
 def volume_with_data(ingestions: Ingestions) -> Volume:
-    """A volume on which Fashion-MNIST has been ingested. Tests share it and must not change it."""
+    """Return a volume with the ingested data set. Shared; do not change."""
     assert ingestions.volume.dataset.exists(), ingestions.outputs
     return ingestions.volume
 
 
 @pytest.fixture
 def volume(tmp_path: Path, volume_with_data: Volume) -> Volume:
-    """A volume of the test's own with the data set, which is shared and must not be changed, on it."""
+    """Return a volume for one test with a link to the shared data set, which must not be changed."""
     return with_data(tmp_path / "volume", volume_with_data)
 
 
 def with_data(folder: Path, shared: Volume) -> Volume:
-    """A volume in `folder` whose data set is a link to that of `shared`."""
+    """Return a volume in `folder` with a link to the data set of `shared`."""
     folder.mkdir(exist_ok=True)
     volume = Volume(folder)
     volume.dataset.parent.symlink_to(shared.dataset.parent)
@@ -113,9 +113,9 @@ def with_data(folder: Path, shared: Volume) -> Volume:
 
 @pytest.fixture(scope="session")
 def trained_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data: Volume) -> Volume:
-    """A volume with a run `first` of three epochs on two workers: candidates of two models. Shared; do not change.
+    """Return a volume with a run `first`: two models, three epochs, two workers. Shared; do not change.
 
-    It was made where every connection is to take a dead proxy.
+    The pipeline runs in an environment with a dead proxy.
     """
     volume = with_data(tmp_path_factory.mktemp("trained"), volume_with_data)
     training = run_script(
@@ -131,7 +131,7 @@ def trained_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data: V
 
 @pytest.fixture(scope="session")
 def published_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data: Volume) -> Volume:
-    """A volume with one published version of an untrained model with answers far from even. Shared; do not change."""
+    """Return a volume with one published version: an untrained model with uneven answers. Shared; do not change."""
     from distml.model import manifest, saved_model
     from distml.model.variants import MODELS
     from distml.publishing import conversion, versions

@@ -39,7 +39,7 @@ def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -
     tfjobs.wait_for("killed", "Succeeded", seconds=240)
     assert tfjobs.restarts("killed", 1) >= 1
     assert tfjobs.restarts("killed", 0) >= 1
-    assert re.search(r"going on after epoch [12]/3 from its checkpoint", tfjobs.logs("killed", 0))
+    assert re.search(r"resuming after epoch [12]/3 from its checkpoint", tfjobs.logs("killed", 0))
     assert len(tfjobs.history("killed")) == 3
     tfjobs.delete("killed")
 
@@ -56,7 +56,7 @@ def test_a_deleted_pod_fails_the_job_and_the_next_job_resumes(trained: str) -> N
     tfjobs.delete("deleted")
     tfjobs.submit("deleted", *arguments)
     tfjobs.wait_for("deleted", "Succeeded", seconds=240)
-    assert re.search(r"going on after epoch [12]/3 from its checkpoint", tfjobs.logs("deleted", 0))
+    assert re.search(r"resuming after epoch [12]/3 from its checkpoint", tfjobs.logs("deleted", 0))
     assert len(tfjobs.history("deleted")) == 3
     tfjobs.delete("deleted")
 

@@ -177,7 +177,7 @@ def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
     kubectl("delete", "tfjob", job)
     wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1"])
     status = get("workflow", name)["status"]
-    assert f"TFJob {job} did not succeed: it is not there" in workflows.messages(status)
+    assert f"TFJob {job} did not succeed: it does not exist" in workflows.messages(status)
     assert workflows.nodes(status)["former"]["phase"] == "Succeeded"
     kubectl("delete", "workflow", name)
 
@@ -189,7 +189,7 @@ def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     status = workflows.wait_for(name, "Failed", seconds=300)
     said = "ended with status 2: a global batch of 25600 is more than the 12800 training images"
     assert f"TFJob {name}-batchnorm-0 did not succeed: worker " in workflows.messages(status)
-    assert "batchnorm is not trained again, as it would end alike: worker " in workflows.messages(status)
+    assert "batchnorm is not retried, since the same input would fail again: worker " in workflows.messages(status)
     assert workflows.messages(status).count(said) >= 2
     assert workflows.jobs(name) == [f"{name}-batchnorm-0"]
 

@@ -157,7 +157,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_removed(
     started: list[str], volume: Volume, option: str
 ) -> None:
     before = sorted(volume.root.rglob("*"))
-    with pytest.raises(outcome.StepError, match=r"GiB at the very least|a global batch of 60000 is more than"):
+    with pytest.raises(outcome.StepError, match=r"workers need at least|a global batch of 60000 is more than"):
         run(volume, "--fresh", option)
     assert (sorted(volume.root.rglob("*")), started) == (before, [])
 

@@ -24,7 +24,7 @@ def volume(tmp_path: Path) -> Volume:
 NO_LINKS = [*REFUSALS, errno.EMLINK, errno.EXDEV]
 
 
-@pytest.mark.parametrize("number", NO_LINKS)
+@pytest.mark.parametrize("number", NO_LINKS, ids=errno.errorcode.get)
 def test_a_run_is_claimed_without_hard_links(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: Any) -> None:
     refuse(monkeypatch, number, (os, "link"))
     for _ in range(2):
@@ -36,7 +36,7 @@ def test_a_run_is_claimed_without_hard_links(volume: Volume, monkeypatch: pytest
 
 
 def claim(volume: Volume, identity: str) -> str | None:
-    """The identity, if the claim succeeded."""
+    """Return the claimed identity, or None if the claim is refused."""
     try:
         run_identity.claim_run(volume, "mine", {"data_sha256": identity})
     except outcome.StepError:
@@ -44,19 +44,19 @@ def claim(volume: Volume, identity: str) -> str | None:
     return identity
 
 
-def test_of_many_claims_at_once_one_identity_wins_without_links(
+def test_one_identity_wins_many_claims_at_once_without_hard_links(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, errno.EPERM, (os, "link"))
     with ThreadPoolExecutor(8) as workers:
         for number in range(20):
             folder = Volume(volume.root / str(number))
-            won = list(workers.map(claim, [folder] * 8, "abababab"))
+            winners = list(workers.map(claim, [folder] * 8, "abababab"))
             recorded = json.loads((folder.run("mine") / "run.json").read_text())["data_sha256"]
-            assert sorted(filter(None, won)) == [recorded] * 4
+            assert sorted(filter(None, winners)) == [recorded] * 4
 
 
-def test_a_record_that_another_worker_is_writing_is_waited_for(volume: Volume) -> None:
+def test_a_claim_waits_for_a_record_that_is_being_written(volume: Volume) -> None:
     record = volume.run("mine") / "run.json"
     record.parent.mkdir(parents=True)
     record.write_text('{"data_sha256":')
@@ -66,7 +66,7 @@ def test_a_record_that_another_worker_is_writing_is_waited_for(volume: Volume) -
     timer.join()
 
 
-def test_a_claim_that_cannot_be_written_leaves_no_record(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_on_a_full_volume_leaves_no_record(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EPERM, (os, "link"))
     refuse(monkeypatch, errno.ENOSPC, (run_identity, "flush_to_disk"))
     with pytest.raises(OSError) as failed:
@@ -75,9 +75,7 @@ def test_a_claim_that_cannot_be_written_leaves_no_record(volume: Volume, monkeyp
     assert list(volume.run("mine").iterdir()) == []
 
 
-def test_a_store_that_calls_the_slower_claim_stale_keeps_the_faster(
-    volume: Volume, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_with_a_stale_file_loses_to_the_faster_one(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     def overwritten(file: IO[str]) -> None:
         file.flush()
         Path(file.name).write_text('{"data_sha256": "b"}')

@@ -1,4 +1,4 @@
-"""What a worker that fails leaves on the volume, in this process: no cluster, no training."""
+"""Failure records on the volume, written by this process without a cluster or a training."""
 
 import argparse
 import json
@@ -18,14 +18,14 @@ from support.project import CLASS_NAMES, run_script
 
 
 @pytest.fixture(autouse=True)
-def no_callbacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each test begins with nothing to be told of a failure, in a job that names the file for one."""
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove failure callbacks and TF_CONFIG; name a record's file in FAILURE_RECORD."""
     monkeypatch.setattr(outcome, "failure_callbacks", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
 
 
-def kept(tmp_path: Path) -> Failure | None:
+def recorded(tmp_path: Path) -> Failure | None:
     return failure_record.read(Volume(tmp_path).failure("distml-1", "plain"))
 
 
@@ -36,60 +36,60 @@ def fail(message: str, status: int) -> None:
         outcome.fail(message, status)
 
 
-def test_a_worker_that_fails_leaves_its_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_worker_records_its_index_status_and_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
     fail("a peer was lost", 1)
     path = tmp_path / "runs" / "distml-1" / "failures" / "plain.json"
     assert json.loads(path.read_text()) == {"worker": 1, "status": 1, "message": "a peer was lost"}
-    assert str(kept(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
+    assert str(recorded(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
 
 
-def test_of_several_the_last_stays_but_wrong_input_comes_first(tmp_path: Path) -> None:
+def test_a_later_failure_replaces_all_records_except_wrong_input(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     fail("no data", 2)
     fail("that peer was lost", 1)
-    assert kept(tmp_path) == Failure(0, 2, "no data")
+    assert recorded(tmp_path) == Failure(0, 2, "no data")
 
 
-def test_a_worker_that_was_told_to_stop_says_nothing(tmp_path: Path) -> None:
+def test_a_worker_stopped_by_sigterm_leaves_no_record(tmp_path: Path) -> None:
     fail("ended by SIGTERM", outcome.TERMINATED)
-    assert kept(tmp_path) is None
+    assert recorded(tmp_path) is None
 
 
-def test_an_error_that_nobody_foresaw_is_kept_too(tmp_path: Path) -> None:
+def test_an_unexpected_exception_is_recorded(tmp_path: Path) -> None:
     def main(_: argparse.Namespace) -> None:
         raise RuntimeError("out of luck\nfor once")
 
     failure_record.keep_from_now_on()
     with pytest.raises(RuntimeError):
         outcome.run(main, argparse.Namespace())
-    assert kept(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
+    assert recorded(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
 
 
-def test_a_worker_that_ends_while_tensorflow_waits_is_kept_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exit_while_tensorflow_waits_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distml.training import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
     failure_record.keep_from_now_on()
     worker.end("worker: lost a peer", 1)
-    assert kept(tmp_path) == Failure(0, 1, "worker: lost a peer")
+    assert recorded(tmp_path) == Failure(0, 1, "worker: lost a peer")
 
 
-def test_once_there_is_a_candidate_nothing_is_kept_any_more(tmp_path: Path) -> None:
+def test_a_new_candidate_removes_the_record(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
     export_candidate(Volume(tmp_path), MODELS["plain"]().get_weights(), facts)
     assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain"))["model"] == "plain"
-    assert kept(tmp_path) is None
+    assert recorded(tmp_path) is None
 
 
-def test_without_the_variable_nothing_is_kept(
+def test_no_failure_is_recorded_without_the_environment_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FAILURE_RECORD")
     fail("a peer was lost", 1)
-    assert (kept(tmp_path), len(capsys.readouterr().err.splitlines())) == (None, 1)
+    assert (recorded(tmp_path), len(capsys.readouterr().err.splitlines())) == (None, 1)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_without_the_variable_nothing_is_kept(
         "/volume/runs/{{workflow.name}}/failures/plain.json",
     ],
 )
-def test_a_name_of_no_record_is_reported_and_hides_no_failure(
+def test_an_invalid_file_name_causes_a_warning_before_the_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     monkeypatch.setenv("FAILURE_RECORD", name)
@@ -112,7 +112,7 @@ def test_a_name_of_no_record_is_reported_and_hides_no_failure(
     assert failure.endswith(": a peer was lost")
 
 
-def test_a_volume_that_is_not_there_is_not_made_and_hides_no_failure(
+def test_a_missing_volume_causes_a_warning_and_is_not_created(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path / "typo").failure("distml-1", "plain")))
@@ -122,20 +122,24 @@ def test_a_volume_that_is_not_there_is_not_made_and_hides_no_failure(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_that_cannot_be_written_hides_no_failure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_written_does_not_hide_the_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "runs").write_text("a file")
     fail("a peer was lost", 1)
     assert capsys.readouterr().err.endswith(": a peer was lost\n")
 
 
-def test_arguments_that_are_wrong_are_kept_too(tmp_path: Path) -> None:
+def test_wrong_arguments_are_recorded(tmp_path: Path) -> None:
     ended = run_script("multi_worker_distributed_training.py", "--model=plain", "--epochs=none")
     assert ended.returncode == 2
-    assert str(kept(tmp_path)).startswith("worker 0 ended with status 2: argument --epochs: 'none' is not an integer")
+    assert str(recorded(tmp_path)).startswith(
+        "worker 0 ended with status 2: argument --epochs: 'none' is not an integer"
+    )
 
 
-def test_what_is_damaged_counts_as_nothing(tmp_path: Path) -> None:
+def test_a_damaged_record_counts_as_missing(tmp_path: Path) -> None:
     path = Volume(tmp_path).failure("distml-1", "plain")
     path.parent.mkdir(parents=True)
     path.write_text("[1]")
-    assert kept(tmp_path) is None
+    assert recorded(tmp_path) is None

@@ -1,4 +1,4 @@
-"""How the worker group of one machine ends, with small programs in the place of workers."""
+"""The end of a worker group on one machine, with small programs in place of the workers."""
 
 import fcntl
 import os
@@ -20,12 +20,12 @@ from distml.step.volume import Volume
 from distml.training import local_launcher, tf_config, worker
 from support.project import SOURCE
 
-# Takes a second to end on SIGTERM, as a worker inside TensorFlow may.
+# A worker that takes a second to end on SIGTERM, as a real one inside TensorFlow may.
 SLOW = (
     "import os, signal, sys, time\n"
     "def end(*_):\n    time.sleep(1)\n    sys.exit(143)\n"
     "signal.signal(signal.SIGTERM, end)\n"
-    "os.write(1, b'ready\\n')\n"  # whole, though two write to one pipe
+    "os.write(1, b'ready\\n')\n"  # unbuffered, so that two workers do not mix their lines
     "time.sleep(60)\n"
 )
 LAUNCHER = (
@@ -35,19 +35,19 @@ LAUNCHER = (
     "with hold_lock(Volume(Path(sys.argv[3]))) as lock:\n"
     "    local_launcher.run_worker_group([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
 )
-# What worker 0 and the other one do.
+# One statement for worker 0, and one for worker 1.
 TWO = "import json, os, sys, time\nif json.loads(os.environ['TF_CONFIG'])['task']['index'] == 0:\n    {}\nelse:\n    {}"
 
 
 def test_running_out_of_restarts_exits_with_1() -> None:
     with pytest.raises(
-        local_launcher.GivenUp, match="worker 0 ended with status 7; given up after 1 restarts"
+        local_launcher.GivenUp, match="worker 0 ended with status 7; giving up after 1 restarts"
     ) as ended:
         local_launcher.run_worker_group([sys.executable, "-c", "raise SystemExit(7)"], workers=1, restarts=1)
     assert ended.value.exit_status == 1
 
 
-def test_a_port_that_was_taken_meanwhile_is_no_wrong_input() -> None:
+def test_a_worker_whose_port_is_taken_exits_with_1() -> None:
     with socket.create_server(("", 0)) as listener:
         group = tf_config.WorkerGroup((f"127.0.0.1:{listener.getsockname()[1]}", "127.0.0.1:9"), 0)
         with pytest.raises(worker.PortTaken) as ended:
@@ -56,7 +56,7 @@ def test_a_port_that_was_taken_meanwhile_is_no_wrong_input() -> None:
 
 
 def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
-    """A launcher that holds the volume in `folder`, and its two workers."""
+    """Start a launcher that locks the volume in `folder`; return its process and its two workers."""
     command = [sys.executable, "-c", LAUNCHER, str(SOURCE), SLOW, str(folder)]
     launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert launcher.stdout
@@ -65,11 +65,11 @@ def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
 
 
 def run_two(first: str, second: str) -> None:
-    """Run two workers that execute these statements."""
+    """Run two workers, each with one of the statements."""
     local_launcher.run_worker_group([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
 
 
-def test_a_second_ctrl_c_leaves_no_worker(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_leaves_no_worker_running(tmp_path: Path) -> None:
     launcher, workers = launch(tmp_path)
     for _ in range(2):
         launcher.send_signal(signal.SIGINT)
@@ -78,25 +78,25 @@ def test_a_second_ctrl_c_leaves_no_worker(tmp_path: Path) -> None:
     assert len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 
-def test_wrong_input_is_not_tried_again_even_if_another_failed_first(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(outcome.StepError, match="the workers refused to start") as ended:
+def test_wrong_input_is_not_retried_even_if_a_peer_failed_first(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(outcome.StepError, match="a worker refused its input") as ended:
         run_two("sys.exit(1)", "time.sleep(0.5); sys.exit(2)")
     assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
 
 
-def test_a_worker_that_hangs_on_its_way_out_restarts_the_group(
+def test_a_worker_that_hangs_at_its_end_restarts_the_group(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(local_launcher, "SECONDS_AFTER_A_SUCCESS", 2)
     once = tmp_path / "once"
     run_two("pass", f"os.path.exists({str(once)!r}) or (open({str(once)!r}, 'w'), time.sleep(60))")
     assert capsys.readouterr().out.splitlines() == [
-        "worker 1 still runs 2 s after another was done; ending it",
-        "worker 1 was killed by SIGTERM; starting all 2 workers again from the last checkpoint",
+        "worker 1 did not end within 2 s after a peer succeeded; terminating",
+        "worker 1 was killed by SIGTERM; restarting all 2 workers from the last checkpoint",
     ]
 
 
-def test_a_killed_launchers_workers_hold_the_volume_until_the_last_ends(tmp_path: Path) -> None:
+def test_a_killed_launchers_workers_lock_the_volume_until_the_last_ends(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     launcher, workers = launch(tmp_path)
     launcher.kill()
@@ -107,14 +107,14 @@ def test_a_killed_launchers_workers_hold_the_volume_until_the_last_ends(tmp_path
         assert refused.value.exit_status == 1
         process.kill()
     with volume.lock.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # waits
+        fcntl.flock(file, fcntl.LOCK_EX)  # waits for the last worker to end
     with volume_module.hold_lock(volume):
         assert volume.lock.exists()
 
 
 @pytest.fixture
-def handlers() -> Iterator[None]:
-    """Give the test process the system's own handlers, as nohup would change them, and put its own back."""
+def default_handlers() -> Iterator[None]:
+    """Set the default handlers of SIGTERM and SIGHUP, and restore the process's own afterwards."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
@@ -122,8 +122,8 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_pipeline_ends_as_on_sigterm_when_its_terminal_is_closed(
-    handlers: None, capsys: pytest.CaptureFixture[str], number: signal.Signals
+def test_a_closed_terminal_ends_the_pipeline_as_sigterm_does(
+    default_handlers: None, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     local_pipeline.end_on_signals()
     with pytest.raises(SystemExit) as ended:
@@ -133,19 +133,21 @@ def test_the_pipeline_ends_as_on_sigterm_when_its_terminal_is_closed(
     assert capsys.readouterr().err.endswith(f": ended by {number.name}\n")
 
 
-def test_the_pipeline_leaves_a_hangup_to_nohup(handlers: None) -> None:
+def test_the_pipeline_keeps_nohups_handling_of_a_hangup(default_handlers: None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     local_pipeline.end_on_signals()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_more_workers_than_memory_can_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_workers_than_fit_in_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_launcher, "free_memory", lambda: 2.0)
     local_launcher.check_workers(4)
-    with pytest.raises(outcome.StepError, match=r"^5 workers take 2\.5 GiB at the very least, and 2\.0 GiB are free"):
+    with pytest.raises(
+        outcome.StepError, match=r"^5 workers need at least 2\.5 GiB of memory, but only 2\.0 GiB are free"
+    ):
         local_launcher.check_workers(5)
 
 
-def test_without_a_known_amount_of_memory_no_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_worker_is_refused_when_the_free_memory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_launcher, "free_memory", lambda: None)
     local_launcher.check_workers(1000)

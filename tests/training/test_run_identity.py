@@ -1,4 +1,4 @@
-"""What two trainings must share to be of one run."""
+"""The identity of a run: changes that make a new run, and changes that do not."""
 
 import ast
 import os
@@ -20,16 +20,16 @@ SETTINGS = Settings(2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1
 SCRIPT = "multi_worker_distributed_training"
 CANNOT_CHANGE_WEIGHTS = {
     SCRIPT: "parses the command line; its settings are in the identity",
-    "distml.publishing.candidates": "says which models are trained already",
+    "distml.publishing.candidates": "finds the models that are already trained",
     "distml.step.atomic_files": "writes, renames and hashes files",
     "distml.step.command_line": "parses options; their values are in the identity",
     "distml.step.disk_errors": "finds the cause of an error",
     "distml.step.native_stderr": "holds back what libraries print",
-    "distml.step.network": "opens connections, and no proxy",
+    "distml.step.network": "opens connections",
     "distml.step.outcome": "ends the process",
     "distml.step.progress_bar": "prints",
     "distml.step.volume": "names folders",
-    "distml.training.failure_record": "keeps a message",
+    "distml.training.failure_record": "records an error message",
     "distml.training.run_identity": "names the run",
     "distml.training.settings": "its values are in the identity",
 }
@@ -40,7 +40,7 @@ def file_of(module: str) -> Path:
 
 
 def imported_by(module: str) -> set[str]:
-    """The modules of src that a module imports, in functions too; a package itself holds a docstring alone."""
+    """Return the modules of src that a module imports, inside functions too; a package holds only a docstring."""
     names = set()
     for node in ast.walk(ast.parse(file_of(module).read_text())):
         if isinstance(node, ast.Import):
@@ -51,11 +51,11 @@ def imported_by(module: str) -> set[str]:
     return {name for name in names if file_of(name).is_file()}
 
 
-def test_whatever_training_imports_is_in_the_identity_or_cannot_change_weights() -> None:
-    reached, following = set(), {SCRIPT}
-    while following:
-        reached |= following
-        following = set().union(*map(imported_by, following)) - reached
+def test_every_import_is_in_the_identity_or_cannot_change_weights() -> None:
+    reached, found = set(), {SCRIPT}
+    while found:
+        reached |= found
+        found = set().union(*map(imported_by, found)) - reached
     covered = {name.removesuffix(".py").replace("/", ".") for name in run_identity.code_files()}
     assert {"distml.training.loop", "distml.model.variants"} <= reached & covered
     assert reached - covered == CANNOT_CHANGE_WEIGHTS.keys()
@@ -63,7 +63,7 @@ def test_whatever_training_imports_is_in_the_identity_or_cannot_change_weights()
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A copy of src in another place, with other times and without bytecode."""
+    """Copy src to another folder, with other times and without bytecode."""
     copy = tmp_path / "copy of src"
     return shutil.copytree(SOURCE, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -75,28 +75,28 @@ def source(tmp_path: Path) -> Path:
         *("variants.py~", "#variants.py#", ".#variants.py", "variants 2.py"),
     ],
 )
-def test_neither_the_place_nor_what_editors_leave_is_code(source: Path, name: str) -> None:
-    left = source / "distml" / "model" / name
-    left.parent.mkdir(exist_ok=True)
-    left.write_text("left")
+def test_the_code_digest_ignores_location_and_editors_leftovers(source: Path, name: str) -> None:
+    leftover = source / "distml" / "model" / name
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.write_text("left")
     assert run_identity.code_sha256(source) == run_identity.code_sha256()
 
 
 @pytest.mark.parametrize("name", ["distml/training/settings.py", "distml/training/local_launcher.py", f"{SCRIPT}.py"])
-def test_a_word_in_an_option_or_in_a_launcher_makes_no_new_run(source: Path, name: str) -> None:
+def test_a_comment_in_an_option_or_a_launcher_makes_no_new_run(source: Path, name: str) -> None:
     with (source / name).open("a") as file:
-        file.write("# a word\n")
+        file.write("# a comment\n")
     assert run_identity.code_sha256(source) == run_identity.code_sha256()
 
 
 @pytest.mark.parametrize("name", ["distml/training/loop.py", "distml/model/variants.py", "distml/model/a_new_one.py"])
-def test_another_training_step_or_a_new_model_makes_a_new_run(source: Path, name: str) -> None:
+def test_a_changed_training_loop_or_a_new_model_makes_a_new_run(source: Path, name: str) -> None:
     with (source / name).open("a") as file:
-        file.write("# a word\n")
+        file.write("# a comment\n")
     assert run_identity.code_sha256(source) != run_identity.code_sha256()
 
 
-def test_the_identity_names_data_code_software_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_identity_contains_data_code_software_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_identity, "code_sha256", lambda: "code")
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     assert run_identity.identity_of("data", SETTINGS) == {
@@ -109,11 +109,11 @@ def test_the_identity_names_data_code_software_and_settings(monkeypatch: pytest.
     }  # fmt: skip
 
 
-def test_the_software_is_what_is_installed_and_what_trains() -> None:
+def test_the_software_has_the_versions_that_training_imports() -> None:
     assert run_identity.software() == {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(
+def test_other_software_makes_a_new_run_and_cannot_resume_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume, before = Volume(tmp_path), run_identity.identity_of("data", SETTINGS)
@@ -125,7 +125,7 @@ def test_other_software_makes_another_run_and_cannot_go_on_with_the_old(
         run_identity.claim_run(volume, "mine", after)
 
 
-def test_every_claim_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_a_claim_removes_the_leftovers_of_a_killed_one(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     run_identity.claim_run(volume, "mine", {})
     left = volume.run("mine") / ".run.json-killed"

@@ -1,4 +1,4 @@
-"""The settings of a training on command lines."""
+"""The settings of a training, and their command-line options."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from distml.step import outcome
 from distml.training.settings import Settings
 
 
-def test_the_options_of_settings_parse_to_the_same_settings() -> None:
+def test_the_options_of_settings_parse_back_to_the_same_settings() -> None:
     settings = Settings(
         workers=3, epochs=7, batch_per_worker=32, learning_rate=1.5e-05, seed=2**31 - 1, train_images=640
     )
@@ -15,7 +15,7 @@ def test_the_options_of_settings_parse_to_the_same_settings() -> None:
     assert Settings.from_args(args, workers=3) == settings
 
 
-def test_a_global_batch_of_more_than_all_images_is_refused() -> None:
+def test_a_global_batch_larger_than_the_training_set_is_refused() -> None:
     args = script.parse_args(["--model=plain", "--batch-per-worker=50", "--train-images=100"])
     assert Settings.from_args(args, 2).batch_per_worker == 50
     with pytest.raises(

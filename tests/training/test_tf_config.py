@@ -1,4 +1,4 @@
-"""TF_CONFIG as operators and people set it."""
+"""TF_CONFIG as the operator or a person sets it, right and wrong."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def test_the_chief_comes_before_the_workers(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("cluster", [{"worker": ["b:1", "c:1"]}, {"worker": ["b:1", "c:1"], "chief": ["a:1"]}])
-def test_the_workers_have_tensorflows_own_order_and_chief(monkeypatch: pytest.MonkeyPatch, cluster: Any) -> None:
+def test_the_worker_order_and_the_chief_match_tensorflow(monkeypatch: pytest.MonkeyPatch, cluster: Any) -> None:
     tasks = [(kind, number) for kind in cluster for number in range(len(cluster[kind]))]
     groups = [read(monkeypatch, cluster, *task) for task in tasks]
     assert [group.index for group in groups] == [multi_worker_util.id_in_cluster(cluster, *task) for task in tasks]
@@ -37,7 +37,7 @@ def test_the_workers_have_tensorflows_own_order_and_chief(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("text", ["", "  ", "{}"])
-def test_without_a_cluster_the_worker_is_alone(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_empty_tf_config_describes_a_single_worker(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     group = tf_config.read()
     assert (group, group.size, group.is_chief) == (WorkerGroup((), 0), 1, True)
@@ -45,26 +45,25 @@ def test_without_a_cluster_the_worker_is_alone(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("kind", ["evaluator", "ps", "Worker", "gpu"])
 @pytest.mark.parametrize("in_cluster", [[], ["b:2222"]])
-def test_a_replica_that_does_not_train_is_one_line(
+def test_a_replica_type_that_does_not_train_is_refused(
     monkeypatch: pytest.MonkeyPatch, kind: object, in_cluster: list[str]
 ) -> None:
     with pytest.raises(outcome.StepError) as refused:
         read(monkeypatch, {"worker": ["a:2222"], kind: in_cluster}, kind)
     assert (refused.value.exit_status, str(refused.value)) == (
         2,
-        f"TF_CONFIG names a replica of type {kind!r}; training takes Worker, and at most one Chief: remove it from the"
-        " TFJob",
+        f"TF_CONFIG names a replica of type {kind!r}; expected Workers and at most one Chief; remove it from the TFJob",
     )
 
 
 @pytest.mark.parametrize("kind", ["worker", "chief"])
-def test_a_cluster_with_parameter_servers_is_refused_by_all(monkeypatch: pytest.MonkeyPatch, kind: object) -> None:
-    with pytest.raises(outcome.StepError, match="a replica of type 'ps'; training takes"):
+def test_every_worker_refuses_a_cluster_with_parameter_servers(monkeypatch: pytest.MonkeyPatch, kind: object) -> None:
+    with pytest.raises(outcome.StepError, match="a replica of type 'ps'; expected Workers"):
         read(monkeypatch, {kind: ["a:2222"], "ps": ["b:2222"]}, kind)
 
 
-def test_a_master_is_told_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(outcome.StepError, match=r"a replica of type 'master'; .*: call it Chief in the TFJob"):
+def test_the_error_for_a_master_names_its_new_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(outcome.StepError, match=r"a replica of type 'master'; .*; call it Chief in the TFJob"):
         read(monkeypatch, {"master": ["a:2222"]}, "master")
 
 
@@ -76,7 +75,7 @@ def test_a_master_is_told_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"worker": []}, "worker", 0, "there is no worker in the cluster"),
         ({"worker": ["a:1"]}, "worker", 1, "there is no worker 1 in the cluster"),
         ({"worker": ["a:1"], "chief": ["b:1"]}, "chief", -1, "there is no chief -1 in the cluster"),
-        ({"worker": ["a:1"], "chief": ["b:1", "c:1"]}, "worker", 0, "there are 2 chiefs; TensorFlow takes one"),
+        ({"worker": ["a:1"], "chief": ["b:1", "c:1"]}, "worker", 0, "there are 2 chiefs; TensorFlow accepts one"),
         ({"worker": ["a:1"]}, "worker", True, "'index' is true, not an integer"),
         ({"worker": ["a:1"]}, "worker", "0", "'index' is \"0\", not an integer"),
         ({"worker": ["a:1"]}, "worker", 0.0, "'index' is 0.0, not an integer"),
@@ -94,7 +93,7 @@ def test_a_master_is_told_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"worker": [f"{64 * 'a'}:1"]}, "worker", 0, f"'{64 * 'a'}:1' is not host:port"),
     ],
 )
-def test_a_cluster_that_is_none_is_one_line_with_the_reason(
+def test_an_invalid_cluster_is_refused_in_one_line_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, cluster: Any, kind: object, index: object, reason: str
 ) -> None:
     with pytest.raises(outcome.StepError) as refused:
@@ -117,7 +116,7 @@ def test_a_cluster_that_is_none_is_one_line_with_the_reason(
         "{'cluster': 1}",
     ],
 )
-def test_what_describes_no_worker_group_is_one_line(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_text_without_a_worker_group_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(
         outcome.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"

@@ -1,4 +1,4 @@
-"""The reason why a TFJob did not succeed, and how its end is told; that jobs are ended is shown on a cluster."""
+"""Reasons why a TFJob did not succeed, and their report; tests/cluster shows that jobs are ended."""
 
 import json
 from collections.abc import Callable
@@ -27,8 +27,8 @@ from distml.training.tfjobs import has_ended, reason_of
 
 
 def job(*conditions: tuple[str, str, str]) -> dict:
-    found = [{"type": kind, "status": status, "message": message} for kind, status, message in conditions]
-    return {"metadata": {"name": "j"}, "status": {"conditions": found}}
+    entries = [{"type": kind, "status": status, "message": message} for kind, status, message in conditions]
+    return {"metadata": {"name": "j"}, "status": {"conditions": entries}}
 
 
 def waiting(reason: str, message: str | None) -> V1Pod:
@@ -57,13 +57,13 @@ TOO_LONG = job(("Running", "False", "running"), ("Failed", "True", "j was active
 TRAINING = job(("Created", "True", "created"), ("Running", "True", "running"))
 
 
-def test_a_failed_job_gives_its_own_message() -> None:
+def test_the_reason_of_a_failed_job_is_its_own_message() -> None:
     failed = job(("Running", "False", "running"), ("Failed", "True", "it reached its back-off limit"))
     assert has_ended(failed)
     assert reason_of(failed, [], []) == "it reached its back-off limit"
 
 
-def test_a_failed_job_whose_pods_are_gone_gives_the_last_warning_that_explains() -> None:
+def test_the_reason_of_a_failed_job_includes_its_last_useful_warning() -> None:
     warnings = [
         warning("j-worker-1", "FailedScheduling", "no node", minute=0),
         warning("j-worker-0", "Failed", 'Failed to pull image "no-such-image": not found', minute=1),
@@ -76,29 +76,29 @@ def test_a_failed_job_whose_pods_are_gone_gives_the_last_warning_that_explains()
     )
 
 
-def test_a_job_that_runs_has_not_ended() -> None:
+def test_a_running_job_has_not_ended() -> None:
     assert not has_ended(TRAINING)
     assert not has_ended({"metadata": {"name": "j"}})
     assert has_ended(job(("Succeeded", "True", "done")))
 
 
-def test_a_pod_that_waits_for_its_image_is_named_with_its_reason() -> None:
+def test_the_reason_names_a_pod_that_waits_for_its_image() -> None:
     pods = [waiting("ErrImagePull", "not found"), RUNNING]
     assert reason_of(TRAINING, pods, []) == "j-worker-0 waits, ErrImagePull: not found"
 
 
-def test_a_pod_that_finds_no_node_is_named_with_the_schedulers_words() -> None:
+def test_the_reason_names_a_pod_that_cannot_be_scheduled() -> None:
     assert reason_of(TRAINING, [unscheduled("0/1 nodes are available")], []) == (
         "j-worker-1 waits, Unschedulable: 0/1 nodes are available"
     )
 
 
-def test_a_pod_that_only_starts_is_no_reason() -> None:
+def test_the_reason_does_not_name_a_pod_that_only_starts() -> None:
     assert reason_of(TRAINING, [waiting("ContainerCreating", None), RUNNING], []) == "it had not ended yet"
 
 
 class Cluster:
-    """A namespace with TFJobs and without pods; plays both parts of the API that are asked."""
+    """A fake namespace with TFJobs and without pods, in place of both API clients."""
 
     def __init__(self, *jobs: dict) -> None:
         self.jobs = list(jobs)
@@ -121,39 +121,39 @@ class Cluster:
 
 
 @pytest.fixture
-def end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Run `end-training` against a cluster, with a volume on which workers left what they said."""
+def end_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Return a function that runs `end-training` against a fake cluster, with or without a failure record."""
     monkeypatch.setattr(tfjobs.config, "load_kube_config", lambda: None)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
-    def run(cluster: Cluster, *options: str, said: dict | None = None) -> None:
+    def run(cluster: Cluster, *options: str, failure: dict | None = None) -> None:
         monkeypatch.setattr(tfjobs.client, "CustomObjectsApi", lambda: cluster)
         monkeypatch.setattr(tfjobs.client, "CoreV1Api", lambda: cluster)
-        if said:
+        if failure:
             path = Volume(tmp_path).failure("distml-1", "plain")
             path.parent.mkdir(parents=True)
-            path.write_text(json.dumps(said))
+            path.write_text(json.dumps(failure))
         command = ["end-training", f"--volume={tmp_path}", "--workflow=distml-1", *options]
         pipeline_admin.main(pipeline_admin.parse_args(command))
 
     return run
 
 
-LOST = {"worker": 1, "status": 1, "message": "lost a peer"}
-WRONG = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
+LOST_PEER = {"worker": 1, "status": 1, "message": "lost a peer"}
+WRONG_INPUT = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
 
 
-def test_at_the_end_of_a_workflow_every_job_that_has_not_ended_is_ended(end: Callable[..., None]) -> None:
+def test_the_end_of_a_workflow_deletes_its_unfinished_jobs(end_training: Callable[..., None]) -> None:
     cluster = Cluster(TRAINING, TOO_LONG)
-    end(cluster)
+    end_training(cluster)
     assert cluster.deleted == ["j"]
     workers = "workflows.argoproj.io/workflow=distml-1,training.kubeflow.org/job-name"
     assert cluster.selectors == ["workflows.argoproj.io/workflow=distml-1", workers, workers]
 
 
-def test_a_failed_job_is_told_of_with_the_workers_last_line_first(end: Callable[..., None]) -> None:
+def test_the_report_of_a_failed_job_starts_with_the_workers_message(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed) as failed:
-        end(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", said=LOST)
+        end_training(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", failure=LOST_PEER)
     assert str(failed.value) == (
         "TFJob j did not succeed: worker 1 ended with status 1: lost a peer; j was active longer than"
         " specified deadline; more: kubectl get events --namespace=kubeflow | grep j"
@@ -161,23 +161,21 @@ def test_a_failed_job_is_told_of_with_the_workers_last_line_first(end: Callable[
     assert failed.value.exit_status == 1
 
 
-def test_a_failed_job_that_is_gone_says_so(end: Callable[..., None]) -> None:
-    with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it is not there; somebody deleted it"):
-        end(Cluster(), "--model=plain", "--failed-job=j")
+def test_the_report_of_a_missing_job_says_that_it_does_not_exist(end_training: Callable[..., None]) -> None:
+    with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it does not exist; it was deleted"):
+        end_training(Cluster(), "--model=plain", "--failed-job=j")
 
 
-def test_after_a_lost_peer_the_former_job_is_ended_and_another_may_start(
-    end: Callable[..., None],
-) -> None:
+def test_a_lost_peer_ends_the_job_and_allows_another_attempt(end_training: Callable[..., None]) -> None:
     cluster = Cluster(TRAINING)
-    end(cluster, "--model=plain", said=LOST)
+    end_training(cluster, "--model=plain", failure=LOST_PEER)
     assert cluster.deleted == ["j"]
     assert cluster.selectors[0] == "workflows.argoproj.io/workflow=distml-1,model=plain"
 
 
-def test_after_wrong_input_there_is_no_other_attempt(end: Callable[..., None]) -> None:
+def test_wrong_input_allows_no_other_attempt(end_training: Callable[..., None]) -> None:
     with pytest.raises(
-        outcome.StepError, match=r"plain is not trained again.*worker 0 ended with status 2: a global"
-    ) as no:
-        end(Cluster(TOO_LONG), "--model=plain", said=WRONG)
-    assert no.value.exit_status == 2
+        outcome.StepError, match=r"plain is not retried.*worker 0 ended with status 2: a global"
+    ) as refused:
+        end_training(Cluster(TOO_LONG), "--model=plain", failure=WRONG_INPUT)
+    assert refused.value.exit_status == 2

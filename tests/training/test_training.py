@@ -36,7 +36,7 @@ FAST = ("--batch-per-worker", "64", "--train-images", "6400", "--run", "test")
 
 
 class Group:
-    """`local_pipeline`'s worker group for one model, its output line by line."""
+    """The worker group of `local_pipeline` for one model, with its output line by line."""
 
     def __init__(self, volume: Volume, *options: str, workers: int = 2) -> None:
         code = (
@@ -58,18 +58,18 @@ class Group:
             self.lines.append(line.rstrip())
             if text in line:
                 return
-        pytest.fail(f"the group ended without saying {text!r}:\n" + "\n".join(self.lines))
+        pytest.fail(f"the group ended without printing {text!r}:\n" + "\n".join(self.lines))
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
 
     def kill(self) -> None:
-        """End all of it, so that no worker keeps the pipe open."""
+        """Kill the launcher and all workers, so that no worker keeps the pipe open."""
         for process in (*self.workers(), self.process):
             process.kill()
 
     def kill_during_export(self, candidates: Path) -> None:
-        """Kill worker 0 as soon as the folder that it fills stands beside where the candidate will be."""
+        """Kill worker 0 as soon as it has created its temporary folder for the candidate."""
         while not list(candidates.glob(".*")):
             assert self.process.poll() is None, self.lines
             time.sleep(0.01)
@@ -84,9 +84,7 @@ class Group:
         return [int(match[1]) for line in self.lines if (match := re.search(r"epoch (\d+)/\d+  loss", line))]
 
 
-def test_a_killed_and_stalled_group_ends_with_an_undisturbed_ones_weights(
-    volume: Volume, trained_volume: Volume
-) -> None:
+def test_two_kills_and_a_stall_do_not_change_the_final_weights(volume: Volume, trained_volume: Volume) -> None:
     group = Group(volume, "--model", "batchnorm", "--epochs", "3", "--stall-timeout", "60")
     group.wait_for("epoch 1/3")
     group.workers()[1].kill()
@@ -97,7 +95,7 @@ def test_a_killed_and_stalled_group_ends_with_an_undisturbed_ones_weights(
     assert group.end() == 0, group.lines
     output = "\n".join(group.lines)
     assert "worker 1 was killed by SIGKILL" in output and "worker 0 was killed by SIGKILL" in output
-    assert "lost a peer" in output or "took longer than 60 s" in output  # TensorFlow's heartbeat is usually first
+    assert "lost a peer" in output or "took longer than 60 s" in output  # TensorFlow's heartbeat usually notices first
     assert group.finished_epochs() == [1, 2, 3]
     disturbed = model_manifest.verified(volume.candidate("test", "batchnorm"))
     undisturbed = model_manifest.verified(trained_volume.candidate("first", "batchnorm"))
@@ -113,14 +111,14 @@ def measured(manifest: dict, key: str) -> list[float]:
     return [epoch[key] for epoch in manifest["metrics"]["history"]]
 
 
-def test_a_wait_beyond_its_bound_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_that_exceeds_its_bound_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: queue.Queue[tuple[str, int]] = queue.Queue()
     monkeypatch.setattr(worker_module, "end", lambda message, status: ended.put((message, status)))
     with worker_module.Watchdog().bound(1, "a step"):
         assert ended.get(timeout=10) == ("worker: a step took longer than 1 s; the job has to be restarted", 1)
 
 
-def test_the_learning_rate_falls_to_nothing(trained_volume: Volume) -> None:
+def test_the_learning_rate_falls_to_zero(trained_volume: Volume) -> None:
     rates = measured(model_manifest.verified(trained_volume.candidate("first", "plain")), "learning_rate")
     assert rates[0] > rates[1] > rates[2] and rates[2] == pytest.approx(0, abs=1e-6)
 
@@ -132,18 +130,18 @@ def test_tensorboard_shows_each_epoch(trained_volume: Volume) -> None:
     assert shown == pytest.approx(dict(enumerate(measured(manifest, "validation_accuracy"), 1)))
 
 
-def test_no_step_is_computed_in_the_loops_own_graph() -> None:
+def test_the_training_step_has_its_own_graph_outside_the_loops() -> None:
     strategy = tf.distribute.get_strategy()
     settings = Settings(workers=1, epochs=1, batch_per_worker=2, learning_rate=1e-3, seed=1, train_images=2)
     model = ReplicatedModel(strategy, "plain", settings, steps_per_epoch=1)
     batch = (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     graph = model.take_steps.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
-    steps = [one for one in graph.library.function if any(node.op == "MaxPoolGrad" for node in one.node_def)]
-    assert steps and all(one.attr["_noinline"].b for one in steps)
+    steps = [item for item in graph.library.function if any(node.op == "MaxPoolGrad" for node in item.node_def)]
+    assert steps and all(step.attr["_noinline"].b for step in steps)
 
 
-def test_a_resumed_training_does_not_repeat_the_dropout_of_its_first_epoch(tmp_path: Path) -> None:
+def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
     settings = Settings(workers=1, epochs=2, batch_per_worker=8, learning_rate=1e-3, seed=1, train_images=16)
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))
 
@@ -167,12 +165,10 @@ def test_all_workers_end_with_identical_weights_and_statistics(trained_volume: V
     assert len(digests) == 4 and digests[0] == digests[1] != digests[2] == digests[3]
 
 
-def test_two_workers_train_the_same_model_as_one_with_their_global_batch(
-    volume: Volume, trained_volume: Volume
-) -> None:
+def test_two_workers_train_as_one_worker_with_the_same_global_batch(volume: Volume, trained_volume: Volume) -> None:
     alone = run_script(
         SCRIPT.name, "--volume", volume, "--model", "plain", "--run", "alone", "--epochs", 3,
-        "--batch-per-worker", 128, "--train-images", 6400, TF_CONFIG=" ",  # as good as none
+        "--batch-per-worker", 128, "--train-images", 6400, TF_CONFIG=" ",  # counts as unset
     )  # fmt: skip
     assert alone.returncode == 0, alone.stderr
     manifests = (
@@ -183,11 +179,9 @@ def test_two_workers_train_the_same_model_as_one_with_their_global_batch(
     assert two == pytest.approx(one, rel=0.01)
 
 
-def test_a_candidate_answers_by_both_signatures_in_a_plain_program(
-    trained_volume: Volume, volume_with_data: Volume
-) -> None:
+def test_both_signatures_of_a_candidate_give_the_same_answer(trained_volume: Volume, volume_with_data: Volume) -> None:
     model, manifest = saved_model.load(trained_volume.candidate("first", "batchnorm"))
-    images, _ = saved_model_sample(volume_with_data)
+    images, _ = sample(volume_with_data)
     by_array = model.signatures["serving_arrays"](images=images)
     files = tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)
     by_file = model.signatures["serving_default"](image_bytes=files)
@@ -196,19 +190,19 @@ def test_a_candidate_answers_by_both_signatures_in_a_plain_program(
     assert manifest["class_names"][9] == "Ankle boot"
 
 
-def saved_model_sample(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+def sample(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     split = input_pipeline.load(volume, "test")
     return split.images[:20], split.labels[:20]
 
 
-def test_the_other_workers_leave_nothing_behind(trained_volume: Volume) -> None:
+def test_only_the_chief_leaves_files_in_the_run(trained_volume: Volume) -> None:
     run = trained_volume.run("first")
     assert sorted(path.name for path in run.iterdir()) == ["candidates", "checkpoints", "logs", "report", "run.json"]
     assert sorted(path.name for path in (run / "candidates").iterdir()) == ["batchnorm", "plain"]
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["batchnorm", "plain"]
 
 
-def test_a_finished_run_is_reused_and_says_so(trained_volume: Volume) -> None:
+def test_a_finished_model_is_not_trained_again(trained_volume: Volume) -> None:
     again = run_script(
         "multi_worker_distributed_training.py", "--volume", trained_volume, "--model", "plain", "--epochs", 3,
         "--batch-per-worker", 64, "--train-images", 6400, "--run", "first",
@@ -217,7 +211,7 @@ def test_a_finished_run_is_reused_and_says_so(trained_volume: Volume) -> None:
     assert (again.returncode, again.stdout) == (0, "plain: already trained in run first; its files verify\n")
 
 
-def test_a_run_of_other_settings_is_refused(trained_volume: Volume) -> None:
+def test_a_run_with_other_settings_is_refused(trained_volume: Volume) -> None:
     identity = json.loads((trained_volume.run("first") / "run.json").read_text())
     run_identity.claim_run(trained_volume, "first", identity)
     other = {**identity, "settings": {**identity["settings"], "epochs": 4}}
@@ -226,13 +220,13 @@ def test_a_run_of_other_settings_is_refused(trained_volume: Volume) -> None:
 
 
 def without_peers(index: int) -> str:
-    """The TF_CONFIG of one of two workers, whose peer does not listen."""
+    """Return the TF_CONFIG of one of two workers, with a peer that does not listen."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         addresses = [f"127.0.0.1:{listener.getsockname()[1]}" for listener in (one, other)]
     return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
 
 
-def test_a_peer_that_never_comes_ends_the_worker_in_bounded_time(volume: Volume) -> None:
+def test_a_missing_peer_ends_the_worker_after_the_start_timeout(volume: Volume) -> None:
     alone = run_script(
         SCRIPT.name, "--volume", volume, "--model", "plain", "--run", "alone", "--start-timeout", 5,
         TF_CONFIG=without_peers(0),
@@ -269,20 +263,20 @@ def test_ctrl_c_stops_the_whole_worker_group(volume: Volume) -> None:
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 
-def test_a_bad_tf_config_is_one_line(volume_with_data: Volume) -> None:
+def test_a_bad_tf_config_is_refused_in_one_line(volume_with_data: Volume) -> None:
     bad = run_script(SCRIPT.name, "--volume", volume_with_data, "--model", "plain", TF_CONFIG="{")
     assert bad.returncode == 2
     assert "TF_CONFIG is not the JSON that a TFJob sets" in bad.stderr and bad.stderr.count("\n") == 1
 
 
-def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_model_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         multi_worker_distributed_training.parse_args(["--model", "resnet"])
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert "unknown model resnet; choose from plain, dropout, batchnorm" in said and said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert "unknown model resnet; choose from plain, dropout, batchnorm" in errors and errors.count("\n") == 1
 
 
-def test_without_data_it_says_to_ingest(tmp_path: Path) -> None:
+def test_an_empty_volume_asks_for_data_ingestion(tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match="run data ingestion first"):
         fashion_mnist.verified_manifest(Volume(tmp_path))

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, one after each epoch: its history inside, TensorBoard's logs beside."""
+"""Checkpoints after each epoch, with the training history inside, and TensorBoard's logs."""
 
 from distml.step.load_tensorflow import tf
 
@@ -17,16 +17,16 @@ KEEP = 2
 class Checkpoints:
     """Checkpoints and history of one model's training.
 
-    Every worker reads, the chief writes: the variables are mirrored, so its copy is everybody's. The number of
-    epochs and their history lie in the checkpoint itself, so that a crash cannot part them from the weights.
+    Every worker reads the checkpoints. Only the chief writes them, since all workers have the same variables. The
+    history is part of the checkpoint, so that a crash cannot separate it from the weights.
     """
 
     def __init__(self, model: ReplicatedModel, is_chief: bool, checkpoints: Path, logs: Path):
         self._strategy = model.strategy
         self._is_chief = is_chief
         self._model = model.network.name
-        nothing = tf.zeros([0, len(COLUMNS)], tf.float64)
-        self._history = tf.Variable(nothing, shape=[None, len(COLUMNS)], trainable=False)
+        no_epochs = tf.zeros([0, len(COLUMNS)], tf.float64)
+        self._history = tf.Variable(no_epochs, shape=[None, len(COLUMNS)], trainable=False)
         checkpoint = tf.train.Checkpoint(
             network=model.network,
             optimizer=model.optimizer,
@@ -39,11 +39,11 @@ class Checkpoints:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One entry per finished epoch, with the keys `COLUMNS`; images_per_second without validation."""
+        """One entry per finished epoch, with the keys `COLUMNS`; images_per_second excludes validation."""
         return [dict(zip(COLUMNS, row, strict=True)) for row in self._history.numpy().tolist()]
 
     def restore(self, epochs: int) -> int:
-        """Load the last checkpoint on every worker; return the number of epochs that it had finished."""
+        """Load the last checkpoint on every worker; return the number of finished epochs."""
         path = self._manager.latest_checkpoint
         try:
             if path:
@@ -53,18 +53,18 @@ class Checkpoints:
                 f"checkpoint {path} cannot be read ({type(error).__name__}); remove {Path(path).parent} to start over"
             ) from error
         done = int(tf.shape(self._history)[0])
-        everywhere = worker.values_of_all(self._strategy, done)
-        if len(set(everywhere)) > 1:
+        all_done = worker.values_of_all(self._strategy, done)
+        if len(set(all_done)) > 1:
             raise outcome.StepError(
-                f"the workers found checkpoints of different epochs ({everywhere}); they must all mount the same volume"
+                f"the workers found checkpoints of different epochs ({all_done}); all must mount the same volume"
             )
         self._epochs = epochs
         if done and self._is_chief:
-            say(f"{self._model}: going on after epoch {done}/{epochs} from its checkpoint")
+            say(f"{self._model}: resuming after epoch {done}/{epochs} from its checkpoint")
         return done
 
     def record(self, **values: float) -> None:
-        """Record one more finished epoch (`values` has the keys `COLUMNS`): save, log and print it."""
+        """Save, log and print one more finished epoch; `values` has the keys `COLUMNS`."""
         row = tf.constant([[values[column] for column in COLUMNS]], tf.float64)
         self._history.assign(tf.concat([self._history, row], axis=0))
         if not self._is_chief:
@@ -81,7 +81,7 @@ class Checkpoints:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return what a manifest says of the training."""
+        """Return the training's metrics for the manifest."""
         history = self.history
         seconds = sum(epoch["seconds"] for epoch in history)
         images = sum(epoch["seconds"] * epoch["images_per_second"] for epoch in history)

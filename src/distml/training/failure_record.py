@@ -1,4 +1,4 @@
-"""The last line of a worker that failed, kept on the volume, where it outlives the TFJob's pods and their logs."""
+"""The error message of a failed worker, kept on the volume, where it outlives the TFJob's pods and their logs."""
 
 import contextlib
 import json
@@ -13,14 +13,14 @@ from distml.step.atomic_files import write_json
 from distml.step.volume import Volume
 from distml.training import tf_config
 
-# The environment variable by which a job names the file; without it nothing is kept.
+# The environment variable that names the record's file; without it, no record is kept.
 VARIABLE = "FAILURE_RECORD"
 WRONG_INPUT = outcome.StepError.exit_status
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a worker ended: its place in the group, its exit status and what it said."""
+    """The failed end of a worker: its index in the group, its exit status and its error message."""
 
     worker: int
     status: int
@@ -31,9 +31,9 @@ class Failure:
 
 
 def keep_from_now_on() -> None:
-    """Keep this worker's last line, should it fail, in the file that FAILURE_RECORD names.
+    """Keep this worker's error message, if it fails, in the file that FAILURE_RECORD names.
 
-    A name that is no such file is reported, and hides no failure: the worker goes on without a record.
+    An invalid file name causes a warning: the worker runs, and its failure is not recorded.
     """
     name = os.environ.get(VARIABLE)
     if not name:
@@ -44,13 +44,13 @@ def keep_from_now_on() -> None:
     else:
         outcome.write_line(
             sys.stderr,
-            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>.json of a volume that is"
-            " there; should this worker fail, no record is kept",
+            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>.json on an existing"
+            " volume; a failure of this worker is not recorded",
         )
 
 
 def _is_record(path: Path) -> bool:
-    """Tell whether the path is absolute, and what `Volume.failure` gives for some volume, run and model."""
+    """Tell whether the path is absolute and has the form that `Volume.failure` returns."""
     if not path.is_absolute() or len(path.parents) < 4:
         return False
     run, model = path.parents[1].name, path.stem
@@ -63,7 +63,7 @@ def _volume_of(path: Path) -> Volume:
 
 
 def read(path: Path) -> Failure | None:
-    """Return the failure that is kept there; None where there is none, or none that can be read."""
+    """Return the failure recorded in the file; None if the file is missing or damaged."""
     try:
         return Failure(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
@@ -71,15 +71,15 @@ def read(path: Path) -> Failure | None:
 
 
 def remove(volume: Volume, run: str, model: str) -> None:
-    """Remove what an earlier worker said, now that there is a candidate."""
+    """Remove the record of an earlier failure, if there is one."""
     volume.failure(run, model).unlink(missing_ok=True)
 
 
 def _keep(path: Path, message: str, status: int) -> None:
-    if status == outcome.TERMINATED:  # whoever stopped it knows a better reason
+    if status == outcome.TERMINATED:  # whoever stopped the worker knows the reason
         return
-    before = read(path)
-    if before and before.status == WRONG_INPUT != status:  # a peer that lost this worker
+    recorded = read(path)
+    if recorded and recorded.status == WRONG_INPUT != status:  # this worker only lost the peer that failed
         return
     with contextlib.suppress(OSError):  # the volume may be what failed
         write_json(path, asdict(Failure(_worker_index(), status, message)))

@@ -1,4 +1,4 @@
-"""The training operator's part on one machine: start a worker group, and restart all of it when one worker dies."""
+"""The training operator's role on one machine: start a worker group, and restart all of it when one worker dies."""
 
 import json
 import math
@@ -15,45 +15,45 @@ from distml.step.memory import LEAST_WORKER_MEMORY, free_memory
 from distml.step.progress_bar import say
 
 GRACE_SECONDS = 10
-# How long the workers may take to end after one has failed, and after one is done. The first wait is for the status of
-# the worker that began it: those that lost it may be faster.
+# How long the other workers may run after one fails, and after one succeeds. The first wait is for the exit status of
+# the worker that caused the failure: its peers may end before it does.
 SECONDS_AFTER_A_FAILURE = 2
 SECONDS_AFTER_A_SUCCESS = 6 * GRACE_SECONDS
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class GivenUp(outcome.StepError):
-    """The workers failed too often: their input was right, and another attempt may work."""
+    """The group failed again after its last restart. Exit status 1: a retry may succeed."""
 
     exit_status = 1
 
 
 def check_workers(workers: int) -> None:
-    """Refuse more workers than this machine's memory can hold: it would stand still.
+    """Refuse more workers than this machine's memory can hold, since the machine would freeze.
 
     Raises:
-        StepError: even the least that each takes is more than there is.
+        StepError: the minimum memory of the workers is more than the free memory.
     """
     free = free_memory()
     if free is not None and workers * LEAST_WORKER_MEMORY > free:
         raise outcome.StepError(
-            f"{workers} workers take {workers * LEAST_WORKER_MEMORY:,.1f} GiB at the very least, and {free:.1f} GiB are"
-            " free; lower --workers (make run WORKERS=...), or end other programs"
+            f"{workers} workers need at least {workers * LEAST_WORKER_MEMORY:,.1f} GiB of memory, but only"
+            f" {free:.1f} GiB are free; lower --workers (make run WORKERS=...) or end other programs"
         )
 
 
 def run_worker_group(command: Sequence[str], workers: int, restarts: int, keep_open: Sequence[int] = ()) -> None:
-    """Run `command` in `workers` processes, each with the TF_CONFIG that a TFJob would give it.
+    """Run `command` in `workers` processes, each with the TF_CONFIG that a TFJob would set.
 
     Args:
         command: program and arguments, the same for every worker.
-        workers: processes; a single one gets no TF_CONFIG, as from the operator.
-        restarts: how often the whole group may be started again.
+        workers: number of processes; a single worker gets no TF_CONFIG, as in a TFJob.
+        restarts: how often the whole group may be restarted.
         keep_open: file descriptors that the workers inherit.
 
     Raises:
         StepError: a worker refused its input (status 2).
-        GivenUp: failures outlasted the restarts.
+        GivenUp: the group failed again after its last restart.
     """
     for left in range(restarts, -1, -1):
         statuses = _run_once(command, workers, keep_open)
@@ -61,11 +61,11 @@ def run_worker_group(command: Sequence[str], workers: int, restarts: int, keep_o
         if not failed:
             return
         if outcome.StepError.exit_status in failed.values():
-            raise outcome.StepError("the workers refused to start; their message is above")
-        first = ", ".join(f"worker {index} {_describe(status)}" for index, status in failed.items())
+            raise outcome.StepError("a worker refused its input; its message is above")
+        ends = ", ".join(f"worker {index} {_describe(status)}" for index, status in failed.items())
         if left:
-            say(f"{first}; starting all {workers} workers again from the last checkpoint")
-    raise GivenUp(f"{first}; given up after {restarts} restarts")
+            say(f"{ends}; restarting all {workers} workers from the last checkpoint")
+    raise GivenUp(f"{ends}; giving up after {restarts} restarts")
 
 
 def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) -> list[int]:
@@ -79,7 +79,7 @@ def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) ->
         statuses = [worker.poll() for worker in processes]
         if None in statuses and not any(statuses):
             late = ", ".join(f"worker {index}" for index, status in enumerate(statuses) if status is None)
-            say(f"{late} still runs {SECONDS_AFTER_A_SUCCESS} s after another was done; ending it")
+            say(f"{late} did not end within {SECONDS_AFTER_A_SUCCESS} s after a peer succeeded; terminating")
             _stop(processes)
             statuses = [worker.poll() for worker in processes]
         return [status or 0 for status in statuses]
@@ -89,7 +89,7 @@ def _run_once(command: Sequence[str], workers: int, keep_open: Sequence[int]) ->
 
 
 def _wait(processes: Sequence[subprocess.Popen]) -> None:
-    """Return when all have ended, or when the others had their time to end after one had."""
+    """Wait until all workers have ended, or until the time limit after the first end is over."""
     deadline = math.inf
     while None in (statuses := [worker.poll() for worker in processes]) and time.monotonic() < deadline:
         if any(statuses):
@@ -100,7 +100,7 @@ def _wait(processes: Sequence[subprocess.Popen]) -> None:
 
 
 def _environments(workers: int) -> list[dict[str, str]]:
-    """One environment per worker; their ports are free at this moment."""
+    """Return one environment per worker, with ports that are free at this moment."""
     share = max(1, len(_cores()) // workers)
     common = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(share), "TF_NUM_INTEROP_THREADS": str(share)}
     common.pop("TF_CONFIG", None)
@@ -119,7 +119,7 @@ def _cores() -> list[int]:
 
 
 def _pin(pid: int, index: int, workers: int) -> None:
-    """Give each worker cores of its own, where there are enough: the kernel does not always spread them."""
+    """Give each worker its own cores, if there are enough: the kernel does not always spread the workers."""
     cores = _cores()
     share = len(cores) // workers
     if share and sys.platform == "linux":
@@ -128,7 +128,7 @@ def _pin(pid: int, index: int, workers: int) -> None:
 
 @contextmanager
 def _signals_ignored() -> Iterator[None]:
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
     try:
         yield
     finally:

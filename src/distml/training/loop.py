@@ -1,4 +1,4 @@
-"""The training loop: all workers train one model after the other, each from its last checkpoint, and export it."""
+"""The training loop: the workers train one model after another, each from its last checkpoint, and export it."""
 
 from distml.step.load_tensorflow import tf
 
@@ -27,18 +27,18 @@ from distml.training.settings import Settings
 from distml.training.tf_config import WorkerGroup
 from distml.training.worker import Watchdog, values_of_all
 
-# Between two calls Python sees the progress: enough steps to hide the call's cost, few enough to notice a stall.
+# Training steps per call into TensorFlow: enough to hide the call's cost, few enough to notice a stall.
 STEPS_PER_CALL = 50
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training as every worker of the group is given it.
+    """A training, the same for every worker of the group.
 
-    models: rows of the table of models, trained one after the other.
-    identity: what the run stands for; with `class_names` it goes into each candidate's manifest.
-    start_timeout: seconds that all workers have to start, and to connect.
-    stall_timeout: seconds that a worker may be without progress.
+    models: names of models, trained one after another.
+    identity: the run's identity; with `class_names`, part of each candidate's manifest.
+    start_timeout: seconds for all workers to start, and again for them to connect.
+    stall_timeout: seconds that a worker may spend without progress.
     """
 
     volume: Volume
@@ -52,7 +52,7 @@ class TrainingJob:
 
 
 def run(job: TrainingJob, group: WorkerGroup) -> None:
-    """Train and export all models of the job; an error of TensorFlow, such as a lost peer, ends the process."""
+    """Train and export all models of the job; a TensorFlow error, such as a lost peer, ends the process."""
     try:
         loop = TrainingLoop(job, group)
         for model in job.models:
@@ -65,7 +65,7 @@ def run(job: TrainingJob, group: WorkerGroup) -> None:
 
 
 class TrainingLoop:
-    """One worker's part in a job: connected with the others, the images in memory."""
+    """One worker's part of a job, with its connection to the peers and the images in memory."""
 
     def __init__(self, job: TrainingJob, group: WorkerGroup):
         self._job = job
@@ -81,15 +81,15 @@ class TrainingLoop:
         """Train a model on all workers; the chief writes the candidate."""
         job = self._job
         model, checkpoints = self.train(name)
-        with self._bound("ending the training together"), working(f"saving {name}"):
+        with self._bound("finishing the training"), working(f"saving {name}"):
             check_agreement(self._strategy, model.network)
             if self._group.is_chief:
                 facts = {"run": job.run, **job.identity, "class_names": job.class_names, "model": name}
                 export_candidate(job.volume, model.network.get_weights(), {**facts, **checkpoints.facts()})
-            values_of_all(self._strategy, 0)  # a barrier: a worker that leaves early would fail the others
+            values_of_all(self._strategy, 0)  # a barrier: a worker that exits early would make its peers fail
 
     def train(self, name: str) -> tuple[ReplicatedModel, Checkpoints]:
-        """Train a model for all epochs, going on from its last checkpoint where there is one."""
+        """Train a model for all epochs, resuming from its last checkpoint if there is one."""
         job, settings, share = self._job, self._job.settings, self._share
         steps = input_pipeline.steps_per_epoch(len(self._images), share.global_batch)
         held_out, held_out_steps = input_pipeline.evaluation_batches(self._held_out, share)
@@ -115,20 +115,20 @@ class TrainingLoop:
         return model, checkpoints
 
     def _train_epoch(self, model: ReplicatedModel, batches: Iterator, steps: int, epoch: int) -> tuple[float, float]:
-        """Take the steps of one epoch; return the mean loss and the seconds that they took."""
+        """Run the training steps of one epoch; return the mean loss and the duration in seconds."""
         title = f"{model.network.name}: epoch {epoch + 1}/{self._job.settings.epochs}"
         started, loss = time.monotonic(), 0.0
         with counting(title, steps, "steps") as bar:
             for done in range(0, steps, STEPS_PER_CALL):
                 taken = min(STEPS_PER_CALL, steps - done)
-                with self._bound(f"{STEPS_PER_CALL} steps of epoch {epoch + 1}"):
+                with self._bound(f"{STEPS_PER_CALL} training steps of epoch {epoch + 1}"):
                     loss += float(model.take_steps(batches, tf.constant(taken)))
                 speed = (done + taken) * self._share.global_batch / (time.monotonic() - started)
                 bar.advance(taken, f"{speed:,.0f} images/s, loss {loss / (done + taken):.4f}")
         return loss / steps, time.monotonic() - started
 
-    def _bound(self, what: str) -> AbstractContextManager[None]:
-        return self._watchdog.bound(self._job.stall_timeout, what)
+    def _bound(self, activity: str) -> AbstractContextManager[None]:
+        return self._watchdog.bound(self._job.stall_timeout, activity)
 
 
 def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> None:
@@ -136,22 +136,22 @@ def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> N
     sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
     say(f"worker: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
-        raise outcome.StepError("the workers ended with different weights, which is a defect: please report it")
+        raise outcome.StepError("the workers ended with different weights; this is a bug, please report it")
 
 
 def export_candidate(volume: Volume, weights: Sequence[np.ndarray], facts: dict[str, Any]) -> None:
-    """Write the SavedModel and its manifest beside the candidate's folder, then rename.
+    """Write the SavedModel and its manifest to a temporary folder, then rename that folder to the candidate's name.
 
-    The failure that an earlier attempt may have left is removed.
+    The failure record of an earlier attempt is removed.
 
     Args:
         volume: the volume.
-        weights: of the trained network, in the order of Keras' `get_weights`.
-        facts: for the manifest; `run` and `model` say which candidate it is, `class_names` what the model answers.
+        weights: the trained weights, in the order of Keras' `get_weights`.
+        facts: entries of the manifest; among them `run` and `model`, which name the candidate, and `class_names`.
     """
     run, model = facts["run"], facts["model"]
     candidate = volume.candidate(run, model)
-    network = variants.build(model)  # outside the strategy: a plain copy that any program can load
+    network = variants.build(model)  # outside the strategy, so that any program can load the export
     network.set_weights(weights)
     with folder_beside(candidate) as work:
         saved_model.export(network, facts["class_names"], work)

@@ -1,4 +1,4 @@
-"""The optimizer of a training, and the schedule of its learning rate."""
+"""The optimizer, and the schedule of its learning rate."""
 
 from distml.step.load_tensorflow import tf
 
@@ -8,7 +8,7 @@ from distml.training.settings import Settings
 
 
 def learning_rate_schedule(settings: Settings, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return the schedule: a linear rise from a tenth of the peak over half an epoch, then a cosine to 0.
+    """Return the schedule: linear warm-up from a tenth of the peak over half an epoch, then cosine decay to 0.
 
     Source: Loshchilov and Hutter 2016 (cosine), Goyal et al. 2017 (warm-up).
     """
@@ -21,7 +21,7 @@ def learning_rate_schedule(settings: Settings, steps_per_epoch: int) -> keras.op
 
 
 class MeanGradientAdam(keras.optimizers.Adam):
-    """Adam for gradients that are means over all replicas already; Keras would all-reduce them a second time."""
+    """Adam for gradients already averaged over all replicas; Keras' Adam would all-reduce them a second time."""
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[tf.Tensor, tf.Variable]]) -> list:
         return grads_and_vars

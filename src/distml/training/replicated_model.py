@@ -1,4 +1,4 @@
-"""A model whose variables are the same on all workers, and the training step that they take together."""
+"""A model with the same variables on all workers, and its synchronous training step."""
 
 from distml.step.load_tensorflow import tf
 
@@ -13,11 +13,11 @@ from distml.training.settings import Settings
 
 
 class ReplicatedModel:
-    """A model in training on all workers: network and optimizer, and the two computations that the workers share."""
+    """A network and its optimizer on all workers, with the group's training step and validation."""
 
     def __init__(self, strategy: tf.distribute.Strategy, model: str, settings: Settings, steps_per_epoch: int):
         self.strategy = strategy
-        keras.backend.clear_session()  # names of layers, which are saved, do not depend on what was trained before
+        keras.backend.clear_session()  # saved layer names must not depend on the models trained before
         with strategy.scope():
             keras.utils.set_random_seed(settings.seed)
             self.network = variants.build(model)
@@ -26,19 +26,19 @@ class ReplicatedModel:
 
     @property
     def random_state(self) -> list[tf.Variable]:
-        """The variables that random layers draw from; Keras leaves them out of a network's checkpoint."""
+        """The variables that random layers draw from; Keras does not save them in a network's checkpoint."""
         return [variable.value for variable in self.network.non_trainable_variables if not is_statistic(variable)]
 
     @tf.function
     def take_steps(self, batches: Iterator, steps: tf.Tensor) -> tf.Tensor:
-        """Take `steps` training steps; return the sum of the mean losses of their global batches."""
+        """Run `steps` training steps; return the sum of the mean losses of their global batches."""
         total = tf.zeros(())
         for _ in tf.range(steps):
             total += self._step(*next(batches))
         return total
 
-    # A graph of its own. In the loop's, which is a cycle, TensorFlow may come to MaxPoolGrad before MaxPool when it
-    # looks for what oneDNN can do, and then leaves it to a much slower kernel, in one process of several.
+    # A separate graph. The loop's graph has a cycle: when TensorFlow assigns operations to oneDNN, it may visit
+    # MaxPoolGrad before MaxPool. MaxPoolGrad then gets a much slower kernel, in some workers of a group.
     @tf.function(experimental_attributes={"_noinline": True})
     def _step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         loss = self.strategy.run(self._step_on_replica, args=(images, labels))
@@ -46,21 +46,21 @@ class ReplicatedModel:
 
     def _step_on_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         network, replica = self.network, tf.distribute.get_replica_context()
-        # Keras' random state is (seed, counter). With the same seed all replicas would drop the same units.
+        # Keras' random state is (seed, counter). With the same seed, all replicas would drop the same units.
         seed_shift = tf.stack([tf.cast(replica.replica_id_in_sync_group, tf.int64), 0])
         with tf.GradientTape() as tape:
-            # Stateless, because BatchNorm would update its moving statistics on each replica for itself.
+            # Stateless, because BatchNorm would update its moving statistics on each replica separately.
             logits, state = network.stateless_call(
                 network.trainable_variables,
                 [v if is_statistic(v) else v + seed_shift for v in network.non_trainable_variables],
                 images,
                 training=True,
             )
-            # The function, not the class: that divides by the number of replicas, for a sum instead of a mean.
+            # The function, because the class divides by the number of replicas, for gradients that are summed.
             loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
         statistics = [value for value in state if is_statistic(value)]
-        # One all-reduce for everything: each costs a round trip to every peer, whatever its size.
+        # One all-reduce for everything: each all-reduce costs a round trip to every peer, whatever its size.
         mean_loss, *means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, *gradients, *statistics])
         self.optimizer.apply(means[: len(gradients)], network.trainable_variables)
         means = iter(means[len(gradients) :])
@@ -69,7 +69,7 @@ class ReplicatedModel:
         return mean_loss
 
     def _store(self, strategy: tf.distribute.Strategy, state: list[tf.Tensor]) -> None:
-        """Assign what is not trained, the same values on every replica."""
+        """Assign the non-trainable variables, with the same values on every replica."""
         for variable, value in zip(self.network.non_trainable_variables, state, strict=True):
             strategy.extended.update(variable.value, lambda stored, new: stored.assign(new), args=(value,))
 
@@ -78,8 +78,8 @@ class ReplicatedModel:
         """Count the correctly classified images of `steps` batches, over all workers."""
         correct = tf.zeros(())
         for _ in tf.range(steps):
-            here = self.strategy.run(self._count_on_replica, args=next(batches))
-            correct += self.strategy.reduce(tf.distribute.ReduceOp.SUM, here, axis=None)
+            counts = self.strategy.run(self._count_on_replica, args=next(batches))
+            correct += self.strategy.reduce(tf.distribute.ReduceOp.SUM, counts, axis=None)
         return correct
 
     def _count_on_replica(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -88,5 +88,5 @@ class ReplicatedModel:
 
 
 def is_statistic(value: Any) -> bool:
-    """Tell whether a value that is not trained is BatchNorm's, a float; random layers draw from integers."""
+    """Tell whether a non-trainable value is a statistic of BatchNorm (float), not a random state (integer)."""
     return tf.as_dtype(value.dtype).is_floating

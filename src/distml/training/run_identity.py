@@ -1,4 +1,4 @@
-"""The identity of a run: data, settings, code and software, which decide its weights. Same identity, same run."""
+"""The identity of a run: the data, settings, code and software that decide its weights. Same identity, same run."""
 
 import contextlib
 import errno
@@ -17,8 +17,8 @@ from distml.step.volume import Volume
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parents[2]
-# Modules, and folders of modules, whose change may make other weights or another candidate. A test follows the imports
-# of the training script, and fails for a module that is neither here nor on its list of those that cannot.
+# Modules, and folders of modules, that decide the weights or the candidate. A test follows the imports of the training
+# script, and fails for a module that is neither listed here nor on the test's list of those without an effect.
 CODE = (
     "distml/data/fashion_mnist.py",
     "distml/data/input_pipeline.py",
@@ -31,12 +31,12 @@ CODE = (
     "distml/training/tf_config.py",
     "distml/training/worker.py",
 )
-# How long another worker may take to write a record that it has begun, on a slow volume.
+# How long another worker may take to finish writing the record, on a slow volume.
 SECONDS_TO_WRITE = 5
 
 
 def code_files(source: Path = SOURCE) -> list[str]:
-    """List the modules that `CODE` names, as sorted paths relative to `source`; what editors leave is no module."""
+    """List the modules in `CODE` as sorted paths relative to `source`, without the files that editors leave."""
     paths = [source / name for name in CODE]
     files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
     names = sorted(file.relative_to(source).as_posix() for file in files)
@@ -44,13 +44,13 @@ def code_files(source: Path = SOURCE) -> list[str]:
 
 
 def code_sha256(source: Path = SOURCE) -> str:
-    """Hash the names and the texts of the modules that `CODE` names."""
-    texts = {name: sha256_of_file(source / name) for name in code_files(source)}
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    """Return one digest of the paths and contents of all modules in `CODE`."""
+    digests = {name: sha256_of_file(source / name) for name in code_files(source)}
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def identity_of(data_sha256: str, settings: Settings) -> dict[str, Any]:
-    """Return the four parts of a run's identity, as they are stored."""
+    """Return the four parts of a run's identity, as stored in run.json."""
     return {
         "data_sha256": data_sha256,
         "code_sha256": code_sha256(),
@@ -60,7 +60,7 @@ def identity_of(data_sha256: str, settings: Settings) -> dict[str, Any]:
 
 
 def software() -> dict[str, str]:
-    """The versions of what trains, as they are installed: loading TensorFlow takes seconds."""
+    """Return the installed versions of TensorFlow and Keras, without loading them, which takes seconds."""
     return {"tensorflow": _tensorflow_version(), "keras": metadata.version("keras")}
 
 
@@ -72,45 +72,45 @@ def _tensorflow_version() -> str:
 
 
 def default_run(identity: dict) -> str:
-    """The name of a run that nobody named: a hash of its identity."""
+    """Return the name of a run without --run: a hash of its identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def claim_run(volume: Volume, run: str, identity: dict) -> None:
-    """Record what `run` stands for, or check that it stands for the same: several jobs and restarts share it.
+    """Record the identity of `run`, or compare it with the recorded one: several jobs and restarts share a run.
 
     Raises:
-        StepError: the run holds results of other data, settings, code or software.
+        StepError: the run was made with other data, settings, code or software.
     """
     path = volume.run(run) / "run.json"
-    with json_beside(path, identity) as mine, contextlib.suppress(FileExistsError):
+    with json_beside(path, identity) as new, contextlib.suppress(FileExistsError):
         try:
-            os.link(mine, path)
+            os.link(new, path)
         except FileExistsError:
             raise
-        except OSError:  # many volumes have no hard links, and say so in many ways
-            _write_first(path, mine.read_bytes())
+        except OSError:  # many volumes lack hard links, and report that with different errors
+            _write_first(path, new.read_bytes())
     recorded = _read(path)
-    other = [key for key in identity if recorded.get(key) != identity[key]]
-    if other:
+    different = [key for key in identity if recorded.get(key) != identity[key]]
+    if different:
         raise outcome.StepError(
-            f"run {run} was made with other {', '.join(other)} (see {path}); choose another --run, or remove"
+            f"run {run} was made with other {', '.join(different)} (see {path}); choose another --run, or remove"
             f" {path.parent} to start it over"
         )
 
 
 def _write_first(path: Path, content: bytes) -> None:
-    """Write a file that no other process has begun; those that read it meanwhile see a part of it.
+    """Write a new file, unless another process has created it; a reader may find the file incomplete.
 
     Raises:
-        FileExistsError: another process was faster.
+        FileExistsError: another process created the file first.
     """
     with naming(path), path.open("xb") as file:
         try:
             file.write(content)
             flush_to_disk(file)
         except BaseException as error:
-            # An object store may see only now that another process was faster, and calls the file stale.
+            # An object store may notice only now that another process was faster; it then reports a stale file.
             if isinstance(error, OSError) and error.errno == errno.ESTALE:
                 raise FileExistsError from error
             path.unlink()
@@ -119,7 +119,7 @@ def _write_first(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path) -> dict:
-    """The record, once it is whole: another process may be writing it."""
+    """Return the record, once it is complete: another process may still be writing it."""
     deadline = time.monotonic() + SECONDS_TO_WRITE
     while (identity := _parsed(path)) is None and time.monotonic() < deadline:
         time.sleep(0.1)

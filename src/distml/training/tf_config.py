@@ -1,4 +1,4 @@
-"""The worker group, as the environment variable TF_CONFIG of a TFJob names it."""
+"""The worker group that a TFJob describes in the environment variable TF_CONFIG."""
 
 import json
 import os
@@ -12,10 +12,10 @@ JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integ
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """All workers of one training, as one of them sees the group; by default one worker alone.
+    """All workers of a training, and this worker's index among them; by default, a single worker.
 
-    addresses: "host:port" of every worker, the Chief (if there is one) first; none for a worker alone.
-    index: this worker's place among them, from 0, in TensorFlow's own order.
+    addresses: "host:port" of every worker in TensorFlow's order, the Chief (if any) first; empty for a single worker.
+    index: this worker's place in `addresses`, from 0.
     """
 
     addresses: tuple[str, ...] = ()
@@ -27,15 +27,15 @@ class WorkerGroup:
 
     @property
     def is_chief(self) -> bool:
-        """Tell whether this worker writes what all share: the Chief, and worker 0 where there is none."""
+        """The chief's role, to write the shared files. If there is no Chief, worker 0 has the role."""
         return self.index == 0
 
 
 def read() -> WorkerGroup:
-    """Return the group that TF_CONFIG names; where that is empty, as for a TFJob of one worker, one worker alone.
+    """Return the group that TF_CONFIG describes: a single worker if TF_CONFIG is empty, as in a TFJob of one worker.
 
     Raises:
-        StepError: TF_CONFIG is not what a TFJob sets, names replicas that do not train, or an address in it is none.
+        StepError: TF_CONFIG is not what a TFJob sets, has an invalid address, or names replicas that do not train.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     try:
@@ -59,7 +59,7 @@ def _group(config: Any) -> WorkerGroup:
         raise ValueError(f"there is no {kind} {index} in the cluster")
     chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
     if len(chiefs) > 1:
-        raise ValueError(f"there are {len(chiefs)} chiefs; TensorFlow takes one")
+        raise ValueError(f"there are {len(chiefs)} chiefs; TensorFlow accepts one")
     addresses = (*chiefs, *workers)
     if len({_host_and_port(address) for address in addresses}) < len(addresses):
         raise ValueError("two replicas have the same address")
@@ -67,9 +67,9 @@ def _group(config: Any) -> WorkerGroup:
 
 
 def _part(parent: Any, key: str, kind: type) -> Any:
-    """The value of `key`, which must be of this very type: JSON's true is no index."""
+    """Return the value of `key`, which must have exactly this type: JSON's true is not an index."""
     if not isinstance(parent, dict):
-        raise ValueError(f"an object with {key!r} is expected, not {json.dumps(parent)[:60]}")
+        raise ValueError(f"expected an object with {key!r}, not {json.dumps(parent)[:60]}")
     if key not in parent:
         raise ValueError(f"{key!r} is missing")
     if type(parent[key]) is not kind:
@@ -78,13 +78,12 @@ def _part(parent: Any, key: str, kind: type) -> Any:
 
 
 def _check_types(kinds: list[str]) -> None:
-    """Refuse other replicas than chief and worker: MultiWorkerMirroredStrategy knows no other that trains."""
+    """Refuse all replica types except chief and worker: MultiWorkerMirroredStrategy trains on no other."""
     for kind in kinds:
         if kind not in ("chief", "worker"):
             remedy = "call it Chief in the TFJob" if kind == "master" else "remove it from the TFJob"
             raise outcome.StepError(
-                f"TF_CONFIG names a replica of type {kind[:60]!r}; training takes Worker, and at most one Chief:"
-                f" {remedy}"
+                f"TF_CONFIG names a replica of type {kind[:60]!r}; expected Workers and at most one Chief; {remedy}"
             )
 
 

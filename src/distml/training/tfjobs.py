@@ -1,4 +1,4 @@
-"""The TFJobs of a workflow: which there are, how to end them, and why one has not succeeded."""
+"""The TFJobs of a workflow: their end, and the reason why one has not succeeded."""
 
 import http
 import os
@@ -20,7 +20,7 @@ MODEL_LABEL = "model"
 
 
 class TrainingFailed(outcome.StepError):
-    """A TFJob that did not succeed; starting another one may help."""
+    """A TFJob that did not succeed. Exit status 1: another attempt may succeed."""
 
     exit_status = 1
 
@@ -33,19 +33,19 @@ def end_training(
     model: str | None = None,
     failed_job: str | None = None,
 ) -> None:
-    """End the jobs of a workflow that have not ended, and wait until none of their workers can write any more.
+    """Delete the unfinished jobs of a workflow, and wait until none of their workers can write any more.
 
     Args:
-        volume: holds what the workers of `model` said when they failed.
-        workflow: its name, which is its run's too.
-        namespace: where the jobs are.
-        seconds: that the workers have to end.
-        model: end the jobs of this model alone.
+        volume: the volume with the failure record of `model`.
+        workflow: the workflow's name, which is also its run's.
+        namespace: the jobs' namespace.
+        seconds: how long the workers may take to end.
+        model: end only the jobs of this model.
         failed_job: the job of `model` that has failed.
 
     Raises:
-        TrainingFailed: the reason why `failed_job` has; or workers did not end in time.
-        StepError: there is no cluster, or the input of `model` was wrong, so that another attempt would end alike.
+        TrainingFailed: `failed_job` is given (the message has the reason), or the workers did not end in time.
+        StepError: there is no cluster, or the input of `model` was wrong, so that another attempt would fail too.
     """
     jobs, core = connect()
     selector = f"{WORKFLOW_LABEL}={workflow}" + (f",{MODEL_LABEL}={model}" if model else "")
@@ -54,19 +54,19 @@ def end_training(
         wait_for_workers(core, namespace, selector, seconds)
     failure = failure_record.read(volume.failure(workflow, model)) if model else None
     if failed_job:
-        reason = reasons.get(failed_job, "it is not there; somebody deleted it, or it could not be created")
+        reason = reasons.get(failed_job, "it does not exist; it was deleted or could not be created")
         raise TrainingFailed(
             f"TFJob {failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; more: kubectl get"
             f" events --namespace={namespace} | grep {failed_job}"
         )
     if failure and failure.status == failure_record.WRONG_INPUT:
-        raise outcome.StepError(f"{model} is not trained again, as it would end alike: {failure}")
+        raise outcome.StepError(f"{model} is not retried, since the same input would fail again: {failure}")
 
 
 def connect() -> tuple[Any, Any]:
-    """Return the parts of the cluster's API for TFJobs and for pods, in a pod or by KUBECONFIG.
+    """Return the API clients for TFJobs and for pods, configured by the pod or by KUBECONFIG.
 
-    Any: in the client's types each field may be missing, in the cluster those used here are there.
+    Their type is Any: the client's own types declare every field optional, but the fields used here are always set.
 
     Raises:
         StepError: there is no cluster.
@@ -77,12 +77,12 @@ def connect() -> tuple[Any, Any]:
         else:
             config.load_kube_config()
     except config.ConfigException as error:
-        raise outcome.StepError(f"no cluster: {error}; run it in a pod, or set KUBECONFIG") from None
+        raise outcome.StepError(f"no cluster: {error}; run this in a pod, or set KUBECONFIG") from None
     return client.CustomObjectsApi(), client.CoreV1Api()
 
 
 def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, str]:
-    """Delete the jobs that have not ended; returns why each of all has not succeeded."""
+    """Delete the unfinished jobs; return the reason why each job has not succeeded, by the job's name."""
     found = jobs.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, label_selector=selector)["items"]
     pods = core.list_namespaced_pod(namespace, label_selector=f"{selector},{JOB_LABEL}").items
     warnings = core.list_namespaced_event(namespace, field_selector="involvedObject.kind=Pod,type=Warning").items
@@ -101,11 +101,11 @@ def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, s
 
 
 def delete(jobs: Any, namespace: str, name: str) -> None:
-    """Delete a job, unless it is gone already."""
+    """Delete a job, unless it is already gone."""
     try:
         jobs.delete_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, name)
     except client.ApiException as error:
-        if error.status != http.HTTPStatus.NOT_FOUND:  # another client was faster
+        if error.status != http.HTTPStatus.NOT_FOUND:  # another client has deleted it
             raise
 
 
@@ -115,16 +115,16 @@ def has_ended(job: dict[str, Any]) -> bool:
 
 
 def true_conditions(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the conditions of a job that hold now."""
+    """Return the conditions of a job that are true now."""
     conditions = job.get("status", {}).get("conditions") or []
     return [condition for condition in conditions if condition["status"] == "True"]
 
 
 def reason_of(job: dict[str, Any], pods: list[Any], warnings: list[Any]) -> str:
-    """Return in one line why a job has not succeeded, from its conditions, or from what its pods wait for.
+    """Return in one line why a job has not succeeded: from its conditions, or from what its pods wait for.
 
-    Of a job that failed only pods that had ended are left; of the `warnings`, events of all pods, the last of its own
-    may tell.
+    When a job fails, its unfinished pods are deleted, but their last event may have the reason. `warnings` has the
+    events of all pods.
     """
     for condition in true_conditions(job):
         if condition["type"] == "Failed":
@@ -135,21 +135,21 @@ def reason_of(job: dict[str, Any], pods: list[Any], warnings: list[Any]) -> str:
 
 
 def last_warning(job: str, warnings: list[Any]) -> str:
-    """Return the last event of the job's pods; one that explains comes before a mere name, "Error: ErrImagePull"."""
-    its_own = [event for event in warnings if event.involved_object.name.startswith(f"{job}-worker-")]
-    if not its_own:
+    """Return the last event of the job's pods, preferring an explanation to a bare "Error: ErrImagePull"."""
+    own = [event for event in warnings if event.involved_object.name.startswith(f"{job}-worker-")]
+    if not own:
         return ""
-    last = max(its_own, key=lambda event: (not event.message.startswith("Error: "), time_of(event)))
+    last = max(own, key=lambda event: (not event.message.startswith("Error: "), time_of(event)))
     return f"{last.involved_object.name}, {last.reason}: {last.message}"
 
 
 def time_of(event: Any) -> datetime:
-    """Return when an event last happened, for comparison."""
+    """Return the time of an event's last occurrence, for comparison."""
     return event.last_timestamp or event.event_time or datetime.min.replace(tzinfo=UTC)
 
 
 def waits_for(pod: Any) -> str:
-    """Return what keeps a pod from running, such as an image that cannot be pulled; empty for one that runs."""
+    """Return what keeps a pod from running, such as an image that cannot be pulled; empty if the pod runs."""
     statuses = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
     waiting = [status.state.waiting for status in statuses if status.state and status.state.waiting]
     for state in waiting:
@@ -162,7 +162,7 @@ def waits_for(pod: Any) -> str:
 
 
 def wait_for_workers(core: Any, namespace: str, selector: str, seconds: float) -> None:
-    """Wait until no worker runs any more, of deleted jobs either: another job would write the same checkpoints."""
+    """Wait until no worker runs, not even of deleted jobs: the next job writes the same checkpoints."""
     deadline = time.monotonic() + seconds
     while True:
         listed = core.list_namespaced_pod(namespace, label_selector=f"{selector},{JOB_LABEL}").items

@@ -1,6 +1,7 @@
-"""One worker of a group: how it joins the others, and how it ends when they, or the operator, want it to.
+"""One worker of a group: its connection to the peers, and its end when a peer is lost or the operator stops the worker.
 
-Only the whole group can restart, so a worker never waits for ever: it ends, and whoever started it starts all again.
+Only the whole group can restart. A worker therefore never waits for ever: it ends, and the operator or the local
+launcher restarts all workers.
 """
 
 from distml.step.load_tensorflow import tf
@@ -24,13 +25,13 @@ RETRY_SECONDS = 0.2
 
 
 class PortTaken(outcome.StepError):
-    """Somebody else has this worker's port: no wrong input, as the next group on one machine gets other ports."""
+    """Another process uses this worker's port. Exit status 1: a restarted group chooses other ports."""
 
     exit_status = 1
 
 
 def end(message: str, status: int) -> None:
-    """Print one line and leave at once; threads that wait for a peer inside TensorFlow cannot be asked to stop."""
+    """Print one line and exit at once: threads that wait for a peer inside TensorFlow cannot be stopped."""
     outcome.write_line(sys.stderr, message)
     sys.stdout.flush()
     outcome.call_failure_callbacks(message, status)
@@ -38,10 +39,10 @@ def end(message: str, status: int) -> None:
 
 
 def end_on_sigterm() -> None:
-    """End with status 143 on SIGTERM, also as process 1 and while the main thread is inside TensorFlow.
+    """Exit with status 143 on SIGTERM, even as process 1 and while the main thread is inside TensorFlow.
 
-    Python runs signal handlers between two bytecodes of the main thread, too late for a worker that waits for a
-    peer. The interpreter writes the signal's number into a pipe at once; a thread reads it there.
+    Python runs signal handlers between two bytecodes of the main thread, which is too late for a worker that waits for
+    a peer. But the interpreter writes the signal's number into a pipe at once, and a thread reads it there.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -51,22 +52,22 @@ def end_on_sigterm() -> None:
     def wait() -> None:
         while os.read(read, 1)[0] != signal.SIGTERM:
             pass
-        end("worker: ended by SIGTERM; a restarted job goes on from its last checkpoint", outcome.TERMINATED)
+        end("worker: ended by SIGTERM; a restarted job resumes from its last checkpoint", outcome.TERMINATED)
 
     threading.Thread(target=wait, name="sigterm", daemon=True).start()
 
 
 class Watchdog:
-    """Ends the process when something does not happen in time."""
+    """A thread that ends the process when a block of code takes too long."""
 
     def __init__(self) -> None:
         self._waits: list[tuple[float, str]] = []
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextmanager
-    def bound(self, seconds: float, what: str) -> Iterator[None]:
-        """The block must end within `seconds`; otherwise the process ends with status 1 and names `what`."""
-        wait = (time.monotonic() + seconds, f"{what} took longer than {seconds:.0f} s; the job has to be restarted")
+    def bound(self, seconds: float, activity: str) -> Iterator[None]:
+        """End the process with status 1, and name the `activity`, unless the block ends within `seconds`."""
+        wait = (time.monotonic() + seconds, f"{activity} took longer than {seconds:.0f} s; the job has to be restarted")
         self._waits.append(wait)
         try:
             yield
@@ -82,11 +83,11 @@ class Watchdog:
 
 
 def wait_for_peers(group: WorkerGroup) -> None:
-    """Wait until every other worker of the group has been seen listening; this one listens meanwhile.
+    """Listen on this worker's port, and wait until every peer has accepted a connection.
 
-    TensorFlow waits too, for an hour and with the interpreter locked, so that neither a deadline nor SIGTERM would be
-    noticed; after this wait it has all peers at once. A connection that a worker of a former group accepts does no
-    harm: TensorFlow then fails, and all workers start again.
+    TensorFlow waits too, but for an hour and with the interpreter locked: neither a deadline nor SIGTERM would be
+    noticed. After this wait, TensorFlow connects at once. If a worker of a former group accepted the connection,
+    TensorFlow fails, and all workers restart.
 
     Raises:
         PortTaken: this worker cannot listen.
@@ -96,7 +97,7 @@ def wait_for_peers(group: WorkerGroup) -> None:
         listener = network.listen(port)
     except OSError as error:
         raise PortTaken(
-            f"cannot listen on this worker's port {port} ({network.reason(error)}); is it running twice?"
+            f"cannot listen on this worker's port {port} ({network.reason(error)}); is the worker running twice?"
         ) from error
     with listener:
         for index, address in enumerate(group.addresses):
@@ -108,7 +109,7 @@ def wait_for_peers(group: WorkerGroup) -> None:
 
 
 def _listens(address: str) -> bool:
-    """Whether something accepts connections there; a name that does not resolve (yet) counts as no."""
+    """Tell whether a process accepts connections at `address`; a name that does not resolve (yet) counts as no."""
     try:
         socket.create_connection(network.host_and_port(address), timeout=2).close()
     except OSError:
@@ -119,30 +120,30 @@ def _listens(address: str) -> bool:
 def join_worker_group(
     group: WorkerGroup, watchdog: Watchdog, seconds: float
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Wait for all workers of the group, and create the strategy that connects them, each wait at most `seconds`."""
-    network.use_no_proxy()  # training downloads nothing, so no connection of this process needs one
+    """Wait for all workers, then create the strategy that connects them; each may take `seconds`."""
+    network.use_no_proxy()  # training downloads nothing and connects only to its peers
     options = _communication_options(group)
     if group.addresses:
         with watchdog.bound(seconds, f"waiting for all {group.size} workers to start"):
             wait_for_peers(group)
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
     else:
-        os.environ.pop("TF_CONFIG", None)  # TensorFlow would fail to read an empty one
-    # A peer may die just now, and TensorFlow connects with the interpreter locked: no Python thread could notice.
-    # Only faulthandler's own thread can end the process then; its dump of the stack helps nobody.
-    with Path(os.devnull).open("w") as nowhere, working("connecting the workers"):
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty value
+    # TensorFlow connects with the interpreter locked. If a peer dies now, no Python thread can notice: only
+    # faulthandler's own thread can end the process. Its stack dump is of no use to the user.
+    with Path(os.devnull).open("w") as null_device, working("connecting the workers"):
+        faulthandler.dump_traceback_later(seconds, exit=True, file=null_device)
         strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
         faulthandler.cancel_dump_traceback_later()
-    # TensorFlow has put a handler of its own in the place of Python's; it takes note of SIGTERM, and trains on.
+    # TensorFlow has replaced Python's handler of SIGTERM with one that only notes the signal: set Python's again.
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     return strategy
 
 
 def _communication_options(group: WorkerGroup) -> tf.distribute.experimental.CommunicationOptions:
-    """Choose RING on CPU, where the automatic choice is slower, and NCCL when this worker has a GPU.
+    """Choose NCCL if this worker has a GPU; otherwise RING, since the automatic choice is slower on CPU.
 
-    A worker is one replica: several workers on one machine take one GPU each.
+    A worker is one replica: several workers on one machine use one GPU each.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -154,7 +155,7 @@ def _communication_options(group: WorkerGroup) -> tf.distribute.experimental.Com
 
 
 def values_of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
-    """Exchange one int64 per worker; return those of all replicas. It is also a barrier."""
+    """Exchange one int64 per worker and return those of all workers. The exchange is also a barrier."""
     return _gather(strategy, tf.constant([value], tf.int64)).numpy().tolist()
 
 
