@@ -1,8 +1,8 @@
-"""Serve the newest published model by KServe's protocols, V1 and V2, over REST and gRPC.
+"""Serve the newest published model with KServe's protocols V1 and V2, over REST and gRPC.
 
     python3 /serve.py --model-dir /mnt/models
 
-It follows what is published: a newer version is taken up while it runs.
+A version that is published while the server runs takes over without a restart.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from distml.step import command_line, outcome
 
 
 def main(args: argparse.Namespace) -> None:
-    # KServe reads the command line when it is imported, and would take some of our options for its own.
+    # KServe parses the command line when it is imported, and would misread some of these options as its own.
     sys.argv = sys.argv[:1]
     from distml.serving import server
 
@@ -29,19 +29,19 @@ def main(args: argparse.Namespace) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--model-dir", type=Path, help="folder of the versions (default: the volume's)")
+    parser.add_argument("--model-dir", type=Path, help="folder of the published versions (default: the volume's)")
     parser.add_argument(
-        "--http-port", type=command_line.port, default=8080, help="for V1 and V2 over REST, and /metrics"
+        "--http-port", type=command_line.port, default=8080, help="port of V1 and V2 over REST, and of /metrics"
     )
-    parser.add_argument("--grpc-port", type=command_line.port, default=8081, help="for V2 over gRPC")
+    parser.add_argument("--grpc-port", type=command_line.port, default=8081, help="port of V2 over gRPC")
     parser.add_argument(
-        "--engine-threads", type=command_line.positive, default=1, help="threads that one inference uses"
-    )
-    parser.add_argument(
-        "--poll-seconds", type=command_line.positive_number, default=2, help="between looks for versions"
+        "--engine-threads", type=command_line.positive, default=1, help="number of threads per inference"
     )
     parser.add_argument(
-        "--drain-seconds", type=command_line.positive_number, default=5, help="to serve on after SIGTERM"
+        "--poll-seconds", type=command_line.positive_number, default=2, help="seconds between checks for a new version"
+    )
+    parser.add_argument(
+        "--drain-seconds", type=command_line.positive_number, default=5, help="seconds to keep serving after SIGTERM"
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""A predictor as a real process on loopback, and what its model answers in its published form."""
+"""Fixtures: a predictor as a real process on loopback, and the answers of its SavedModel."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ def server(published_volume: Volume, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def saved(published_volume: Volume) -> Ask:
-    """The published SavedModel's answer to image files or to arrays, as probabilities."""
+    """Return the published SavedModel as a function from image files or arrays to probabilities."""
     model, _ = saved_model.load(published_volume.version(1))
 
     def ask(images: Any) -> np.ndarray:

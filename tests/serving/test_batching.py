@@ -1,4 +1,4 @@
-"""Requests that wait together run together, in order, and no more wait than the bound."""
+"""Batching of waiting requests, and admission control."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from distml.serving.release.served_version import ServedVersion
 
 
 class Engine:
-    """Answers each image with its first pixel; the first batch waits until it is let go."""
+    """A fake engine that answers each image with its first pixel; batches wait until `go` is set."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -33,7 +33,7 @@ def images(*values: int) -> np.ndarray:
 
 
 async def ask_while_busy(engine: Engine, requests: list[np.ndarray]) -> list:
-    """Let one request keep the engine busy, queue `requests` behind it, and return all answers."""
+    """Keep the engine busy with one request, queue `requests` behind it, and return all answers."""
     batcher = Batcher(ServedVersion(1, {}, engine))
     first = asyncio.create_task(batcher.classify(images(0)))
     await asyncio.to_thread(engine.started.wait, 10)
@@ -43,27 +43,27 @@ async def ask_while_busy(engine: Engine, requests: list[np.ndarray]) -> list:
     return await asyncio.gather(first, *others, return_exceptions=True)
 
 
-def test_requests_that_wait_run_together_and_each_gets_its_own_answer() -> None:
+def test_waiting_requests_run_together_and_get_their_own_answers() -> None:
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(1), images(2, 3), images(4)]))
     assert engine.batches == [1, 4]
     assert [probabilities.ravel().tolist() for probabilities, _ in answers] == [[0], [1], [2, 3], [4]]
 
 
-def test_a_batch_holds_no_more_images_than_its_bound() -> None:
+def test_a_batch_holds_no_more_images_than_the_limit() -> None:
     engine = Engine()
     asyncio.run(ask_while_busy(engine, [images(*[1] * 40)] * 3))
     assert engine.batches == [1, 40, 40, 40]
 
 
-def test_beyond_the_bound_of_waiting_images_a_request_is_refused_at_once() -> None:
+def test_a_request_over_the_limit_of_waiting_images_is_refused() -> None:
     engine = Engine()
     requests = [images(*[1] * 256)] * 5
     answers = asyncio.run(ask_while_busy(engine, requests))
     assert [isinstance(answer, Overloaded) for answer in answers] == [False] * 5 + [True]
 
 
-def test_a_request_whose_client_hung_up_while_it_waited_is_not_run() -> None:
+def test_a_waiting_request_whose_client_hung_up_is_not_run() -> None:
     async def hang_up(engine: Engine) -> None:
         batcher = Batcher(ServedVersion(1, {}, engine))
         tasks = [asyncio.create_task(batcher.classify(images(0)))]
@@ -79,13 +79,13 @@ def test_a_request_whose_client_hung_up_while_it_waited_is_not_run() -> None:
     assert engine.batches == [1, 2]
 
 
-def test_a_batch_that_fails_does_not_stop_the_next_one() -> None:
+def test_a_failed_batch_does_not_stop_the_next_one() -> None:
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(255), images(*[1] * 64)]))
     assert [type(answer).__name__ for answer in answers] == ["tuple", "RuntimeError", "tuple"]
 
 
-def test_admission_counts_requests_and_bytes_and_lets_go_of_both() -> None:
+def test_admission_counts_requests_and_bytes_and_frees_both() -> None:
     admission = Admission(max_requests=2, max_bytes=10)
     with admission.admit() as count_bytes:
         count_bytes(6)

@@ -1,4 +1,4 @@
-"""A new version, a damaged one, and the end, while requests keep coming."""
+"""A new version, a damaged version, and SIGTERM, while requests keep arriving."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
 
 
 class Load:
-    """Requests one after another on each of a few threads; counts what came of them: status and version."""
+    """Requests one after another on each of three threads; `outcomes` counts them by status and version."""
 
     def __init__(self, server: Predictor) -> None:
         self.outcomes: Counter = Counter()
@@ -51,7 +51,7 @@ class Load:
                 self.outcomes[type(error).__name__, None] += 1
 
     def wait_for(self, more: int) -> None:
-        """Wait until so many more requests have come to something."""
+        """Wait until `more` further requests have an outcome."""
         goal = self.outcomes.total() + more
         self._server.wait(lambda: self.outcomes.total() >= goal, f"at {goal} requests")
 
@@ -67,7 +67,7 @@ class Load:
 
 
 def publish(volume: Volume, number: int, change: Callable[[Path], None] = lambda work: None) -> None:
-    """Copy version 1 as another one, changed but with a manifest that fits, and rename it to its number."""
+    """Copy version 1, apply `change`, write a manifest that fits, and rename the copy to `number`."""
     work = volume.versions / f".{number}"
     shutil.copytree(volume.version(1), work)
     change(work)
@@ -80,7 +80,7 @@ def version_of(server: Predictor) -> str:
     return server.post(PREDICT, BODY)[1]["model_version"]
 
 
-def test_a_new_version_is_taken_up_without_a_dropped_request(server: Predictor, volume: Volume) -> None:
+def test_a_new_version_takes_over_without_a_dropped_request(server: Predictor, volume: Volume) -> None:
     with Load(server) as load:
         load.wait_for(20)
         publish(volume, 2)
@@ -90,7 +90,7 @@ def test_a_new_version_is_taken_up_without_a_dropped_request(server: Predictor, 
     assert [event["event"] for event in server.events()][-1] == "version taken up"
 
 
-def test_when_the_newest_version_is_removed_the_one_before_it_answers(server: Predictor, volume: Volume) -> None:
+def test_removing_the_newest_version_rolls_back_to_the_one_before(server: Predictor, volume: Volume) -> None:
     publish(volume, 2)
     server.wait(lambda: version_of(server) == "2", "taken up")
     shutil.rmtree(volume.version(2))
@@ -103,18 +103,18 @@ def damage(work: Path) -> None:
     (work / LITE_MODEL).write_bytes(content)
 
 
-def other_answer(work: Path) -> None:
+def change_golden_answer(work: Path) -> None:
     golden = json.loads((work / GOLDEN).read_text())
     golden["probabilities"] = [row[::-1] for row in golden["probabilities"]]
     (work / GOLDEN).write_text(json.dumps(golden))
 
 
-def no_model(work: Path) -> None:
-    (work / LITE_MODEL).write_bytes(b"no model")
+def break_model(work: Path) -> None:
+    (work / LITE_MODEL).write_bytes(b"not a model")
 
 
-@pytest.mark.parametrize("change", [other_answer, no_model])
-def test_a_version_that_cannot_give_its_golden_answer_is_refused(
+@pytest.mark.parametrize("change", [change_golden_answer, break_model])
+def test_a_version_that_fails_its_golden_request_is_refused(
     server: Predictor, volume: Volume, change: Callable[[Path], None]
 ) -> None:
     publish(volume, 2, change)
@@ -124,7 +124,7 @@ def test_a_version_that_cannot_give_its_golden_answer_is_refused(
     assert refused["version"] == 2 and "golden request" in refused["reason"]
 
 
-def test_a_damaged_version_is_refused_once_and_the_old_one_serves_on(server: Predictor, volume: Volume) -> None:
+def test_a_damaged_version_is_refused_once_and_the_old_one_answers(server: Predictor, volume: Volume) -> None:
     publish(volume, 2)
     server.wait(lambda: version_of(server) == "2", "taken up")
     shutil.copytree(volume.version(1), volume.versions / ".3")
@@ -138,14 +138,14 @@ def test_a_damaged_version_is_refused_once_and_the_old_one_serves_on(server: Pre
     assert refused["version"] == 3 and "is damaged" in refused["reason"]
 
 
-def test_at_its_start_a_damaged_newest_version_is_passed_over(volume: Volume, tmp_path: Path) -> None:
+def test_a_starting_predictor_skips_a_damaged_newest_version(volume: Volume, tmp_path: Path) -> None:
     shutil.copytree(volume.version(1), volume.version(2))
     damage(volume.version(2))
     with predictor(volume, tmp_path / "log") as server:
         assert version_of(server) == "1"
 
 
-def test_sigterm_makes_it_not_ready_while_it_answers_on_and_it_ends_with_0(server: Predictor) -> None:
+def test_sigterm_makes_the_predictor_drain_and_exit_with_0(server: Predictor) -> None:
     server.process.terminate()
     server.wait(lambda: server.get(READY)[0] == 503, "not ready")
     assert server.post(PREDICT, BODY)[0] == 200
@@ -153,7 +153,7 @@ def test_sigterm_makes_it_not_ready_while_it_answers_on_and_it_ends_with_0(serve
     assert [event["event"] for event in server.events()][-2:] == ["draining", "stopping"]
 
 
-def test_no_request_is_dropped_while_it_drains(volume: Volume, tmp_path: Path) -> None:
+def test_a_draining_predictor_drops_no_request(volume: Volume, tmp_path: Path) -> None:
     with predictor(volume, tmp_path / "log", "--drain-seconds", 600) as server, Load(server) as load:
         load.wait_for(20)
         server.process.terminate()
@@ -162,7 +162,7 @@ def test_no_request_is_dropped_while_it_drains(volume: Volume, tmp_path: Path) -
     assert load.outcomes.keys() == {(200, "1")}
 
 
-def test_a_request_that_is_under_way_at_the_end_gets_its_answer(server: Predictor) -> None:
+def test_a_request_in_progress_at_shutdown_gets_its_answer(server: Predictor) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sender:
         sender.sendall(head + BODY[:100])

@@ -1,4 +1,4 @@
-"""The predictor at /metrics."""
+"""The predictor's metrics at /metrics."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The predictor as a real process on loopback, for tests."""
+"""A predictor as a real process on loopback, for tests."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 class Predictor:
-    """A running predictor, ready when it is made."""
+    """A running predictor; the constructor waits until it is ready."""
 
     def __init__(self, volume: object, log: Path, *options: object) -> None:
         self.http_port, self.grpc_port, self.log = free_port(), free_port(), log
@@ -36,8 +36,8 @@ class Predictor:
             self.process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, env=os.environ)
         self.wait(lambda: self.get(READY)[0] == 200, "ready")
 
-    def wait(self, condition: Any, what: str, seconds: float = 60) -> None:
-        """Wait until `condition()` is true; nobody listening counts as false."""
+    def wait(self, condition: Any, state: str, seconds: float = 60) -> None:
+        """Wait until `condition()` is true; a failed connection counts as false."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
@@ -46,7 +46,7 @@ class Predictor:
             except OSError:
                 assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.05)
-        raise AssertionError(f"not {what} within {seconds} s:\n{self.log.read_text()}")
+        raise AssertionError(f"not {state} within {seconds} s:\n{self.log.read_text()}")
 
     def request(
         self, method: str, path: str, body: Any = None, **headers: str
@@ -70,17 +70,17 @@ class Predictor:
         return status, json.loads(answer)
 
     def metric(self, sample: str) -> float:
-        """A sample of /metrics, such as `predictor_requests_in_flight`; 0 when it is not there."""
+        """Return a sample of /metrics, such as `predictor_requests_in_flight`, or 0 if it is absent."""
         lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(f"{sample} ")]
         return float(lines[0].rsplit(" ", 1)[1]) if lines else 0.0
 
     def events(self) -> list[dict[str, Any]]:
-        """The lines of the log."""
+        """Return the events in the log."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def listens(self) -> bool:
-        with socket.socket() as caller:
-            return caller.connect_ex(("127.0.0.1", self.http_port)) == 0
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.http_port)) == 0
 
 
 @contextmanager

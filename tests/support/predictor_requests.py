@@ -1,4 +1,4 @@
-"""Parts of requests to a predictor, and of its answers."""
+"""Parts of requests to a predictor and of its answers."""
 
 import base64
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-# The SavedModel's answer to a list of image files, or to an array of images: probabilities.
+# The SavedModel as a function: from a list of image files, or an array of images, to probabilities.
 Ask = Callable[[Any], np.ndarray]
 NOT_AN_IMAGE = "the image is not a JPEG or PNG file that can be read"
 IMAGES = np.random.default_rng(7).integers(0, 256, (3, 28, 28, 1), np.uint8)
@@ -18,7 +18,7 @@ def file_instance(content: bytes) -> dict:
 
 
 def v2_input(images: np.ndarray) -> dict:
-    """Return the input of a V2 request that holds the images\' pixels."""
+    """Return the input of a V2 request that holds the pixels of `images`."""
     return {"name": "images", "datatype": "UINT8", "shape": list(images.shape), "data": images.ravel().tolist()}
 
 

@@ -1,4 +1,4 @@
-"""Admission control over both protocols: above the limits, requests get 503 with Retry-After."""
+"""Admission control for both protocols: above a limit, HTTP gets 503 with Retry-After, and gRPC UNAVAILABLE."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,11 +7,11 @@ from distml.protocol import limits
 
 
 class Overloaded(Exception):
-    """More is being worked on, or waits, than can be answered soon."""
+    """The predictor has too much in progress or waiting to answer this request soon."""
 
 
 class Admission:
-    """Counts the requests, and the bytes of their bodies that have come, until the answer. For one event loop."""
+    """Counters of the requests in progress and of the bytes of their bodies, for use on one event loop."""
 
     def __init__(self, max_requests: int = limits.MAX_REQUESTS, max_bytes: int = limits.MAX_BYTES_OF_REQUESTS):
         self._max_requests = max_requests
@@ -21,10 +21,10 @@ class Admission:
 
     @contextmanager
     def admit(self) -> Iterator[Callable[[int], None]]:
-        """Let one request in; what is yielded counts bytes of its body, before they are kept.
+        """Admit one request. The yielded function counts bytes of its body; call it before keeping them.
 
         Raises:
-            Overloaded: there is no room for it, or for so many bytes, now.
+            Overloaded: the request exceeds a limit; the yielded function raises it too.
         """
         if self._requests >= self._max_requests:
             raise Overloaded

@@ -1,6 +1,6 @@
-"""Micro-batching: requests that wait together run together, in one thread beside the event loop.
+"""Micro-batching: requests that wait together run together, in the engine's thread beside the event loop.
 
-A request waits for the batches before it, and for no timer.
+No timer delays a request: it waits only for the batches before it.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ Answer = tuple[np.ndarray, ServedVersion]
 
 
 class Batcher:
-    """Asks the current version about images; a new one can be put in `version` at any time, between two batches."""
+    """A queue of requests, classified in batches. A newly set `version` is used from the next batch on."""
 
     def __init__(self, version: ServedVersion):
         self.version = version
-        # An executor's own futures and callbacks cost a dozen microseconds per request.
+        # No executor: its futures and callbacks cost a dozen microseconds per request.
         self._batches: SimpleQueue = SimpleQueue()
         threading.Thread(target=self._run_batches, name="engine", daemon=True).start()
         self._waiting: deque[tuple[np.ndarray, asyncio.Future[Answer]]] = deque()
@@ -35,10 +35,10 @@ class Batcher:
         """Classify images, uint8 [n, 28, 28, 1].
 
         Returns:
-            probabilities, float32 [n, 10], and the version that they are of.
+            Probabilities, float32 [n, 10], and the version that computed them.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many images are waiting.
         """
         if self._images_waiting + len(images) > limits.MAX_IMAGES_WAITING:
             raise Overloaded
@@ -48,16 +48,16 @@ class Batcher:
         self._images_waiting += len(images)
         if not self._running:
             self._running = True
-            # Not at once: what the loop has read from other connections by now comes along.
-            loop.call_soon(self._start)
+            # Not at once: requests that the loop has already read from other connections join this batch.
+            loop.call_soon(self._start_batch)
         return await answer
 
-    def _start(self) -> None:
+    def _start_batch(self) -> None:
         batch: list[tuple[np.ndarray, asyncio.Future[Answer]]] = []
         images = 0
         while self._waiting and (not batch or images + len(self._waiting[0][0]) <= limits.MAX_IMAGES_OF_BATCH):
             request = self._next_request()
-            # A client that hung up has cancelled its own.
+            # When a client hangs up, the future of its request is cancelled.
             if not request[1].done():
                 batch.append(request)
                 images += len(request[0])
@@ -72,7 +72,7 @@ class Batcher:
         return images, answer
 
     def _run_batches(self) -> None:
-        """Run batches, in the engine's thread."""
+        """Run batches one after another, in the engine's thread."""
         while True:
             loop, version, batch = self._batches.get()
             images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
@@ -80,23 +80,23 @@ class Batcher:
                 outcome = version.classify(images)
             except Exception as error:
                 outcome = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(self._finish, version, images, batch, outcome)
 
     def _finish(
         self, version: ServedVersion, batch_images: np.ndarray, batch: list, outcome: np.ndarray | Exception
     ) -> None:
         if self._waiting:
-            self._start()
+            self._start_batch()
         else:
             self._running = False
-        at = 0
+        start = 0
         for images, answer in batch:
             if not answer.done():
                 if isinstance(outcome, Exception):
                     answer.set_exception(outcome)
                 else:
-                    answer.set_result((outcome[at : at + len(images)], version))
-            at += len(images)
-        # Here, because the engine's thread would keep this one from the interpreter's lock while it counts.
+                    answer.set_result((outcome[start : start + len(images)], version))
+            start += len(images)
+        # Counted here: in the engine's thread, counting would keep the event loop waiting for the interpreter lock.
         metrics.observe_batch(batch_images)

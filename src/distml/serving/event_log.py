@@ -1,4 +1,4 @@
-"""Logs of every library in one structured line per event: JSON on stderr."""
+"""Structured logs of every library: one line of JSON per event, on stderr."""
 
 import json
 import logging
@@ -12,12 +12,12 @@ _logger = logging.getLogger("predictor")
 
 
 def event(name: str, **facts: object) -> None:
-    """Log an event; `facts` must be fit for JSON."""
+    """Log an event; `facts` must be serialisable as JSON."""
     _logger.info(name, extra={"facts": facts})
 
 
 def failure(name: str, **facts: object) -> None:
-    """Log an event that somebody should look at, with the exception that is being handled, if any."""
+    """Log an event that needs attention, with the exception being handled, if any."""
     _logger.error(name, extra={"facts": facts}, exc_info=True)
 
 
@@ -35,24 +35,24 @@ class _Line(logging.Formatter):
         return json.dumps(line)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """KServe logs a stack for each request that it refuses; ours are counted in the metrics."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Filter out the stack trace that KServe logs for a refused request; the metrics count refusals."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady)
 
 
 def configure() -> None:
-    """Take over the logs of KServe and uvicorn too, without a line per request."""
+    """Log the events of every library as JSON, without KServe's and uvicorn's line per request."""
     logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # which KServe uses
-    handlers = {"lines": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news"]}}
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe uses it
+    handlers = {"lines": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["worth_logging"]}}
     quiet = {"level": "WARNING", "handlers": [], "propagate": True}
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": _Line}},
-            "filters": {"news": {"()": lambda: _is_news}},
+            "filters": {"worth_logging": {"()": lambda: _is_worth_logging}},
             "handlers": handlers,
             "root": {"level": "INFO", "handlers": ["lines"]},
             "loggers": {name: quiet for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.access")},

@@ -1,4 +1,4 @@
-"""KServe's model server, with the front door before its routes and without what this model does not offer."""
+"""KServe's model server behind the front door, reduced to what this model offers."""
 
 import asyncio
 from functools import partial
@@ -19,7 +19,7 @@ from distml.step import network
 
 
 class ModelReadinessDataPlane(DataPlane):
-    """Ready when the model is; KServe's is ready whenever it runs, and offers to load and unload models."""
+    """A data plane that is ready when the model is. KServe's is always ready, and offers to load and unload models."""
 
     def metadata(self) -> dict:
         return {**super().metadata(), "extensions": ["binary_tensor_data"]}
@@ -29,20 +29,20 @@ class ModelReadinessDataPlane(DataPlane):
 
 
 class PublishedVersionsOnly(ModelRepositoryExtension):
-    """What is published decides which model is loaded, not the sender of a request."""
+    """A model repository that refuses requests to load or unload: publishing decides which version is loaded."""
 
     async def load(self, model_name: str) -> NoReturn:
-        raise InvalidInput("models are loaded by publishing them")
+        raise InvalidInput("a request cannot load a model; publish the model instead")
 
     async def unload(self, model_name: str) -> NoReturn:
-        raise InvalidInput("models are unloaded by publishing others")
+        raise InvalidInput("a request cannot unload a model; publish another version instead")
 
 
 class PredictorServer(ModelServer):
-    """KServe's server with one predictor, and the front door before its routes."""
+    """KServe's server with one predictor, behind the front door."""
 
     def __init__(self, predictor: Predictor, http_port: int, grpc_port: int):
-        # One process: several would each have metrics and a queue of their own.
+        # With several processes, each would have its own metrics and queue.
         super().__init__(
             http_port,
             grpc_port,
@@ -56,18 +56,18 @@ class PredictorServer(ModelServer):
         self.model_repository_extension = PublishedVersionsOnly(model_registry=self.registered_models)
 
     def setup_event_loop(self) -> None:
-        """KServe prepares a loop of plain asyncio, and then runs another one."""
+        """Choose uvloop. KServe would set up a loop here that it never runs."""
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
     async def _serve(self) -> None:
-        # The servers exist by now, and do not listen yet.
+        # KServe has created its servers; they do not listen yet.
         self._rest_server.config.app = FrontDoor(model_server.app, self._predictor)
         self._rest_server.config.http = LimitedConnection
-        # KServe's REST listens on IPv4 alone; its gRPC listens on both families.
+        # KServe's REST server listens on IPv4 only, its gRPC server on IPv4 and IPv6.
         uvicorn_server = self._rest_server._server
         uvicorn_server.serve = partial(uvicorn_server.serve, sockets=[network.listen(self.http_port)])
         await super()._serve()
 
     def stop(self, sig: int) -> None:
-        """End gRPC when REST has ended. KServe's would unload the model first: gRPC would say that there is none."""
-        self._end = asyncio.create_task(self._grpc_server.stop(sig))
+        """Stop gRPC after REST has ended. KServe would unload the model first, and gRPC would answer NOT_FOUND."""
+        self._grpc_end = asyncio.create_task(self._grpc_server.stop(sig))

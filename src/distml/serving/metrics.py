@@ -1,4 +1,4 @@
-"""What the predictor tells Prometheus at /metrics, beside what KServe, Python and the process tell."""
+"""The predictor's own Prometheus metrics at /metrics, beside those of KServe, Python and the process."""
 
 import time
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from prometheus_client.registry import Collector
 
 from distml.publishing import image_intensity
 
-REQUESTS = Counter("predictor_requests", "Requests by protocol and by what became of them", ["protocol", "outcome"])
-IN_FLIGHT = Gauge("predictor_requests_in_flight", "Requests being answered")
+REQUESTS = Counter("predictor_requests", "Requests by protocol and outcome", ["protocol", "outcome"])
+IN_FLIGHT = Gauge("predictor_requests_in_flight", "Requests in progress")
 SECONDS = Histogram(
     "predictor_request_seconds",
-    "From the first byte of a request's body to its answer",
+    "Seconds from the first byte of a request's body to its answer",
     ["protocol"],
     buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4),
 )
-BATCH_IMAGES = Histogram("predictor_batch_images", "Images classified together", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
-MODEL = Gauge("predictor_model_info", "The version that answers", ["version", "digest", "model"])
-REFUSED = Counter("predictor_versions_refused", "Published versions that were damaged or answered wrongly")
+BATCH_IMAGES = Histogram("predictor_batch_images", "Images per batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
+MODEL = Gauge("predictor_model_info", "The published version that answers", ["version", "digest", "model"])
+REFUSED = Counter("predictor_versions_refused", "Published versions refused because they are damaged or answer wrongly")
 
 
 class Request:
-    """Count and time one request; `outcome` is what became of it."""
+    """The count and the time of one request, as a context manager; the caller sets `outcome` if it is not "ok"."""
 
     def __init__(self, protocol: str):
         self.protocol = protocol
@@ -44,9 +44,9 @@ class Request:
 
 
 class Intensities(Collector):
-    """The mean intensity, 0 to 255, of the images that came in, beside that of the images that were trained on.
+    """Two histograms of the mean intensity, 0 to 255, of images: incoming images and training images.
 
-    Both in the same buckets, so that a drift between the two shows.
+    They share their buckets, so that a drift between them shows.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Intensities(Collector):
         self.training: dict[str, Any] = {"counts": np.zeros_like(self._incoming), "sum": 0.0}
 
     def observe(self, images: np.ndarray) -> None:
-        """Count a batch, uint8 [n, 28, 28, 1]; from one thread."""
+        """Count a batch of images, uint8 [n, 28, 28, 1]; call it from one thread only."""
         counts, total = image_intensity.histogram(images)
         self._incoming += counts
         self._sum += total
@@ -70,10 +70,10 @@ class Intensities(Collector):
         )
 
 
-def _histogram(name: str, of_what: str, counts: Any, total: float) -> HistogramMetricFamily:
+def _histogram(name: str, of_images: str, counts: Any, total: float) -> HistogramMetricFamily:
     edges = [*map(str, image_intensity.EDGES), "+Inf"]
     buckets = list(zip(edges, np.cumsum(counts, dtype=float), strict=True))
-    return HistogramMetricFamily(name, f"Mean intensity (0 to 255) {of_what}", buckets, total)
+    return HistogramMetricFamily(name, f"Mean intensity (0 to 255) {of_images}", buckets, total)
 
 
 INTENSITIES = Intensities()
@@ -86,7 +86,7 @@ def observe_batch(images: np.ndarray) -> None:
 
 
 def show_model(number: int, manifest: dict[str, Any]) -> None:
-    """Say which version answers, and what it was trained on."""
+    """Show the version that answers, and the intensities of its training images."""
     labels, intensity = (str(number), manifest["digest"], manifest["model"]), manifest["training_intensity"]
     MODEL.clear()
     MODEL.labels(*labels).set(1)

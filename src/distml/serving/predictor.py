@@ -1,4 +1,4 @@
-"""The predictor: reads the images of a request, classifies them in a batch, and writes the answer, in each protocol."""
+"""The predictor: reads a request's images, classifies them in a batch and writes the answer, for each protocol."""
 
 import asyncio
 import uuid
@@ -18,16 +18,16 @@ from distml.serving.release.served_version import ServedVersion, check_version
 
 
 class Predictor:
-    """Answers with one published version at a time; ready from its first one until it drains.
+    """The predictor: one published version at a time answers; `ready` is true until draining starts.
 
-    The doors of both protocols ask `admission` first.
+    Callers enter `admission.admit()` before they ask for an answer.
     """
 
     def __init__(self, version: ServedVersion):
         self.admission = Admission()
         self._batcher = Batcher(version)
         self._reader = ThreadPoolExecutor(1, "reader")
-        self._reading = 0
+        self._large_requests = 0
         metrics.show_model(version.number, version.manifest)
         self.ready = True
 
@@ -45,8 +45,8 @@ class Predictor:
         """Answer the body of a V1 request.
 
         Raises:
-            BadInput: what the client has to change.
-            Overloaded: the client should come again later.
+            BadInput: the client has to change the request.
+            Overloaded: the client should retry later.
         """
         images = await self._read(len(body), partial(v1.read_request, body))
         probabilities, version = await self._batcher.classify(images)
@@ -59,7 +59,7 @@ class Predictor:
 
         Raises:
             BadInput, Overloaded: as for V1.
-            OtherVersion: the version that answers is not `wanted`; another may take over while a request waits.
+            OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
         """
         request = await self._read(len(body), partial(v2_rest.read_request, body, json_length))
         probabilities, version = await self._batcher.classify(request.images)
@@ -81,16 +81,16 @@ class Predictor:
         return v2_grpc.answer(probabilities, version.class_names, version.number, outputs, request_id)
 
     async def _read(self, length: int, read: Callable[[PixelBudget], Any]) -> Any:
-        """Call `read` here when there is little to read, else in a thread."""
+        """Call `read` on the event loop if the request is small, else in a thread."""
         if length <= limits.MAX_BYTES_ON_EVENT_LOOP:
             try:
                 return read(PixelBudget(limits.MAX_PIXELS_ON_EVENT_LOOP))
             except TooLargeForEventLoop:
                 pass
-        if self._reading >= limits.MAX_LARGE_REQUESTS:
+        if self._large_requests >= limits.MAX_LARGE_REQUESTS:
             raise Overloaded
-        self._reading += 1
+        self._large_requests += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._reader, read, PixelBudget())
         finally:
-            self._reading -= 1
+            self._large_requests -= 1

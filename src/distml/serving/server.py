@@ -1,4 +1,4 @@
-"""The predictor's process, from its first version to its end."""
+"""The predictor's process, from loading the first version to its exit."""
 
 import asyncio
 import signal
@@ -30,18 +30,18 @@ def serve(
     poll_seconds: float,
     drain_seconds: float,
 ) -> None:
-    """Serve the newest whole version in `folder`, and those that follow it, until SIGTERM.
+    """Serve the newest intact version in `folder`, and those that replace it, until SIGTERM.
 
     Args:
-        folder: holds the published versions.
-        http_port: for V1 and V2 over REST.
-        grpc_port: for V2 over gRPC.
-        engine_threads: threads that one inference uses.
-        poll_seconds: between looks for versions.
-        drain_seconds: how long it serves on after SIGTERM.
+        folder: the folder of the published versions.
+        http_port: port of V1 and V2 over REST.
+        grpc_port: port of V2 over gRPC.
+        engine_threads: number of threads per inference.
+        poll_seconds: time between checks for versions.
+        drain_seconds: time to keep serving after SIGTERM.
 
     Raises:
-        StepError: there is no version, or a port is taken.
+        StepError: no version is intact, or a port is in use.
     """
     event_log.configure()
     if http_port == grpc_port:
@@ -51,18 +51,18 @@ def serve(
     watch = VersionWatch(folder, engine_threads)
     version = watch.newest()
     if version is None:
-        raise outcome.StepError(f"no published model that is whole in {folder}; publish one, or name another --volume")
+        raise outcome.StepError(f"no published model in {folder} can be served; publish one, or name another --volume")
     predictor = Predictor(version)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 
     @asynccontextmanager
     async def while_running(app: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(watch.follow(version, predictor.switch_to, poll_seconds))
+        watching = asyncio.create_task(watch.follow(version, predictor.switch_to, poll_seconds))
         drain_on_sigterm(predictor, drain_seconds)
         event_log.event("serving", http_port=http_port, grpc_port=grpc_port, model=MODEL_NAME)
         yield
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
-        following.cancel()
+        watching.cancel()
         event_log.event("stopping")
 
     model_server.app.router.lifespan_context = while_running
@@ -72,7 +72,7 @@ def serve(
 
 
 def check_port(option: str, port: int) -> None:
-    """Refuse a port that is taken: KServe would end with a stack, and gRPC would share it with another process."""
+    """Raise StepError if `port` cannot be used: KServe would end with a stack trace, or gRPC would share the port."""
     try:
         network.listen(port).close()
     except OSError as error:
@@ -82,7 +82,7 @@ def check_port(option: str, port: int) -> None:
 
 
 def drain_on_sigterm(predictor: Predictor, seconds: float) -> None:
-    """On SIGTERM, be not ready, serve on for `seconds`, until clients have noticed, then stop."""
+    """Handle SIGTERM: become not ready, keep serving for `seconds` so that clients notice, then stop."""
     stop: Any = signal.getsignal(signal.SIGTERM)
     loop = asyncio.get_running_loop()
 

@@ -1,4 +1,4 @@
-"""What the predictor, a real process on loopback, answers and refuses over gRPC."""
+"""gRPC answers and refusals of the predictor, a real process on loopback."""
 
 from collections.abc import Iterator
 
@@ -29,11 +29,11 @@ def grpc_request(name: str, datatype: str, content: np.ndarray, binary: bool = T
 @pytest.mark.parametrize("binary", [True, False])
 def test_grpc_answers_arrays_and_files(stub: GRPCInferenceServiceStub, saved: Ask, binary: bool) -> None:
     files = [png(image) for image in IMAGES]
-    of_files = grpc_request("image_bytes", "BYTES", np.array(files, dtype=object))
-    if not binary:  # KServe's own client would take the files for text
-        of_files.inputs[0].contents.bytes_contents.extend(files)
-        del of_files.raw_input_contents[:]
-    for request in (grpc_request("images", "UINT8", IMAGES, binary), of_files):
+    file_request = grpc_request("image_bytes", "BYTES", np.array(files, dtype=object))
+    if not binary:  # KServe's client would send the files as text
+        file_request.inputs[0].contents.bytes_contents.extend(files)
+        del file_request.raw_input_contents[:]
+    for request in (grpc_request("images", "UINT8", IMAGES, binary), file_request):
         answer = InferResponse.from_grpc(stub.ModelInfer(request, timeout=20))
         outputs = {output.name: output.as_numpy() for output in answer.outputs}
         assert answer.model_version == "1"

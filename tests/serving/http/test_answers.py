@@ -1,4 +1,4 @@
-"""What the predictor, a real process on loopback, answers over HTTP: the SavedModel's answers."""
+"""HTTP answers of the predictor, a real process on loopback, compared with the SavedModel's."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from support.predictor_requests import IMAGES, Ask, file_instance, probabilities
 from support.project import ROOT
 
 
-def test_its_v1_answer_has_class_index_probabilities_and_version(server: Predictor, saved: Ask) -> None:
+def test_a_v1_answer_has_class_index_probabilities_and_version(server: Predictor, saved: Ask) -> None:
     status, answer = server.post(PREDICT, {"instances": [file_instance(png(IMAGES[0]))]})
     (expected,) = saved(IMAGES[:1])
     assert status == 200
@@ -32,9 +32,7 @@ def test_its_v1_answer_has_class_index_probabilities_and_version(server: Predict
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/html", ""])
-def test_files_and_arrays_in_one_request_under_any_content_type(
-    server: Predictor, saved: Ask, content_type: str
-) -> None:
+def test_v1_accepts_files_with_arrays_under_any_content_type(server: Predictor, saved: Ask, content_type: str) -> None:
     instances = [file_instance(png(IMAGES[0])), IMAGES[1].tolist(), IMAGES[2, ..., 0].tolist()]
     status, answer = server.post(PREDICT, {"instances": instances}, content_type=content_type)
     assert status == 200
@@ -51,7 +49,7 @@ def test_inference_input_json_is_the_first_test_image(server: Predictor, saved: 
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/html"])
-def test_v2_answers_json_with_the_outputs_that_were_asked_for(server: Predictor, saved: Ask, content_type: str) -> None:
+def test_a_v2_json_answer_has_only_the_requested_outputs(server: Predictor, saved: Ask, content_type: str) -> None:
     body = {"id": "7", "inputs": [v2_input(IMAGES)], "outputs": [{"name": "class_index"}]}
     status, answer = server.post(INFER, body, content_type=content_type)
     index = saved(IMAGES).argmax(axis=1).tolist()
@@ -60,7 +58,7 @@ def test_v2_answers_json_with_the_outputs_that_were_asked_for(server: Predictor,
     assert answer == {"model_name": "flower-sample", "model_version": "1", "id": "7", "outputs": [output]}
 
 
-def test_v2_takes_and_returns_binary_tensors(server: Predictor, saved: Ask) -> None:
+def test_v2_accepts_and_returns_binary_tensors(server: Predictor, saved: Ask) -> None:
     request = InferRequest("flower-sample", [InferInput("images", [3, 28, 28, 1], "UINT8")])
     request.inputs[0].set_data_from_numpy(IMAGES)
     body, length = request.to_rest()
@@ -75,7 +73,7 @@ def test_v2_takes_and_returns_binary_tensors(server: Predictor, saved: Ask) -> N
     assert outputs["class_index"].tolist() == saved(IMAGES).argmax(axis=1).tolist()
 
 
-def test_v2_takes_image_files_as_binary_tensors(server: Predictor, saved: Ask) -> None:
+def test_v2_accepts_image_files_as_binary_tensors(server: Predictor, saved: Ask) -> None:
     files = [png(image) for image in IMAGES]
     binary = b"".join(struct.pack("<I", len(file)) + file for file in files)
     parameters = {"binary_data_size": len(binary)}
@@ -87,7 +85,7 @@ def test_v2_takes_image_files_as_binary_tensors(server: Predictor, saved: Ask) -
     np.testing.assert_allclose(np.reshape(probabilities["data"], (3, 10)), saved(files), atol=1e-3)
 
 
-def test_v2_takes_image_files_in_base64_in_json(server: Predictor, saved: Ask) -> None:
+def test_v2_accepts_image_files_as_base64_in_json(server: Predictor, saved: Ask) -> None:
     files = [png(image) for image in IMAGES]
     encoded = [base64.b64encode(file).decode() for file in files]
     tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [3], "data": encoded}

@@ -1,4 +1,4 @@
-"""Limits of what is not a body, on a real connection."""
+"""Limits on headers and trailers, on a real connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from distml.protocol import limits
 from distml.serving.http.connection_limits import LimitedConnection
 
 
-def raw(*parts: bytes) -> bytes:
-    """What a server with the bounds of HTTP answers to bytes on a connection until it closes that."""
+def answer_to(*parts: bytes) -> bytes:
+    """Send `parts` over a limited connection; return all that the server answers until it closes the connection."""
 
     async def app(scope: object, receive: Callable, send: Callable) -> None:
         while (await receive()).get("more_body"):
@@ -20,7 +20,7 @@ def raw(*parts: bytes) -> bytes:
         await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})
         await send({"type": "http.response.body", "body": b""})
 
-    async def talk() -> bytes:
+    async def exchange() -> bytes:
         config = Config(app, http=LimitedConnection, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
@@ -34,18 +34,18 @@ def raw(*parts: bytes) -> bytes:
         server.close()
         return answer
 
-    return asyncio.run(talk())
+    return asyncio.run(exchange())
 
 
-def test_headers_that_do_not_end_close_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfinished_headers_close_the_connection_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_HEADERS", 0.1)
-    assert raw() == raw(b"POST / HTTP/1.1\r\nHost: a\r\n") == raw(b"\r\n", b"\r\n") == b""
+    assert answer_to() == answer_to(b"POST / HTTP/1.1\r\nHost: a\r\n") == answer_to(b"\r\n", b"\r\n") == b""
 
 
-def test_headers_and_trailers_are_bounded_and_a_body_is_not_counted() -> None:
+def test_the_limit_counts_headers_and_trailers_but_not_the_body() -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\n"
     long = [b"A: ", *[b"a" * 2**14] * 5]
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
     for parts in ([head, *long], [chunked, *long]):
-        assert raw(*parts).endswith(b"The headers are longer than 65536 bytes.")
-    assert raw(head + b"Content-Length: 81920\r\n\r\n", *[b"a" * 2**14] * 5).startswith(b"HTTP/1.1 204")
+        assert answer_to(*parts).endswith(b"The headers are longer than 65536 bytes.")
+    assert answer_to(head + b"Content-Length: 81920\r\n\r\n", *[b"a" * 2**14] * 5).startswith(b"HTTP/1.1 204")

@@ -1,4 +1,4 @@
-"""The front door and the predictor behind it, driven in this process; the engine is faked."""
+"""The front door and the predictor behind it, in this process and with a fake engine."""
 
 import asyncio
 import json
@@ -24,18 +24,16 @@ from distml.serving.release.served_version import ServedVersion
 from support.predictor_process import INFER, PREDICT
 
 BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [1, 28, 28], "data": [0] * 784}]})
+OVERLOADED = "too many requests are waiting; retry in a second"
 
 
-OVERLOADED = "too many requests are waiting; come again in a second"
+class FakePredictor:
+    """A predictor that answers with the length of the body, or raises `error`."""
 
-
-class Fake:
-    """A predictor that answers with the length of the body, or fails."""
-
-    def __init__(self, error: Exception | None = None, **bounds: int) -> None:
+    def __init__(self, error: Exception | None = None, **admission_limits: int) -> None:
         self.ready = True
         self.version = SimpleNamespace(number=1)
-        self.admission = Admission(**bounds)
+        self.admission = Admission(**admission_limits)
         self.error = error
 
     async def answer_v1(self, body: bytes) -> tuple[bytes, None]:
@@ -44,28 +42,28 @@ class Fake:
         return b"%d" % len(body), None
 
 
-def ask(predictor: Any, path: str, *parts: bytes | None, ends: bool = True, method: str = "POST") -> tuple:
-    """Send a body in `parts`, None to hang up; returns status, answer and whether the connection is closed."""
-    return asyncio.run(_ask(predictor, path, parts, ends, method))
+def ask(predictor: Any, path: str, *parts: bytes | None, complete: bool = True, method: str = "POST") -> tuple:
+    """Send a body in `parts` (None: hang up); return status, answer, and True if the server closes the connection."""
+    return asyncio.run(_ask(predictor, path, parts, complete, method))
 
 
-async def _ask(predictor: Any, path: str, parts: tuple, ends: bool, method: str = "POST") -> tuple:
+async def _ask(predictor: Any, path: str, parts: tuple, complete: bool, method: str = "POST") -> tuple:
     sent = []
-    coming = iter(enumerate(parts, 1))
+    numbered_parts = iter(enumerate(parts, 1))
 
     async def receive() -> dict:
-        number, part = next(coming, (0, b""))
+        number, part = next(numbered_parts, (0, b""))
         if not number:
             await asyncio.get_running_loop().create_future()
         if part is None:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": part, "more_body": number < len(parts) or not ends}
+        return {"type": "http.request", "body": part, "more_body": number < len(parts) or not complete}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
     async def inner(scope: dict, receive: object, send: object) -> None:
-        raise AssertionError(f"{scope['method']} {scope['path']} went through")
+        raise AssertionError(f"{scope['method']} {scope['path']} reached KServe")
 
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b""}
     await FrontDoor(inner, predictor)(scope, receive, send)
@@ -84,47 +82,47 @@ def counted(protocol: str, outcome: str) -> float:
 @pytest.mark.parametrize(
     "path", [PREDICT, INFER, "/v1/models/flower-sample:explain", "/v2/repository/models/flower-sample/unload"]
 )
-def test_a_line_feed_behind_a_path_leads_past_nothing(path: str) -> None:
-    assert ask(Fake(), f"{path}\n", b"{}") == (404, {"error": "there is no such path"}, False)
+def test_a_path_with_a_line_feed_at_its_end_gets_404(path: str) -> None:
+    assert ask(FakePredictor(), f"{path}\n", b"{}") == (404, {"error": "there is no such path"}, False)
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/models/flower-sample:explain", "/v2/repository/models/a/load", "/v2/health/live"]
 )
-def test_kserves_routes_get_no_post_at_all(path: str) -> None:
-    assert ask(Fake(), path, b"{}") == (404, {"error": f"POST {path} is not offered"}, False)
+def test_a_post_to_any_other_kserve_route_gets_404(path: str) -> None:
+    assert ask(FakePredictor(), path, b"{}") == (404, {"error": f"POST {path} is not offered"}, False)
 
 
-def test_a_failure_is_answered_without_internals() -> None:
-    sentence = "the request could not be answered; the server's log says why"
-    assert ask(Fake(KeyError("/a/secret")), PREDICT, b"{}") == (500, {"error": sentence}, False)
+def test_an_unexpected_error_gets_500_without_its_text() -> None:
+    message = "the server failed to answer; its log has the reason"
+    assert ask(FakePredictor(KeyError("/a/secret")), PREDICT, b"{}") == (500, {"error": message}, False)
 
 
-def test_a_body_that_does_not_end_gets_408_and_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_body_gets_408_and_a_closed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
-    sentence = "the body did not arrive within 0.05 seconds"
-    assert ask(Fake(), PREDICT, b"{", ends=False) == (408, {"error": sentence}, True)
+    message = "the body did not arrive within 0.05 seconds"
+    assert ask(FakePredictor(), PREDICT, b"{", complete=False) == (408, {"error": message}, True)
 
 
-def test_a_refused_body_is_read_to_its_end_or_the_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_body_is_read_to_its_end_or_its_connection_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_BODY", 0.05)
     monkeypatch.setattr(limits, "MAX_BYTES_OF_BODY", 3)
     too_long = {"error": "the body is longer than 3 bytes"}
-    assert ask(Fake(), PREDICT, b"12", b"34", b"56") == (413, too_long, False)
-    assert ask(Fake(), PREDICT, b"12", b"34", b"56", ends=False) == (413, too_long, True)
-    another = {"error": "there is no model of this name; the model is flower-sample"}
-    assert ask(Fake(), "/v1/models/another:predict", b"12", b"34") == (404, another, False)
-    assert ask(Fake(), "/v1/models/another:predict", b"12", ends=False) == (404, another, True)
+    assert ask(FakePredictor(), PREDICT, b"12", b"34", b"56") == (413, too_long, False)
+    assert ask(FakePredictor(), PREDICT, b"12", b"34", b"56", complete=False) == (413, too_long, True)
+    unknown = {"error": "unknown model; this server serves flower-sample"}
+    assert ask(FakePredictor(), "/v1/models/another:predict", b"12", b"34") == (404, unknown, False)
+    assert ask(FakePredictor(), "/v1/models/another:predict", b"12", complete=False) == (404, unknown, True)
 
 
-def test_a_client_that_hung_up_gets_no_answer_and_is_counted() -> None:
+def test_a_client_that_hangs_up_gets_no_answer_and_is_counted() -> None:
     before = counted("v1", "hung up")
-    assert ask(Fake(), PREDICT, b"{", None) == ()
+    assert ask(FakePredictor(), PREDICT, b"{", None) == ()
     assert counted("v1", "hung up") == before + 1
 
 
-def test_bytes_are_counted_as_they_come_and_freed_when_refused() -> None:
-    predictor = Fake(max_bytes=10)
+def test_body_bytes_are_counted_on_arrival_and_freed_on_refusal() -> None:
+    predictor = FakePredictor(max_bytes=10)
     assert ask(predictor, PREDICT, b"123456", b"123456", b"123456") == (503, {"error": OVERLOADED}, False)
     assert ask(predictor, PREDICT, b"12345", b"67890") == (200, 10, False)
 
@@ -142,27 +140,27 @@ def version(number: int) -> ServedVersion:
     return ServedVersion(number, manifest, Engine())
 
 
-def swapped_while_it_waits(ask: Callable[[Predictor], Coroutine]) -> object:
-    """What becomes of a request to version 1 when version 2 takes over before its batch runs."""
+def answer_after_switch(send_request: Callable[[Predictor], Coroutine]) -> object:
+    """Return the answer to a request if version 2 takes over from version 1 before its batch runs."""
 
-    async def swap() -> object:
+    async def switch() -> object:
         predictor = Predictor(version(1))
-        asked = asyncio.create_task(ask(predictor))
+        asked = asyncio.create_task(send_request(predictor))
         while not predictor._batcher._waiting:
             await asyncio.sleep(0)
         predictor.switch_to(version(2))
         return await asked
 
-    return asyncio.run(swap())
+    return asyncio.run(switch())
 
 
-def test_a_request_to_a_version_is_never_answered_by_another_one() -> None:
+def test_a_request_for_a_version_is_never_answered_by_another() -> None:
     path = "/v2/models/flower-sample/versions/1/infer"
-    answer = swapped_while_it_waits(lambda predictor: _ask(predictor, path, (BODY.encode(),), True))
-    assert answer == (404, {"error": "version 1 is not what is served"}, False)
+    answer = answer_after_switch(lambda predictor: _ask(predictor, path, (BODY.encode(),), True))
+    assert answer == (404, {"error": "version 1 is not served; version 2 is"}, False)
     before = counted("grpc", "not found")
     with pytest.raises(ModelNotFound):
-        swapped_while_it_waits(lambda predictor: RegisteredModel(predictor).predict(grpc_request("1")))
+        answer_after_switch(lambda predictor: RegisteredModel(predictor).predict(grpc_request("1")))
     assert counted("grpc", "not found") == before + 1
 
 
@@ -186,7 +184,7 @@ def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
     assert (counted("grpc", "hung up"), counted("grpc", "failed")) == (before[0] + 1, before[1])
 
 
-def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ninth_concurrent_large_request_gets_503(monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
     def read(body: bytes, budget: object) -> np.ndarray:
@@ -204,5 +202,5 @@ def test_no_more_than_eight_large_requests_are_read_or_wait_for_it(monkeypatch: 
     assert asyncio.run(nine()) == [200] * 8 + [503]
 
 
-def test_the_server_offers_no_loading_of_models() -> None:
+def test_the_server_metadata_offers_no_loading_of_models() -> None:
     assert ModelReadinessDataPlane(model_registry=None).metadata()["extensions"] == ["binary_tensor_data"]

@@ -1,4 +1,4 @@
-"""The OpenAPI page, and the predictor against it: generated requests never break it nor get an undescribed answer."""
+"""The OpenAPI page, and the predictor's answers to requests generated from it."""
 
 import os
 import re
@@ -11,23 +11,23 @@ from support.predictor_process import INFER, PREDICT, READY, Predictor
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-def test_it_describes_what_is_offered_and_nothing_else(server: Predictor) -> None:
+def test_the_page_describes_only_the_routes_that_are_offered(server: Predictor) -> None:
     paths = server.get("/openapi.json")[1]["paths"]
-    takes_a_post = [path.replace("{model_name}", "flower-sample") for path in paths if "post" in paths[path]]
-    assert takes_a_post == [PREDICT, INFER]
+    post_paths = [path.replace("{model_name}", "flower-sample") for path in paths if "post" in paths[path]]
+    assert post_paths == [PREDICT, INFER]
     assert READY.replace("flower-sample", "{model_name}") in paths
 
 
-def test_generated_requests_get_described_answers_and_never_a_server_error(server: Predictor, tmp_path: Path) -> None:
+def test_generated_requests_get_described_answers_and_no_server_error(server: Predictor, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "run"]
     command += [f"http://127.0.0.1:{server.http_port}/openapi.json", f"--checks={CHECKS}", "--phases=coverage,fuzzing"]
     # One worker: in Python 3.11 `ast.parse`, which hypothesis calls, may fail in two threads at once (SystemError).
     command += ["--max-examples=120", "--seed=1", "--workers=1", "--no-color", "--generation-database=none"]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    ended = subprocess.run(
+    result = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
-    (generated,) = re.findall(r"([\d,]+) generated", ended.stdout)
-    assert 1000 <= int(generated.replace(",", "")) <= 5000, ended.stdout[-1500:]
+    assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
+    (generated,) = re.findall(r"([\d,]+) generated", result.stdout)
+    assert 1000 <= int(generated.replace(",", "")) <= 5000, result.stdout[-1500:]
     assert server.get(READY)[0] == 200

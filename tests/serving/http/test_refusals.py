@@ -1,4 +1,4 @@
-"""What the predictor, a real process on loopback, refuses over HTTP: a status and one sentence."""
+"""HTTP refusals of the predictor, a real process on loopback: a status and one sentence."""
 
 import json
 import socket
@@ -13,8 +13,8 @@ from support.predictor_process import INFER, PREDICT, READY, Predictor
 from support.predictor_requests import IMAGES, NOT_AN_IMAGE, file_instance, v2_input
 
 
-def announcing(width: int, height: int) -> bytes:
-    """A PNG file that announces so many pixels, and holds none."""
+def png_announcing(width: int, height: int) -> bytes:
+    """Return a PNG file that announces this size and holds no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     parts = [
@@ -49,8 +49,8 @@ BAD_V1 = {
     ),
     "not an image": ({"instances": [file_instance(b"GIF89a and more")]}, NOT_AN_IMAGE),
     "cut short": ({"instances": [file_instance(png(IMAGES[0])[:200])]}, NOT_AN_IMAGE),
-    "announces too much": ({"instances": [file_instance(announcing(60000, 60000))]}, LARGE),
-    "too wide": ({"instances": [file_instance(announcing(20000, 1))]}, LARGE),
+    "announces too much": ({"instances": [file_instance(png_announcing(60000, 60000))]}, LARGE),
+    "too wide": ({"instances": [file_instance(png_announcing(20000, 1))]}, LARGE),
     "wrong shape": (
         {"instances": [ROWS[1:]]},
         "an image given as pixels must have the shape [28, 28] or [28, 28, 1]",
@@ -64,13 +64,13 @@ BAD_V1 = {
 
 
 @pytest.mark.parametrize("case", BAD_V1)
-def test_bad_input_gets_400_with_one_sentence(server: Predictor, case: str) -> None:
+def test_bad_v1_input_gets_400_with_one_sentence(server: Predictor, case: str) -> None:
     body, sentence = BAD_V1[case]
     assert server.post(PREDICT, body) == (400, {"error": sentence})
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"instances": [NaN]}', b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_gets_400(server: Predictor, body: bytes) -> None:
+def test_invalid_json_gets_400(server: Predictor, body: bytes) -> None:
     status, answer = server.post(PREDICT, body)
     assert status == 400 and answer["error"].startswith("the body is not valid JSON: ")
 
@@ -92,7 +92,7 @@ def test_bad_v2_input_gets_400_with_one_sentence(server: Predictor, change: dict
     assert status == 400 and answer["error"].startswith(sentence)
 
 
-def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server: Predictor) -> None:
+def test_a_body_over_the_limit_gets_413_whole_or_in_chunks(server: Predictor) -> None:
     long = b"[" * (2**23 + 1)
     for body in (long, iter([long[: 2**22], long[2**22 :]])):
         status, _, content = server.request("POST", PREDICT, body)
@@ -100,10 +100,10 @@ def test_a_body_over_the_limit_gets_413_also_when_it_comes_in_chunks(server: Pre
 
 
 @pytest.mark.parametrize("path", [PREDICT, INFER])
-def test_what_takes_post_says_so_to_a_get(server: Predictor, path: Any) -> None:
+def test_a_get_of_an_inference_route_gets_405(server: Predictor, path: Any) -> None:
     status, headers, content = server.request("GET", path)
     assert (status, headers["Allow"]) == (405, "POST")
-    assert json.loads(content) == {"error": f"{path} takes POST, with the images in the body"}
+    assert json.loads(content) == {"error": f"{path} accepts only POST, with the images in the body"}
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_what_takes_post_says_so_to_a_get(server: Predictor, path: Any) -> None:
         ("/v2/repository/models/flower-sample/unload%0A", 404),
     ],
 )
-def test_only_this_model_and_version_answer_and_nobody_can_unload_it(server: Predictor, path: Any, status: Any) -> None:
+def test_only_the_served_model_and_version_answer_a_post(server: Predictor, path: Any, status: Any) -> None:
     assert server.post(path, {"inputs": [v2_input(IMAGES)]})[0] == status
     assert server.get(READY) == (200, {"name": "flower-sample", "ready": True})
 
 
-def test_beyond_the_bound_it_answers_503_with_retry_after(server: Predictor) -> None:
+def test_requests_over_the_byte_limit_get_503_with_retry_after(server: Predictor) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**23}\r\n\r\n".encode()
     senders = [socket.create_connection(("127.0.0.1", server.http_port)) for _ in range(8)]
     try:
@@ -136,7 +136,7 @@ def test_beyond_the_bound_it_answers_503_with_retry_after(server: Predictor) -> 
         server.wait(lambda: server.post(PREDICT, b"[" * 10)[0] == 503, "full")
         status, headers, content = server.request("POST", PREDICT, b"[" * 10)
         assert (status, headers["retry-after"]) == (503, "1")
-        assert json.loads(content) == {"error": "too many requests are waiting; come again in a second"}
+        assert json.loads(content) == {"error": "too many requests are waiting; retry in a second"}
     finally:
         for sender in senders:
             sender.close()
@@ -144,7 +144,7 @@ def test_beyond_the_bound_it_answers_503_with_retry_after(server: Predictor) -> 
     assert server.post(PREDICT, {"instances": [ROWS]})[0] == 200
 
 
-def test_headers_without_end_are_refused(server: Predictor) -> None:
+def test_headers_over_the_limit_get_400(server: Predictor) -> None:
     with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as sender:
         sender.sendall(f"POST {PREDICT} HTTP/1.1\r\nHost: ".encode() + b"a" * 2**17)
         assert sender.recv(1000).startswith(b"HTTP/1.1 400 Bad Request")

@@ -1,4 +1,4 @@
-"""Which version is taken up, without a model: what loads is faked."""
+"""The version that takes over, with a fake loader and no model."""
 
 import asyncio
 import json
@@ -15,17 +15,17 @@ from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
 
 
-def publish(folder: Path, number: int, says: str) -> None:
-    """Write a version beside, then rename it, as publication does; another one may have the number."""
+def publish(folder: Path, number: int, label: str) -> None:
+    """Write a version to a hidden folder, then rename it to `number`, replacing a version of that number."""
     work = folder / f".{number}"
     work.mkdir()
-    model_manifest.write(work, {"says": says})
+    model_manifest.write(work, {"label": label})
     remove(folder, number)
     work.rename(folder / str(number))
 
 
 def remove(folder: Path, number: int) -> None:
-    """At once: a watch never sees half of it."""
+    """Rename the version, then delete it, so that the watch never sees half of it."""
     if (folder / str(number)).exists():
         (folder / str(number)).rename(folder / ".removed")
         shutil.rmtree(folder / ".removed")
@@ -39,7 +39,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def load(folder: Path, threads: int) -> ServedVersion:
     manifest = json.loads((folder / model_manifest.MANIFEST).read_text())
-    if manifest["says"] == "boom":
+    if manifest["label"] == "boom":
         raise ZeroDivisionError("boom")
     return ServedVersion(int(folder.name), manifest, lambda images: images)
 
@@ -51,9 +51,9 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionWatch:
     return VersionWatch(tmp_path, 1)
 
 
-def newest(watch: VersionWatch, than: ServedVersion | None = None) -> ServedVersion:
-    """Return the version that the watch loads; there must be one."""
-    version = watch.newest(than)
+def newest(watch: VersionWatch, current: ServedVersion | None = None) -> ServedVersion:
+    """Return the version that the watch loads, and fail if there is none."""
+    version = watch.newest(current)
     assert version is not None
     return version
 
@@ -62,44 +62,44 @@ def refused() -> float:
     return metrics.REFUSED._value.get()
 
 
-def test_what_is_unchanged_is_not_loaded_again(watch: VersionWatch) -> None:
-    assert watch.newest(than=watch.newest()) is None
+def test_an_unchanged_version_is_not_loaded_again(watch: VersionWatch) -> None:
+    assert watch.newest(current=watch.newest()) is None
 
 
-def test_another_version_under_the_same_number_is_taken_up(watch: VersionWatch, tmp_path: Path) -> None:
+def test_another_version_under_the_same_number_takes_over(watch: VersionWatch, tmp_path: Path) -> None:
     first = watch.newest()
     publish(tmp_path, 1, "second")
-    assert newest(watch, than=first).manifest["says"] == "second"
+    assert newest(watch, current=first).manifest["label"] == "second"
 
 
-def test_damage_to_the_version_that_answers_is_said_once_and_it_answers_on(watch: VersionWatch, tmp_path: Path) -> None:
+def test_a_damaged_current_version_is_reported_once_and_kept(watch: VersionWatch, tmp_path: Path) -> None:
     publish(tmp_path, 2, "second")
     second, before = watch.newest(), refused()
     (tmp_path / "2" / model_manifest.MANIFEST).write_text("[]")
-    assert [watch.newest(than=second) for _ in range(3)] == [None] * 3
+    assert [watch.newest(current=second) for _ in range(3)] == [None] * 3
     assert refused() == before + 1
 
 
-def test_any_exception_of_a_version_refuses_it_once_and_the_watch_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
+def test_the_watch_refuses_a_version_that_fails_to_load_and_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
     taken: list[ServedVersion] = []
     before = refused()
 
     async def follow() -> None:
-        following = asyncio.create_task(watch.follow(newest(watch), taken.append, 0.01))
+        watching = asyncio.create_task(watch.follow(newest(watch), taken.append, 0.01))
         publish(tmp_path, 2, "boom")
         await until(lambda: refused() == before + 1)
         publish(tmp_path, 3, "third")
         await until(lambda: len(taken) == 1)
         remove(tmp_path, 3)
         await until(lambda: len(taken) == 2)
-        following.cancel()
+        watching.cancel()
 
     asyncio.run(follow())
     assert [version.number for version in taken] == [3, 1]
     assert refused() == before + 1
 
 
-def test_a_version_that_fails_the_switch_is_refused_and_the_watch_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
+def test_the_watch_refuses_a_version_that_fails_the_switch_and_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
     taken: list[int] = []
     first, before = watch.newest(), refused()
 
@@ -109,13 +109,13 @@ def test_a_version_that_fails_the_switch_is_refused_and_the_watch_goes_on(watch:
         taken.append(version.number)
 
     async def follow() -> None:
-        following = asyncio.create_task(watch.follow(newest(watch), switch_to, 0.01))
+        watching = asyncio.create_task(watch.follow(newest(watch), switch_to, 0.01))
         publish(tmp_path, 2, "second")
         await until(lambda: refused() == before + 1)
-        assert watch.newest(than=first) is None
+        assert watch.newest(current=first) is None
         publish(tmp_path, 3, "third")
         await until(lambda: taken == [3])
-        following.cancel()
+        watching.cancel()
 
     asyncio.run(follow())
     assert taken == [3] and refused() == before + 1

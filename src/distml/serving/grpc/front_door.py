@@ -1,4 +1,4 @@
-"""gRPC's front door: the model that KServe's server registers, whose gRPC requests go to the predictor."""
+"""The gRPC front door: a KServe model that passes gRPC requests to the predictor."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from distml.serving.release.served_version import OtherVersion, check_version
 
 
 class RegisteredModel(Model):
-    """The predictor under its model's name. Inference over REST does not come by here: the front door answers it."""
+    """The predictor as a KServe model: gRPC inference, readiness, metadata. REST inference has its own front door."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
@@ -28,16 +28,16 @@ class RegisteredModel(Model):
 
     @ready.setter
     def ready(self, ready: bool) -> None:
-        """Ignore what KServe sets: the predictor decides."""
+        """Ignore the value that KServe sets: the predictor decides."""
 
     def load(self) -> bool:
-        """Load nothing: KServe calls this for a request while the model is not ready; the version watch loads."""
+        """Load nothing: the version watch does. KServe calls this for a request while the model is not ready."""
         return self.ready
 
     async def predict(
         self, payload: InferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
     ) -> InferResponse:
-        """Answer a gRPC request; KServe turns what this raises into status codes."""
+        """Answer a gRPC request; KServe turns the exceptions into status codes."""
         with metrics.Request("grpc") as request:
             try:
                 check_version(payload.model_version, self._predictor.version)
@@ -53,20 +53,20 @@ class RegisteredModel(Model):
                 raise InvalidInput(str(error)) from None
             except Overloaded:
                 request.outcome = "overloaded"
-                raise grpc_interceptor.exceptions.Unavailable("overloaded; come again in a second") from None
+                raise grpc_interceptor.exceptions.Unavailable("overloaded; retry in a second") from None
             except asyncio.CancelledError:
                 request.outcome = "hung up"
                 raise
 
     def get_input_types(self) -> list[dict]:
-        """Return the two inputs, of which a request has one."""
+        """Return the two inputs; a request has one of them."""
         return [
             {"name": FILES, "datatype": "BYTES", "shape": [-1]},
             {"name": PIXELS, "datatype": "UINT8", "shape": [-1, SIZE, SIZE, 1]},
         ]
 
     def get_output_types(self) -> list[dict]:
-        """Return the three outputs, of which a request may name some."""
+        """Return the three outputs; a request may name some of them."""
         classes = len(self._predictor.version.class_names)
         return [
             {"name": name, "datatype": datatype, "shape": [-1, *([classes] if name == "probabilities" else [])]}

@@ -1,7 +1,7 @@
-"""The front door before KServe's own routes: it answers inference, within limits, and lets what only reads through.
+"""The HTTP front door before KServe's own routes: it answers inference within limits, and passes on no other POST.
 
-KServe reads JSON only under one exact Content-Type, takes bodies of any length, and answers most of what it cannot
-read with 500.
+KServe reads JSON only under one exact Content-Type, accepts bodies of any length, and answers 500 to most bodies that
+it cannot read.
 """
 
 import asyncio
@@ -23,24 +23,24 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 INFERENCE = re.compile(r"/(?:(v1)/models/([^/]+):predict|(v2)/models/([^/]+)(?:/versions/([^/]+))?/infer)")
-_OF_A_VERSION = re.compile(r"(/v2/models/[^/]+)/versions/([^/]+)(/ready)?")
+_VERSION_PATH = re.compile(r"(/v2/models/[^/]+)/versions/([^/]+)(/ready)?")
 
 
 class Refusal(Exception):
-    """An answer other than 200."""
+    """An answer other than 200: its status, the outcome for the metrics, and a message for the client."""
 
-    def __init__(self, status: int, outcome: str, sentence: str):
-        super().__init__(sentence)
+    def __init__(self, status: int, outcome: str, message: str):
+        super().__init__(message)
         self.status = status
         self.outcome = outcome
 
 
 class HungUp(Exception):
-    """The client left before its request was whole."""
+    """The client hung up before its whole request arrived."""
 
 
 class FrontDoor:
-    """An ASGI application around another."""
+    """An ASGI application around KServe's, `inner`."""
 
     def __init__(self, inner: Callable, predictor: Predictor):
         self._inner = inner
@@ -51,19 +51,19 @@ class FrontDoor:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
         elif not path.isprintable():
-            # The routes behind would take a line feed at its end for nothing.
+            # KServe's routes ignore a line feed at a path's end, but it would hide the path from the checks below.
             await self._refuse(Refusal(404, "not found", "there is no such path"), Body(receive), send)
         elif inference := INFERENCE.fullmatch(path):
             if scope["method"] == "POST":
                 await self._infer(inference, dict(scope["headers"]), Body(receive), send)
             else:
-                sentence = f"{path} takes POST, with the images in the body"
-                await self._refuse(Refusal(405, "wrong method", sentence), Body(receive), send)
+                message = f"{path} accepts only POST, with the images in the body"
+                await self._refuse(Refusal(405, "wrong method", message), Body(receive), send)
         elif scope["method"] == "POST":
-            # KServe's other ones take the model away, or are none that this model has an answer for.
+            # KServe's other POST routes unload the model, or ask for what this model does not offer.
             await self._refuse(Refusal(404, "not found", f"POST {path} is not offered"), Body(receive), send)
-        elif of_a_version := _OF_A_VERSION.fullmatch(path):
-            model, version, rest = of_a_version.groups(default="")
+        elif version_path := _VERSION_PATH.fullmatch(path):
+            model, version, rest = version_path.groups(default="")
             try:
                 check_version(version, self._predictor.version)
             except OtherVersion as error:
@@ -71,7 +71,7 @@ class FrontDoor:
             else:
                 await self._inner({**scope, "path": model + rest, "query_string": b""}, receive, send)
         else:
-            # KServe would read a version from the query, and answer it with 501.
+            # KServe would read a version from the query, and answer 501.
             await self._inner({**scope, "query_string": b""}, receive, send)
 
     async def _infer(self, inference: re.Match, headers: dict[bytes, bytes], body: "Body", send: Send) -> None:
@@ -89,7 +89,7 @@ class FrontDoor:
                 request.outcome = "hung up"
                 return
             except Exception as error:
-                # Its frames hold what has come of the body, which nobody counts from here on.
+                # The traceback's frames would keep the body, which admission control no longer counts.
                 refusal = _refusal(error).with_traceback(None)
             else:
                 await self._send(send, 200, answer, json_length)
@@ -99,12 +99,12 @@ class FrontDoor:
 
     def _check_address(self, model: str, version: str | None) -> None:
         if model != MODEL_NAME:
-            raise Refusal(404, "not found", f"there is no model of this name; the model is {MODEL_NAME}")
+            raise Refusal(404, "not found", f"unknown model; this server serves {MODEL_NAME}")
         check_version(version, self._predictor.version)
 
     async def _refuse(self, refusal: Refusal, body: "Body", send: Send) -> None:
-        is_whole = await body.discard_rest()
-        await self._send(send, refusal.status, orjson.dumps({"error": str(refusal)}), close=not is_whole)
+        is_complete = await body.discard_rest()
+        await self._send(send, refusal.status, orjson.dumps({"error": str(refusal)}), close=not is_complete)
 
     async def _send(
         self, send: Send, status: int, body: bytes, json_length: int | None = None, close: bool = False
@@ -120,25 +120,25 @@ class FrontDoor:
         elif status == 405:
             headers.append((b"allow", b"POST"))
         if close or not self._predictor.ready:
-            # The rest of a body must not be read for ever; when it drains, the next request should find another server.
+            # Closing leaves an incomplete body unread, and sends the client to another server during draining.
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 
 class Body:
-    """The body of a request, as it arrives; the client has SECONDS_FOR_BODY for all of it."""
+    """The body of a request, as it arrives; the client has SECONDS_FOR_BODY to send all of it."""
 
     def __init__(self, receive: Receive):
         self._receive = receive
-        self._is_whole = False
+        self._is_complete = False
         self._until = asyncio.get_running_loop().time() + limits.SECONDS_FOR_BODY
 
     async def read(self, count_bytes: Callable[[int], None]) -> bytes | bytearray:
-        """Read all of it; `count_bytes` gets the length of each part before it is kept, and may raise."""
+        """Read the whole body; `count_bytes` gets the length of each part before the part is kept, and may raise."""
         content = bytearray()
         try:
-            while not self._is_whole:
+            while not self._is_complete:
                 part = await self._next()
                 if len(content) + len(part) > limits.MAX_BYTES_OF_BODY:
                     raise Refusal(413, "too long", f"the body is longer than {limits.MAX_BYTES_OF_BODY:,} bytes")
@@ -151,20 +151,20 @@ class Body:
         return content
 
     async def discard_rest(self) -> bool:
-        """Read what is left and keep nothing, so that the client sees the answer; False when it takes too long."""
+        """Discard the rest of the body, so that the client can read the answer; return False if it stays incomplete."""
         try:
-            while not self._is_whole:
+            while not self._is_complete:
                 await self._next()
         except (TimeoutError, HungUp):
             pass
-        return self._is_whole
+        return self._is_complete
 
     async def _next(self) -> bytes:
         async with asyncio.timeout_at(self._until):
             message = await self._receive()
         if message["type"] != "http.request":
             raise HungUp
-        self._is_whole = not message.get("more_body")
+        self._is_complete = not message.get("more_body")
         return message["body"]
 
 
@@ -185,6 +185,6 @@ def _refusal(error: Exception) -> Refusal:
     if isinstance(error, OtherVersion):
         return Refusal(404, "not found", str(error))
     if isinstance(error, Overloaded):
-        return Refusal(503, "overloaded", "too many requests are waiting; come again in a second")
+        return Refusal(503, "overloaded", "too many requests are waiting; retry in a second")
     event_log.failure("a request failed")
-    return Refusal(500, "failed", "the request could not be answered; the server's log says why")
+    return Refusal(500, "failed", "the server failed to answer; its log has the reason")

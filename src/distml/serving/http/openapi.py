@@ -1,4 +1,4 @@
-"""The OpenAPI page at /openapi.json: KServe's, with what the front door answers in the place of what KServe would."""
+"""The OpenAPI page at /openapi.json: KServe's, corrected to what the front door accepts and answers."""
 
 from typing import Any
 
@@ -9,17 +9,17 @@ from distml.protocol import limits
 from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS
 
 PREDICT, INFER = "/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer"
-_SENTENCES = {
-    "400": "what the sender has to change",
-    "404": "there is no such model, or not this version of it",
-    "408": "the body took too long to arrive",
+_DESCRIPTIONS = {
+    "400": "the request is wrong; the error says what to change",
+    "404": "no such model, or another version is served",
+    "408": "the body did not arrive in time",
     "413": "the body is too long",
-    "503": "not ready, or overloaded: come again after Retry-After seconds",
+    "503": "not ready, or overloaded: retry after Retry-After seconds",
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Make `app` show this page; its routes may be added later."""
+    """Make `app` serve this page. Routes can be added until its first request, which generates the page."""
     generated = app.openapi
 
     def page() -> dict[str, Any]:
@@ -33,14 +33,14 @@ def describe(app: FastAPI) -> None:
 def _correct(page: dict[str, Any]) -> None:
     page["info"]["title"] = f"{MODEL_NAME}: image classification"
     paths = page["paths"]
-    # The front door takes no other POST.
+    # The front door accepts no other POST.
     for path in [path for path in paths if "post" in paths[path] and path not in (PREDICT, INFER)]:
         del paths[path]
     for path, methods in paths.items():
         for operation in methods.values():
             operation["responses"].pop("422", None)
-            # KServe shows one query parameter, a version, which the front door takes away.
-            operation["parameters"] = [one for one in operation.get("parameters", []) if one["in"] == "path"]
+            # KServe describes a version in the query, but the front door drops the query.
+            operation["parameters"] = [each for each in operation.get("parameters", []) if each["in"] == "path"]
             for parameter in operation["parameters"]:
                 if parameter["name"] == "model_name":
                     parameter["schema"] = {"type": "string", "enum": [MODEL_NAME]}
@@ -50,7 +50,7 @@ def _correct(page: dict[str, Any]) -> None:
     for path, body, answer in ((PREDICT, _v1_body(), _v1_answer()), (INFER, _v2_body(), _v2_answer())):
         operation = paths[path]["post"]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-        operation["responses"] = {"200": _json("the answer", answer)} | {key: _refusal(key) for key in _SENTENCES}
+        operation["responses"] = {"200": _json("the answer", answer)} | {key: _refusal(key) for key in _DESCRIPTIONS}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refusal(status: str) -> dict[str, Any]:
-    return _json(_SENTENCES[status], _object(error={"type": "string"}))
+    return _json(_DESCRIPTIONS[status], _object(error={"type": "string"}))
 
 
 def _object(optional: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _list(items: dict[str, Any], least: int = 0, most: int | None = None) -> dic
     return {"type": "array", "items": items, "minItems": least} | ({} if most is None else {"maxItems": most})
 
 
-# One grey pixel as a PNG file.
+# A PNG file of one grey pixel.
 _EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
 _STRING = {"type": "string"}
 _PIXEL = {"type": "integer", "minimum": 0, "maximum": 255}
@@ -79,13 +79,13 @@ _PROBABILITIES = _list({"type": "number"})
 
 def _v1_body() -> dict[str, Any]:
     file = _object(image_bytes=_object(b64={"type": "string", "contentEncoding": "base64", "example": _EXAMPLE}))
-    pixels = _list(_list(_PIXEL, SIZE, SIZE), SIZE, SIZE) | {"description": "a number may also be a list of one"}
+    pixels = _list(_list(_PIXEL, SIZE, SIZE), SIZE, SIZE) | {"description": "a pixel may also be a list of one number"}
     return _object(instances=_list({"anyOf": [file, pixels]}, 1, limits.MAX_IMAGES_OF_REQUEST))
 
 
 def _v1_answer() -> dict[str, Any]:
-    one = _object(class_name=_STRING, class_index={"type": "integer"}, probabilities=_PROBABILITIES)
-    return _object(predictions=_list(one), model_name=_STRING, model_version=_STRING)
+    prediction = _object(class_name=_STRING, class_index={"type": "integer"}, probabilities=_PROBABILITIES)
+    return _object(predictions=_list(prediction), model_name=_STRING, model_version=_STRING)
 
 
 def _v2_body() -> dict[str, Any]:

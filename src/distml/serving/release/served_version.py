@@ -1,4 +1,4 @@
-"""A published version as the predictor uses it: verified, loaded, and seen to answer its golden request."""
+"""A published version as the predictor uses it: verified, loaded, and tested with its golden request."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from distml.step import outcome
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version that is ready; one thread at a time may ask `classify`, as it may ask a LiteEngine."""
+    """A version that is ready to answer. Only one thread at a time may call `classify`, as with LiteEngine."""
 
     number: int
     manifest: dict[str, Any]
@@ -30,17 +30,17 @@ class ServedVersion:
 
 
 class OtherVersion(Exception):
-    """The request asks for a version that is not the one that is served; the message is one sentence."""
+    """The request names a version other than the served one; the message is one sentence for the client."""
 
 
 def check_version(wanted: str | None, served: ServedVersion) -> None:
-    """Raise OtherVersion unless `wanted`, if any, is the one that is served."""
+    """Raise OtherVersion if the request wants a version other than the served one."""
     if wanted and wanted != str(served.number):
-        raise OtherVersion(f"version {wanted} is not what is served")
+        raise OtherVersion(f"version {wanted} is not served; version {served.number} is")
 
 
 def _is_histogram(intensity: dict[str, Any]) -> bool:
-    """Tell whether it can be shown beside that of incoming images."""
+    """Return whether the metrics can show this histogram beside that of incoming images."""
     edges, counts, total = intensity["edges"], intensity["counts"], intensity["sum"]
     numbers = [*counts, total]
     return (
@@ -51,27 +51,27 @@ def _is_histogram(intensity: dict[str, Any]) -> bool:
 
 
 def load(folder: Path, threads: int) -> ServedVersion:
-    """Load the version in `folder`.
+    """Load the version in `folder`, and test it with its golden request.
 
     Raises:
-        StepError: it is damaged, cannot be loaded, or its golden answer is another one.
+        StepError: the version is damaged, cannot be loaded, or gives a wrong answer to its golden request.
     """
     manifest = model_manifest.verified(folder)
     if LITE_MODEL not in manifest["files"] or GOLDEN not in manifest["files"]:
-        raise outcome.StepError(f"{folder} holds no {LITE_MODEL}; publish again")
+        raise outcome.StepError(f"{folder} lacks {LITE_MODEL} or {GOLDEN}; publish again")
     try:
         if not {"class_names", "model", "digest", "training_intensity"} <= manifest.keys():
-            raise ValueError("its manifest says too little")
+            raise ValueError("its manifest is incomplete")
         if not _is_histogram(manifest["training_intensity"]):
-            raise ValueError("its histogram of the training images has other edges, or lacks counts")
+            raise ValueError("its histogram of the training images has wrong edges, counts or sum")
         version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads))
         golden = json.loads((folder / GOLDEN).read_text())
         answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()))
         if answer.shape[1] != len(version.class_names):
-            raise ValueError(f"it has {answer.shape[1]} outputs and {len(version.class_names)} class names")
+            raise ValueError(f"its model has {answer.shape[1]} outputs but {len(version.class_names)} class names")
         difference = float(np.abs(answer - golden["probabilities"]).max())
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise outcome.StepError(f"{folder} cannot answer its golden request ({error}); publish again") from error
     if not difference <= AGREEMENT:
-        raise outcome.StepError(f"{folder} answers its golden request otherwise than at publication; publish again")
+        raise outcome.StepError(f"{folder} no longer answers its golden request as at publication; publish again")
     return version

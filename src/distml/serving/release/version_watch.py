@@ -1,4 +1,4 @@
-"""The watch of the published versions: the newest that is whole answers, now and while the predictor runs."""
+"""The watch of the published versions: the newest intact one answers, at the start and while the predictor runs."""
 
 import asyncio
 import contextlib
@@ -14,38 +14,38 @@ from distml.step import outcome
 
 
 class VersionWatch:
-    """Watches a folder of numeric versions, as `versions` writes it."""
+    """A watch of a folder of numbered versions, as `versions` writes it."""
 
     def __init__(self, folder: Path, threads: int):
         self._folder = folder
         self._threads = threads
-        # Versions that were refused, each with the time of its newest change: changed files get another chance.
+        # Refused versions, each with the time of its newest change: a version whose files change is tried again.
         self._refused: dict[int, float] = {}
 
-    def newest(self, than: ServedVersion | None = None) -> ServedVersion | None:
-        """Load the newest version that is whole; None when that is `than`, or there is none.
+    def newest(self, current: ServedVersion | None = None) -> ServedVersion | None:
+        """Load the newest intact version; return None if it is `current`, or if there is none.
 
-        A version is the same when its number and its digest are. One that is damaged is said in log and metric, once,
-        and the one before it is looked at; damage in the folder of `than` leaves it answering, as it is in memory.
+        Versions are the same if number and digest are. A damaged version is reported once, in the log and a metric,
+        and the version before it is tried. If the folder of `current` is damaged, `current` still answers from memory.
         """
         for number in reversed(versions.numbers(self._folder)):
-            version = self._load_unless(number, than)
-            if version or (than and number == than.number):
-                return version if version is not than else None
+            version = self._load_unless_current(number, current)
+            if version or (current and number == current.number):
+                return version if version is not current else None
         return None
 
-    def _load_unless(self, number: int, than: ServedVersion | None) -> ServedVersion | None:
-        """Load the version of this number, unless it is `than`; None when it is refused."""
+    def _load_unless_current(self, number: int, current: ServedVersion | None) -> ServedVersion | None:
+        """Load version `number`. Return `current` if the folder still holds it, and None if the version is refused."""
         folder = self._folder / str(number)
         try:
-            if than and _holds(folder, than):
-                return than
+            if current and _holds(folder, current):
+                return current
             changed = _newest_change(folder)
             if self._refused.get(number) == changed:
                 return None
             self._refused[number] = changed
             version = served_version.load(folder, self._threads)
-        except Exception as error:  # whatever a version is like, those before it can still answer
+        except Exception as error:  # whatever is wrong with a version, an older one can answer
             self._refuse(number, error)
             return None
         del self._refused[number]
@@ -56,19 +56,19 @@ class VersionWatch:
         event_log.failure("version refused", version=number, reason=str(error) or type(error).__name__)
 
     async def follow(self, current: ServedVersion, switch_to: Callable[[ServedVersion], None], seconds: float) -> None:
-        """Look every `seconds`, beside the event loop, and call `switch_to` with what is to answer from now on."""
+        """Check the folder every `seconds`, in a thread, and call `switch_to` with each version that takes over."""
         while True:
             await asyncio.sleep(seconds)
             try:
-                version = await asyncio.to_thread(self.newest, than=current)
-            except Exception:  # nobody would notice the end of this task
+                version = await asyncio.to_thread(self.newest, current=current)
+            except Exception:  # an exception would end this task unnoticed
                 event_log.failure("versions cannot be listed", folder=str(self._folder))
                 continue
             if version:
                 try:
                     switch_to(version)
                 except Exception as error:
-                    with contextlib.suppress(OSError):  # it was removed meanwhile
+                    with contextlib.suppress(OSError):  # the version was removed
                         self._refused[version.number] = _newest_change(self._folder / str(version.number))
                     self._refuse(version.number, error)
                 else:
@@ -76,7 +76,7 @@ class VersionWatch:
 
 
 def _holds(folder: Path, version: ServedVersion) -> bool:
-    """Tell whether `version` came from what is in `folder` now."""
+    """Return whether `folder` still holds `version`."""
     try:
         return int(folder.name) == version.number and manifest.read(folder)["digest"] == version.manifest["digest"]
     except (outcome.StepError, OSError):
@@ -84,5 +84,5 @@ def _holds(folder: Path, version: ServedVersion) -> bool:
 
 
 def _newest_change(folder: Path) -> float:
-    """Return when a file in `folder` changed last, in seconds since 1970."""
+    """Return the time of the last change of a file in `folder`, in seconds since 1970."""
     return max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)
