@@ -3,19 +3,19 @@
 #   docker build -f Dockerfile -t kubeflow/multi-worker-strategy:v0.1 .
 #   docker build -f Dockerfile --build-arg REQUIREMENTS=run-gpu.txt -t kubeflow/multi-worker-strategy:v0.1-gpu .
 #
-# The packages are installed in a stage of their own. An optional folder `build-settings` is laid over its root; what it
-# holds, such as a company's certificate and the password of its package index, is in no layer of the image.
+# The packages are installed in a stage of their own. An optional folder `build-settings` is copied over that stage's
+# root: its files, such as a company's certificate and the password of a package index, are in no layer of the image.
 FROM python:3.11-slim-bookworm AS packages
 
-# Dependencies before source: a change of code leaves this stage alone. What is removed is never read at run time:
-# headers, the symbols that only a debugger reads (a quarter of TensorFlow's library), libclang, the asynchronous half of
-# the Kubernetes client, TensorBoard's own server, Arrow's network protocols, LiteRT's GPU half, and the packages' tests.
-# Bytecode stays: a worker without it starts ten seconds later. The pinned setuptools comes first: `promise` exists only as
-# source, and pip would otherwise build it with whatever release of setuptools is the newest that day. On arm64 `psutil`
-# is source too, and needs a compiler. Fashion-MNIST itself comes along, so that ingestion needs no internet.
+# Dependencies before source: a change of code does not rebuild this stage. The removed files are never read at run
+# time: headers, the symbols that only a debugger reads (a quarter of TensorFlow's library), libclang, the asynchronous
+# client for Kubernetes, TensorBoard's own server, Arrow's network protocols, LiteRT's GPU support, and the packages'
+# tests. Bytecode stays: without it a worker starts ten seconds later. The pinned setuptools is installed first:
+# `promise` exists only as source, and pip would otherwise build it with the newest setuptools of that day. On arm64
+# `psutil` is source too and needs a compiler. Fashion-MNIST is part of the image, so that ingestion needs no internet.
 ARG REQUIREMENTS=run.txt
 COPY requirements/${REQUIREMENTS} build-settings* /
-# Folders made under a strict umask must be open to apt's own user.
+# apt's own user must be able to read the folders of build-settings, even those made under a strict umask.
 RUN chmod --recursive a+rX /etc /usr/local \
  && apt-get update \
  && apt-get install --yes --no-install-recommends binutils dataset-fashion-mnist \
@@ -33,7 +33,7 @@ RUN chmod --recursive a+rX /etc /usr/local \
 
 FROM python:3.11-slim-bookworm
 
-# A numeric user, which `runAsNonRoot` can check; its name is for shells and for getpass.
+# The user is numeric because `runAsNonRoot` checks the number; shells and getpass need the name.
 RUN useradd --uid 1000 --user-group --home-dir /tmp --no-create-home --shell /bin/bash --no-log-init pipeline \
  && install --directory --owner=1000 --group=1000 /trained_model
 
@@ -41,7 +41,7 @@ COPY --from=packages /usr/share/datasets /usr/share/datasets
 COPY --from=packages /usr/share/doc/dataset-fashion-mnist /usr/share/doc/dataset-fashion-mnist
 COPY --from=packages /opt/venv /opt/venv
 
-# Nothing is written outside the volume and /tmp, so the root file system can be read-only.
+# The scripts write only to the volume and /tmp, so the root file system can be read-only.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -1,8 +1,8 @@
-"""Look at this machine as `make run`, `make test` and `make serve` will find it: one line each, with the remedy.
+"""Check that this machine can run `make run`, `make test` and `make serve`: one line per check, with the remedy.
 
     python3 src/doctor.py --volume ./trained_model
 
-It needs Python's standard library alone: it runs before there is an environment.
+The script imports only Python's standard library: it runs before `.venv` exists.
 """
 
 import argparse
@@ -20,16 +20,16 @@ from distml.step import command_line, network, outcome
 from distml.step.memory import GIB, WORKER_MEMORY, free_memory
 from distml.step.volume import Volume
 
-OTHER_MEMORY = 0.6  # GiB: the launcher, and what the page cache needs to be of use
+OTHER_MEMORY = 0.6  # GiB: the launcher and a useful page cache
 ENVIRONMENT_DISK = 2.5  # GiB
-VOLUME_DISK = 0.5  # GiB: data, checkpoints, versions and what is written beside
+VOLUME_DISK = 0.5  # GiB: data set, checkpoints, versions, and files that are still being written
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv"
-# Beyond AVX, which TensorFlow needs, these make it faster.
+# TensorFlow requires AVX; these instruction sets make it faster.
 FASTER = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 class Unfit(Exception):
-    """What is wrong with the machine, and what to do; one line."""
+    """A failed check: what is wrong with the machine, and what to do. One line."""
 
 
 def main(args: argparse.Namespace) -> None:
@@ -42,11 +42,11 @@ def main(args: argparse.Namespace) -> None:
     }
     failed = [name for name, check in checks.items() if not passes(name, check)]
     if failed:
-        raise outcome.StepError(f"{', '.join(failed)}: see above")
+        raise outcome.StepError(f"failed: {', '.join(failed)}; see above")
 
 
 def passes(name: str, check: Callable[[], str]) -> bool:
-    """Print what `check` returns, or what it says is wrong."""
+    """Print the finding of `check`; return whether `check` passed."""
     try:
         outcome.write_line(sys.stdout, f"ok    {name:10} {check()}")
     except (Unfit, outcome.StepError) as error:
@@ -60,21 +60,22 @@ def passes(name: str, check: Callable[[], str]) -> bool:
 
 
 def processor() -> str:
-    """The number of cores, and the instruction sets that TensorFlow looks for."""
+    """Return the number of cores and the instruction sets that TensorFlow uses."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}"
     if platform.machine() not in ("x86_64", "AMD64"):
         return machine
-    has = instruction_sets()
-    if has and "avx" not in has:
+    flags = instruction_sets()
+    if flags and "avx" not in flags:
         raise Unfit(
-            f"{machine}, without AVX, which TensorFlow needs: take another machine, or pass the host's CPU through"
+            f"{machine}, without AVX, which TensorFlow needs: use another machine, or pass the host's CPU through"
+            " to this virtual machine"
         )
-    return f"{machine}, {' '.join(name for name in ('avx', *FASTER) if name in has) or 'instruction sets not told'}"
+    return f"{machine}, {' '.join(name for name in ('avx', *FASTER) if name in flags) or 'instruction sets unknown'}"
 
 
 def instruction_sets() -> set[str]:
-    """The processor's flags; none where the system does not tell them."""
+    """Return the processor's flags, an empty set if the system does not list them."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
@@ -83,19 +84,19 @@ def instruction_sets() -> set[str]:
 
 
 def memory(workers: int) -> str:
-    """Free memory, against what the workers take."""
+    """Return the free memory and what the workers need."""
     need, free = workers * WORKER_MEMORY + OTHER_MEMORY, free_memory()
     if free is None:
-        return f"not told by this system; {workers} workers take {need:.1f} GiB"
+        return f"free memory unknown on this system, {workers} workers need {need:.1f} GiB"
     if free < need:
-        raise Unfit(f"{free:.1f} GiB free, {workers} workers take {need:.1f}: end other programs, or lower WORKERS")
-    return f"{free:.1f} GiB free, {workers} workers take {need:.1f}"
+        raise Unfit(f"{free:.1f} GiB free, {workers} workers need {need:.1f}: end other programs, or lower WORKERS")
+    return f"{free:.1f} GiB free, {workers} workers need {need:.1f}"
 
 
 def disk(volume: Volume) -> str:
-    """Free space for the environment, if it is still to be made, and for the volume."""
+    """Return the free space for the volume and, unless `.venv` exists already, for the environment."""
     needs = {volume.root.absolute(): VOLUME_DISK}
-    if not (ENVIRONMENT / "made-from").exists():  # what environment.sh writes last
+    if not (ENVIRONMENT / "made-from").exists():  # environment.sh writes this file last
         needs[ENVIRONMENT] = ENVIRONMENT_DISK
     on_disks: dict[int, list[Path]] = {}
     for folder in needs:
@@ -104,53 +105,55 @@ def disk(volume: Volume) -> str:
 
 
 def _space(folders: list[Path], need: float) -> str:
-    """Compare the free space of the disk that `folders` share with what they need, in GiB."""
-    names, there = " and ".join(folder.name for folder in folders), _existing(folders[0])
+    """Return the free space of the disk of `folders` and their `need`, in GiB; raise Unfit if it is not enough."""
+    names, nearest = " and ".join(folder.name for folder in folders), _existing(folders[0])
     for folder in map(_existing, folders):
         if not folder.is_dir():
-            raise Unfit(f"{folder} is no folder: name another by DATA")
+            raise Unfit(f"{folder} is not a folder: name another with DATA")
         if not os.access(folder, os.W_OK):
-            raise Unfit(f"{folder} is not writable: name another folder by DATA, or clone into one of your own")
-    _, _, free = shutil.disk_usage(there)
+            raise Unfit(f"{folder} is not writable: name another folder with DATA, or clone into a folder of your own")
+    verb = "need" if len(folders) > 1 else "needs"
+    _, _, free = shutil.disk_usage(nearest)
     if free / GIB < need:
-        takes = "take" if len(folders) > 1 else "takes"
-        raise Unfit(f"{free / GIB:.1f} GiB free in {there}, {names} {takes} {need:.1f}: make room, or set DATA")
-    return f"{free / GIB:.1f} GiB free for {names}: {need:.1f}"
+        raise Unfit(f"{free / GIB:.1f} GiB free in {nearest}, {names} {verb} {need:.1f}: make room, or set DATA")
+    return f"{free / GIB:.1f} GiB free, {names} {verb} {need:.1f}"
 
 
 def _existing(folder: Path) -> Path:
-    """The nearest folder above that exists."""
+    """Return the nearest existing path: `folder` or a folder above it."""
     while not folder.exists():
         folder = folder.parent
     return folder
 
 
 def data(volume: Volume, source: str) -> str:
-    """Where Fashion-MNIST would come from."""
+    """Return where the pipeline gets Fashion-MNIST."""
     if volume.dataset.exists():
-        return f"prepared already in {volume.dataset}"
+        return f"already prepared in {volume.dataset}"
     return sources.where(source)
 
 
 def ports(wanted: dict[str, int]) -> str:
-    """Whether `make serve` could listen."""
+    """Return the ports of `make serve` if it can listen on them."""
     if len(set(wanted.values())) < len(wanted):
-        raise Unfit(f"{' and '.join(wanted)} are the same: choose another by one of them")
+        raise Unfit(f"{' and '.join(wanted)} are the same port: change one of them")
     for variable, port in wanted.items():
         try:
             network.listen(port).close()
         except OSError as error:
-            remedy = "end what has it, or " if error.errno == errno.EADDRINUSE else ""
-            raise Unfit(f"{port}: {network.reason(error)}: {remedy}choose another by {variable}") from None
+            remedy = "end the program that uses it, or " if error.errno == errno.EADDRINUSE else ""
+            raise Unfit(f"{port}: {network.reason(error)}: {remedy}choose another with {variable}") from None
     return f"{', '.join(map(str, wanted.values()))} are free"
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
-    parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes of a training")
-    parser.add_argument("--http-port", type=command_line.port, default=8080, help="of make serve")
-    parser.add_argument("--grpc-port", type=command_line.port, default=8081, help="of make serve")
+    parser.add_argument(
+        "--source", type=sources.source, default="auto", help="source of the data set: see data_ingestion.py --help"
+    )
+    parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes of make run")
+    parser.add_argument("--http-port", type=command_line.port, default=8080, help="HTTP port of make serve")
+    parser.add_argument("--grpc-port", type=command_line.port, default=8081, help="gRPC port of make serve")
     return parser.parse_args(argv)
 
 

@@ -2,7 +2,7 @@
 
     python src/local_pipeline.py --volume ./trained_model --workers 2
 
-It starts the step scripts that the cluster starts, in the same order. What is finished is verified and reused.
+The script starts the same step scripts as the cluster, in the same order. Finished work is verified and reused.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from distml.training.local_launcher import check_workers, run_worker_group
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parent
-# How often all workers may be started again, for each model that is to be trained.
+# Restarts of the worker group, for each model to train.
 RESTARTS = 3
 
 
@@ -34,38 +34,38 @@ def main(args: argparse.Namespace) -> None:
     settings = Settings.from_args(args, args.workers)
     with hold_lock(args.volume) as lock:
         if args.fresh:
-            sources.where(args.source)  # before anything is removed: there is data to start over with
+            sources.where(args.source)  # raises, before anything is removed, if no source has the data set
             args.volume.clear()
-            say(f"starting over: what the pipeline kept in {args.volume} is removed")
+            say(f"starting over: removed the pipeline's files from {args.volume}")
         run_all(args, settings, lock)
 
 
 def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
-    """Run all steps in their order; their processes inherit the file descriptor `lock`."""
+    """Run all steps in order; their processes inherit the file descriptor `lock`."""
     started = time.monotonic()
     heading("ingest")
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
-    # The training scripts, given the same options, will find the same identity.
+    # The training script computes the same identity from the same options.
     identity = run_identity.identity_of(data_sha256, settings)
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
     heading(f"train {', '.join(args.models)} on {args.workers} workers")
     missing = candidates.unfinished(args.volume, run, args.models)
     if missing:
-        # One group of workers for all models: it loads TensorFlow and the images once.
+        # One worker group trains all models: it loads TensorFlow and the images once.
         script, options = "multi_worker_distributed_training.py", settings.options()
         training = command(script, "--volume", args.volume, "--model", ",".join(missing), "--run", run, *options)
         run_worker_group(training, args.workers, RESTARTS * len(missing), [lock])
     heading("select, publish, report")
-    choice = ("--run", run, "--models", ",".join(args.models))
-    limits = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
-    run_step(lock, "model_selection.py", "--volume", args.volume, *choice, *limits)
+    candidates_of_run = ("--run", run, "--models", ",".join(args.models))
+    gate = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
+    run_step(lock, "model_selection.py", "--volume", args.volume, *candidates_of_run, *gate)
     say(f"whole run:       {time.monotonic() - started:.0f} s")
 
 
 def end_on_signals() -> None:
-    """End, and end the workers, on SIGTERM, and on SIGHUP when the terminal is closed (unless nohup ignores that)."""
+    """End the script and its workers on SIGTERM, and on SIGHUP (the terminal was closed) unless nohup ignores it."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(
@@ -79,28 +79,32 @@ def heading(text: str) -> None:
 
 
 def command(script: str, *options: object) -> list[str]:
-    """The command line of a step script, for this Python."""
+    """Return the command line that runs a step script by this Python."""
     return [sys.executable, str(SOURCE / script), *map(str, options)]
 
 
 def run_step(lock: int, script: str, *options: object) -> None:
-    """Run a step script; its own message has been printed when it fails, and its status becomes ours."""
+    """Run a step script. If it fails, exit with its status, without a message: the step has printed its own."""
     status = subprocess.run(command(script, *options), pass_fds=[lock], check=False).returncode
     if status < 0:
-        outcome.fail(f"{script} was killed by {signal.Signals(-status).name}; what it said last is above", 128 - status)
+        outcome.fail(f"{script} was killed by {signal.Signals(-status).name}; its last output is above", 128 - status)
     if status:
         sys.exit(status)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes per model")
+    parser.add_argument("--workers", type=command_line.positive, default=2, help="worker processes in the group")
     training_settings.add_options(parser)
-    parser.add_argument("--models", type=names.models, default=list(names.MODELS), help="which ones to train")
-    parser.add_argument("--source", type=sources.source, default="auto", help="of the data: see data_ingestion.py")
-    parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: a hash)")
+    parser.add_argument("--models", type=names.models, default=list(names.MODELS), help="the models to train")
+    parser.add_argument(
+        "--source", type=sources.source, default="auto", help="source of the data set: see data_ingestion.py --help"
+    )
+    parser.add_argument(
+        "--run", type=command_line.run_name, help="name of the run, a folder in runs/ (default: a hash)"
+    )
     quality_gate.add_options(parser)
-    parser.add_argument("--fresh", action="store_true", help="first remove all that earlier runs left on the volume")
+    parser.add_argument("--fresh", action="store_true", help="first remove all files of earlier runs from the volume")
     return parser.parse_args(argv)
 
 

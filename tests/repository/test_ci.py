@@ -1,4 +1,4 @@
-"""Which cluster `.ci/run` takes, shown by its head alone: the first program that it runs after that ends it here."""
+"""The choice of a cluster at the start of `.ci/run`. A `make` that fails ends the script right after it."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from support.project import ROOT
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Make a folder with .ci/run alone, no cluster beside it, and programs that stand for those the script runs."""
+    """Make a folder with only .ci/run, no cluster beside it, and a stand-in for each program that .ci/run starts."""
     clone = tmp_path / "project/clone"
     (clone / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")
@@ -28,7 +28,7 @@ def program(path: Path, line: str) -> None:
     path.chmod(0o755)
 
 
-def head(clone: Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def start_of_ci(clone: Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `.ci/run` up to its first `make`, whose status is 9."""
     environment = {name: value for name, value in os.environ.items() if name != "CLUSTER_FOLDER"}
     environment["PATH"] = f"{clone.parents[1] / 'bin'}:{environment['PATH']}"
@@ -38,25 +38,25 @@ def head(clone: Path, folder: Path | None = None) -> subprocess.CompletedProcess
 
 def test_a_named_folder_without_a_cluster_fails_at_the_start(clone: Path) -> None:
     folder = clone.parents[1] / "nowhere"
-    done = head(clone, folder)
-    said = f".ci/run: CLUSTER_FOLDER is {folder}, which has no program up: name a folder that has, or unset it\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    ended = start_of_ci(clone, folder)
+    message = f".ci/run: CLUSTER_FOLDER is {folder}, which has no program up; name a folder that has one, or unset it\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", message)
 
 
-def test_no_cluster_at_all_is_said_and_the_rest_runs(clone: Path) -> None:
-    done = head(clone)
-    said = ".ci/run: no CLUSTER_FOLDER and no ../shared/cluster/up: the tests on a cluster are skipped\n"
-    assert (done.returncode, done.stdout, done.stderr) == (9, "make lint\n", said)
+def test_a_run_without_a_cluster_reports_that_and_goes_on(clone: Path) -> None:
+    ended = start_of_ci(clone)
+    message = ".ci/run: no CLUSTER_FOLDER and no ../shared/cluster/up: skipping the tests that need a cluster\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", message)
 
 
-def test_a_named_folder_with_a_cluster_is_taken(clone: Path) -> None:
+def test_a_named_folder_with_a_cluster_is_used(clone: Path) -> None:
     folder = clone.parents[1] / "here"
     program(folder / "up", "exit 0")
-    done = head(clone, folder)
-    assert (done.returncode, done.stdout, done.stderr) == (9, "make lint\n", "")
+    ended = start_of_ci(clone, folder)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", "")
 
 
-def test_the_folder_beside_the_clone_is_the_default(clone: Path) -> None:
+def test_the_shared_folder_beside_the_clone_is_the_default(clone: Path) -> None:
     program(clone.parent / "shared/cluster/up", "exit 0")
-    done = head(clone)
-    assert (done.returncode, done.stdout, done.stderr) == (9, "make lint\n", "")
+    ended = start_of_ci(clone)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", "")

@@ -1,4 +1,4 @@
-"""The image's recipe: its scripts, the files that Docker sees, its packages. No Docker is needed."""
+"""The Dockerfile: the image's scripts, files and packages. The tests do not run Docker."""
 
 import re
 
@@ -6,7 +6,7 @@ from support.project import ROOT
 from support.yaml_files import DOCKERFILE, SCRIPTS
 
 
-def test_each_documented_script_in_the_image_is_one_of_src() -> None:
+def test_each_script_of_the_image_is_a_file_in_src() -> None:
     assert SCRIPTS == {
         "data_ingestion": "data-ingestion.py",
         "multi_worker_distributed_training": "multi-worker-distributed-training.py",
@@ -19,7 +19,7 @@ def test_each_documented_script_in_the_image_is_one_of_src() -> None:
         assert (ROOT / "src" / f"{module}.py").is_file()
 
 
-def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees() -> None:
+def test_the_image_uses_a_pinned_base_and_only_files_sent_to_docker() -> None:
     base = "python:3.11-slim-bookworm"
     assert re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE) == [f"{base} AS packages", base]
     assert "--no-build-isolation --require-hashes" in DOCKERFILE
@@ -28,7 +28,7 @@ def test_the_image_is_built_from_pinned_names_and_from_files_that_docker_sees() 
     assert all((ROOT / name).exists() for name in sent - {"build-settings"})
 
 
-def test_a_companys_build_settings_reach_the_stage_of_packages_alone() -> None:
+def test_a_companys_build_settings_reach_only_the_stage_of_packages() -> None:
     packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
     assert "COPY requirements/${REQUIREMENTS} build-settings* /\n" in packages
     copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]
@@ -40,12 +40,12 @@ def test_a_companys_build_settings_reach_the_stage_of_packages_alone() -> None:
     assert "/build-settings/\n" in (ROOT / ".gitignore").read_text()
 
 
-def test_the_gpu_variant_differs_in_tensorflow_alone() -> None:
+def test_the_gpu_requirements_differ_only_in_tensorflow() -> None:
     def pins(name: str) -> set[str]:
         found = re.findall(r"^([a-z][\w.-]*==\S+)", (ROOT / name).read_text(), re.MULTILINE)
         return {pin for pin in found if not pin.startswith("nvidia-")}
 
-    laptop, gpu = pins("requirements/run.txt"), pins("requirements/run-gpu.txt")
+    cpu, gpu = pins("requirements/run.txt"), pins("requirements/run-gpu.txt")
     (tensorflow,) = (pin for pin in gpu if pin.startswith("tensorflow=="))
-    assert laptop - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
-    assert gpu <= laptop
+    assert cpu - gpu == {tensorflow.replace("tensorflow==", "tensorflow-cpu==")}
+    assert gpu <= cpu

@@ -1,6 +1,6 @@
-"""What is said of the past: the commits that git blame passes over, and CHANGELOG's tables of renamed paths.
+"""Records of the past: the commits that git blame ignores, and CHANGELOG's tables of renamed paths.
 
-Of the tables those not released are compared with the files: they name what is there and nothing that is gone.
+In the unreleased tables each new path must exist, and each old path must not.
 """
 
 import re
@@ -23,7 +23,7 @@ def git(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def whole_history() -> None:
-    """Skip where the history is not all here."""
+    """Skip the test if this copy of the project does not have the whole history."""
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("this copy of the project has no .git, or this machine has no git")
     if git("rev-parse", "--is-shallow-repository").stdout != "false\n":
@@ -31,40 +31,41 @@ def whole_history() -> None:
 
 
 @pytest.mark.parametrize("commit", HASHES)
-def test_a_commit_that_blame_passes_over_is_one_of_the_history(commit: str, whole_history: None) -> None:
+def test_each_commit_that_blame_ignores_is_in_the_history(commit: str, whole_history: None) -> None:
     assert re.fullmatch("[0-9a-f]{40}", commit)
     assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0
 
 
-def test_blame_passes_over_at_least_the_pure_move() -> None:
+def test_blame_ignores_at_least_the_commit_that_only_moved_files() -> None:
     assert len(HASHES) >= 1
 
 
 def names(cell: str) -> list[str]:
+    """Return the names between backticks in a cell of a table."""
     return re.findall(r"`([^`]+)`", cell)
 
 
-def test_a_renamed_file_is_no_longer_where_it_was() -> None:
-    before = [name.split("=")[-1].lstrip("/") for old, _ in ROW.findall(UNRELEASED) for name in names(old)]
-    paths = [name if "." in name else f"src/{name}.py" for name in before]
+def test_no_renamed_file_exists_under_its_old_name() -> None:
+    old_names = [name.split("=")[-1].lstrip("/") for old, _ in ROW.findall(UNRELEASED) for name in names(old)]
+    paths = [name if "." in name else f"src/{name}.py" for name in old_names]
     assert [path for path in paths if (ROOT / path).exists()] == []
 
 
-def test_each_module_is_where_the_changelog_says() -> None:
-    now = []
+def test_each_renamed_module_exists_under_its_new_name() -> None:
+    new_names = []
     for old, new in ROW.findall(UNRELEASED):
-        now += [name for name in names(new) if re.fullmatch(r"[a-z_/]+/[a-z0-9_]+", name)]
-        for room in re.findall(r"the same names? in `([\w/]+)/`", new):
-            now += [f"{room}/{name}" for name in names(old)]
-    assert [name for name in now if not (ROOT / f"src/distml/{name}.py").is_file()] == []
+        new_names += [name for name in names(new) if re.fullmatch(r"[a-z_/]+/[a-z0-9_]+", name)]
+        for package in re.findall(r"the same names? in `([\w/]+)/`", new):
+            new_names += [f"{package}/{name}" for name in names(old)]
+    assert [name for name in new_names if not (ROOT / f"src/distml/{name}.py").is_file()] == []
 
 
-def test_each_file_of_the_requirements_is_where_the_changelog_says() -> None:
-    now = {name for _, new in ROW.findall(UNRELEASED) for name in names(new) if name.startswith("requirements/")}
-    assert [name for name in now if not (ROOT / name).is_file()] == []
+def test_each_renamed_requirements_file_exists_under_its_new_name() -> None:
+    new_names = {name for _, new in ROW.findall(UNRELEASED) for name in names(new) if name.startswith("requirements/")}
+    assert [name for name in new_names if not (ROOT / name).is_file()] == []
 
 
-def test_the_tables_are_read() -> None:
+def test_the_tables_of_the_changelog_are_found() -> None:
     rows = ROW.findall(CHANGELOG)
     assert ("`requirements-gpu.txt`", "`requirements/run-gpu.txt`") in rows
     assert sum(len(names(old)) for old, _ in rows) > 40

@@ -1,4 +1,4 @@
-"""Each version of an upstream part is the same wherever it stands: that of the table in docs/upgrading.md."""
+"""The versions of upstream parts: every file names the version of the table in docs/upgrading.md."""
 
 import re
 from pathlib import Path
@@ -10,17 +10,17 @@ from support.project import ROOT
 TABLE = ROOT / "docs/upgrading.md"
 FOLDERS = ("docs/**/*.md", "manifests/**/*.yaml", "src/**/*.py", "tests/**/*.py")
 SINGLE = ("*.md", "*.yaml", ".ci/run", "Dockerfile", "Makefile", "environment.sh", "pyproject.toml")
-# The table itself and its text, which tells of former versions too; what changed once.
+# Files that also name former versions.
 HISTORY = {TABLE, ROOT / "CHANGELOG.md"}
 FILES = sorted({path for pattern in FOLDERS + SINGLE for path in ROOT.glob(pattern)} - HISTORY - {Path(__file__)})
-# Versions of no upstream part: this project's own, invented ones, Pythons that a test plays.
+# Version numbers that are not an upstream part's: this project's own, invented ones, Pythons that a test imitates.
 OTHERS = {
     "pyproject.toml": {"0.1.0"},
     "test_report.py": {"2.99.1", "3.99.2"},
     "test_run_identity.py": {"2.99.1", "3.99.2"},
-    "test_environment.py": {"3.12.9", "3.9.2", "2.7.18", "3.14.0"},
+    "test_environment_python.py": {"3.12.9", "3.9.2", "2.7.18", "3.14.0"},
 }
-# Where a version stands without its part's name before it: what the table calls the part, and what stands around.
+# Versions without the part's name before them: the part's name in the table, and a pattern that finds the version.
 PINS = [
     ("Argo Workflows", r"argo-workflows\S*ref=v([\d.]+)"),
     ("Argo Workflows", r"(?:/workflow-controller\s+newTag: |argoexec:)v([\d.]+)"),
@@ -31,7 +31,7 @@ PINS = [
     ("metrics-server, for kind", r"metrics-server/releases/download/v([\d.]+)"),
     ("Traefik's chart, for kind", r"traefik/traefik --version ([\d.]+)"),
 ]
-# A name before a version, and what the table calls the parts that it may mean.
+# A name before a version, and the parts in the table that it may mean.
 NAMES = {
     "Argo": ["Argo Workflows"],
     "Argo Workflows": ["Argo Workflows"],
@@ -51,49 +51,51 @@ NAMES = {
 
 
 def rows() -> dict[str, str]:
+    """Return the table's parts and their versions."""
     return dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", TABLE.read_text(), re.MULTILINE))
 
 
 def versions(*parts: str) -> set[str]:
+    """Return the version numbers in the table's rows of these parts."""
     return {version for part in parts for version in re.findall(r"\d+(?:\.\d+)+", rows()[part])}
 
 
-def strays(path: Path) -> set[str]:
-    """Find the version numbers in a file that the table does not know."""
+def unknown_versions(path: Path) -> set[str]:
+    """Return the version numbers in a file that the table does not contain."""
     found = set(re.findall(r"(?<![\d.])\d+\.\d+\.\d+(?!\.?\d)", path.read_text()))
     return found - versions(*rows()) - OTHERS.get(path.name, set())
 
 
-def test_each_version_number_in_a_file_is_one_of_the_table() -> None:
-    assert {str(path.relative_to(ROOT)): strays(path) for path in FILES if strays(path)} == {}
+def test_each_version_number_in_a_file_is_in_the_table() -> None:
+    assert {str(path.relative_to(ROOT)): unknown_versions(path) for path in FILES if unknown_versions(path)} == {}
 
 
 @pytest.mark.parametrize(("part", "pattern"), PINS)
-def test_a_version_is_the_parts_wherever_it_stands(part: str, pattern: str) -> None:
+def test_a_version_without_a_name_is_that_of_the_table(part: str, pattern: str) -> None:
     found = {version for path in FILES for version in re.findall(pattern, path.read_text())}
     assert found == {rows()[part].split()[0].removeprefix("v")}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_version_after_a_parts_name_is_the_parts(name: str) -> None:
+def test_a_version_after_a_name_is_that_of_the_table(name: str) -> None:
     pattern = rf"\b{name}(?:'s)? v?(\d+(?:\.\d+)+)"
     found = {version for path in FILES for version in re.findall(pattern, path.read_text())}
     known = versions(*NAMES[name])
     assert [version for version in found if not any(f"{full}.".startswith(f"{version}.") for full in known)] == []
 
 
-def test_the_operators_image_tag_is_the_one_that_the_table_tells_of() -> None:
+def test_the_operators_image_tag_is_in_the_table() -> None:
     (tag,) = re.findall(r"newTag: (.*)", (ROOT / "manifests/kubeflow-training/kustomization.yaml").read_text())
     assert f"`{tag}`" in TABLE.read_text()
 
 
-def test_each_row_tells_whether_it_was_run_or_read() -> None:
+def test_each_row_states_whether_the_part_was_run_or_read() -> None:
     tried = re.findall(r"^\| [^|]+ \| [^|]+ \| (\w+)", TABLE.read_text(), re.MULTILINE)
     assert tried[0] == "tried"
     assert set(tried[1:]) == {"run", "read"}
 
 
-def test_tensorflow_and_keras_are_those_of_the_requirements() -> None:
+def test_the_versions_of_python_packages_are_those_of_the_requirements() -> None:
     pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements/run.in").read_text(), re.MULTILINE))
     assert rows()["TensorFlow, Keras"] == f"{pins['tensorflow']}, {pins['keras']}"
     assert rows()["KServe's Python server"] == pins["kserve"]

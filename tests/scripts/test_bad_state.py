@@ -1,4 +1,4 @@
-"""What is damaged on the volume, or wrong in the environment, is one sentence that says what to do."""
+"""A damaged volume, a wrong environment or a wrong input: the scripts print one line with the remedy."""
 
 import json
 import threading
@@ -40,7 +40,7 @@ def volume(tmp_path: Path) -> Volume:
         *(json.dumps({**DATA, fact: "another"}) for fact in fashion_mnist.FACTS),
     ],
 )
-def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume: Volume, content: Any) -> None:
+def test_a_damaged_data_manifest_is_reported_with_the_remedy(volume: Volume, content: Any) -> None:
     path = volume.dataset / fashion_mnist.MANIFEST
     path.write_text(content)
     with pytest.raises(outcome.StepError) as refused:
@@ -49,7 +49,7 @@ def test_a_damaged_manifest_of_the_data_is_named_with_the_remedy(volume: Volume,
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])
-def test_a_damaged_record_of_a_run_is_named_with_the_remedy(
+def test_a_damaged_run_record_is_reported_with_the_remedy(
     volume: Volume, content: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_identity, "SECONDS_TO_WRITE", 0)
@@ -78,7 +78,7 @@ def config(addresses: list, index: int, kind: str = "worker") -> str:
         (config([1], 0), "1 is not host:port"),
     ],
 )
-def test_a_tf_config_that_names_no_worker_group_is_one_line(
+def test_a_tf_config_without_a_valid_worker_group_is_refused(
     monkeypatch: pytest.MonkeyPatch, text: Any, reason: str
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
@@ -96,7 +96,7 @@ def test_a_tf_config_that_names_no_worker_group_is_one_line(
         (inference_input.parse_args, "--index", 10_000, "from 0 to 9999"),
     ],
 )
-def test_a_number_beyond_what_there_is_is_refused(
+def test_a_number_above_the_limit_is_refused(
     capsys: pytest.CaptureFixture[str], parse: Any, option: str, value: int, limit: str
 ) -> None:
     model = ["--model", "plain"] if parse is training.parse_args else []
@@ -107,11 +107,13 @@ def test_a_number_beyond_what_there_is_is_refused(
     assert limit in capsys.readouterr().err
 
 
-def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_pillow_about_a_file_is_reported_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "image.png").write_bytes(b"")
 
     def decode(data: bytes) -> None:
-        raise IndexError("a decoder's own")
+        raise IndexError("an error of the decoder")
 
     monkeypatch.setattr(predict_service.image_decoding, "decode", decode)
     with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
@@ -128,10 +130,10 @@ def test_whatever_pillow_raises_about_a_file_is_one_line(tmp_path: Path, monkeyp
         (503, b'{"error": "overloaded"}', "answered 503: overloaded", 1),
     ],
 )
-def test_an_answer_that_is_no_prediction_is_one_line(
+def test_an_answer_without_a_prediction_is_reported_in_one_line(
     tmp_path: Path, status: int, content: bytes, reason: str, exit_status: int
 ) -> None:
-    class Other(BaseHTTPRequestHandler):
+    class OtherServer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
@@ -142,7 +144,7 @@ def test_an_answer_that_is_no_prediction_is_one_line(
             pass
 
     (tmp_path / "image.png").write_bytes(b"image")
-    with HTTPServer(("127.0.0.1", 0), Other) as server:
+    with HTTPServer(("127.0.0.1", 0), OtherServer) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         options = ["--host", "127.0.0.1", "--port", str(server.server_port), str(tmp_path / "image.png")]
         with pytest.raises(outcome.StepError, match=reason) as ended:
@@ -158,7 +160,7 @@ def candidate(volume: Volume, model: str, data_sha256: str) -> None:
     manifest.write(folder, facts)
 
 
-def test_selection_on_damaged_data_is_one_line(volume: Volume) -> None:
+def test_selection_on_a_damaged_data_set_is_refused_in_one_line(volume: Volume) -> None:
     candidate(volume, "plain", DATA["data_sha256"])
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**DATA, "files": {"record": "sha256"}}))
     with pytest.raises(outcome.StepError, match=r"record is missing; remove .* and run data ingestion"):

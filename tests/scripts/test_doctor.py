@@ -1,4 +1,4 @@
-"""What a user is told of a machine before anything is installed."""
+"""The checks of a machine before anything is installed."""
 
 import socket
 import subprocess
@@ -13,67 +13,67 @@ from distml.step.volume import Volume
 from support.project import SOURCE
 
 
-def test_it_needs_the_standard_library_alone(tmp_path: Path) -> None:
+def test_doctor_needs_only_the_standard_library(tmp_path: Path) -> None:
     # -S leaves out site-packages, -E the caller's PYTHONPATH.
     command = [sys.executable, "-S", "-E", str(SOURCE / "doctor.py"), "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_each_check_is_one_line_and_a_failed_one_ends_with_a_status(
+def test_each_check_prints_one_line_and_a_failed_one_sets_the_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(doctor, "free_memory", lambda: 1.0)
     monkeypatch.setattr(sources, "where", lambda source: f"from {source}")
     args = doctor.parse_args(["--volume", str(tmp_path), "--http-port", "18471", "--grpc-port", "18472"])
-    with pytest.raises(doctor.outcome.StepError, match=r"^memory: see above$"):
+    with pytest.raises(doctor.outcome.StepError, match=r"^failed: memory; see above$"):
         doctor.main(args)
     lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert lines == [["ok", "processor"], ["FAIL", "memory"], ["ok", "disk"], ["ok", "data"], ["ok", "ports"]]
 
 
-def test_too_little_memory_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "free_memory", lambda: 2.0)
-    with pytest.raises(doctor.Unfit) as told:
+    with pytest.raises(doctor.Unfit) as unfit:
         doctor.memory(2)
-    assert str(told.value) == "2.0 GiB free, 2 workers take 3.0: end other programs, or lower WORKERS"
+    assert str(unfit.value) == "2.0 GiB free, 2 workers need 3.0: end other programs, or lower WORKERS"
 
 
-def test_memory_that_the_system_does_not_tell_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_free_memory_is_not_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "free_memory", lambda: None)
-    assert doctor.memory(2) == "not told by this system; 2 workers take 3.0 GiB"
+    assert doctor.memory(2) == "free memory unknown on this system, 2 workers need 3.0 GiB"
 
 
-def test_a_processor_without_avx_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_avx_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(doctor, "instruction_sets", lambda: {"sse4_2"})
     with pytest.raises(doctor.Unfit, match="x86_64, without AVX, which TensorFlow needs"):
         doctor.processor()
 
 
-def test_the_space_of_a_volume_and_the_environment_on_one_disk_is_added(
+def test_a_volume_and_an_environment_on_one_disk_add_their_needs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(doctor, "ENVIRONMENT", tmp_path / ".venv")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: (0, 0, 2.9 * doctor.GIB))
-    with pytest.raises(doctor.Unfit) as told:
+    with pytest.raises(doctor.Unfit) as unfit:
         doctor.disk(Volume(tmp_path / "volume"))
-    assert str(told.value) == f"2.9 GiB free in {tmp_path}, volume and .venv take 3.0: make room, or set DATA"
+    assert str(unfit.value) == f"2.9 GiB free in {tmp_path}, volume and .venv need 3.0: make room, or set DATA"
 
 
 @pytest.mark.parametrize("volume", ["file", "file/below"])
-def test_a_volume_that_cannot_be_a_folder_is_told(tmp_path: Path, volume: str) -> None:
+def test_a_volume_that_cannot_be_a_folder_is_reported(tmp_path: Path, volume: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(doctor.Unfit, match="file is no folder: name another by DATA"):
+    with pytest.raises(doctor.Unfit, match="file is not a folder: name another with DATA"):
         doctor.disk(Volume(tmp_path / volume))
 
 
-def test_one_port_for_both_protocols_is_told() -> None:
-    with pytest.raises(doctor.Unfit, match="HTTP_PORT and GRPC_PORT are the same: choose another by one of them"):
+def test_one_port_for_both_protocols_is_reported() -> None:
+    with pytest.raises(doctor.Unfit, match="HTTP_PORT and GRPC_PORT are the same port: change one of them"):
         doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": 18471})
 
 
-def test_an_error_of_the_system_is_a_failed_check_among_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_the_operating_system_is_a_failed_check(capsys: pytest.CaptureFixture[str]) -> None:
     def refused() -> str:
         raise PermissionError(13, "Permission denied", "/root/x")
 
@@ -81,15 +81,15 @@ def test_an_error_of_the_system_is_a_failed_check_among_others(capsys: pytest.Ca
     assert capsys.readouterr().out.startswith("FAIL  disk       cannot use /root/x: Permission denied; ")
 
 
-def test_data_on_the_volume_is_not_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources, "where", lambda source: pytest.fail("looked for"))
+def test_no_source_is_searched_if_the_volume_has_the_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sources, "where", lambda source: pytest.fail("searched"))
     volume = Volume(tmp_path)
     volume.dataset.mkdir(parents=True)
-    assert doctor.data(volume, "auto") == f"prepared already in {volume.dataset}"
+    assert doctor.data(volume, "auto") == f"already prepared in {volume.dataset}"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_a_port_that_is_taken_is_told_with_its_variable(address: str) -> None:
+def test_a_port_in_use_is_reported_with_its_variable(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listener = socket.create_server((address, 0), family=family)
@@ -97,5 +97,5 @@ def test_a_port_that_is_taken_is_told_with_its_variable(address: str) -> None:
         pytest.skip(f"{address} cannot be listened on: {error}")
     with listener:
         port = listener.getsockname()[1]
-        with pytest.raises(doctor.Unfit, match=f"^{port}: .* choose another by GRPC_PORT$"):
+        with pytest.raises(doctor.Unfit, match=f"^{port}: .* choose another with GRPC_PORT$"):
             doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": port})

@@ -1,4 +1,4 @@
-"""The whole pipeline's own decisions, with nothing trained."""
+"""The decisions of local_pipeline.py, without a training."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from support.project import SOURCE
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Steps and worker groups are noted, not run."""
+    """Record the steps and worker groups instead of running them."""
     started: list[str] = []
     monkeypatch.setattr(local_pipeline, "end_on_signals", lambda: None)
     monkeypatch.setattr(local_pipeline, "run_step", lambda lock, script, *options: started.append(script))
@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Volume:
-    """A volume with a data set in name, and the candidate `plain` of the run `mine`."""
+    """Make a volume with the manifest of a data set, and the candidate `plain` of the run `mine`."""
     volume = Volume(tmp_path / "volume")
     volume.dataset.mkdir(parents=True)
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**fashion_mnist.FACTS, "files": {}}))
@@ -50,7 +50,7 @@ def run(volume: Volume, *options: str) -> None:
     local_pipeline.main(parsed)
 
 
-def test_no_worker_is_started_for_a_model_that_is_trained(
+def test_no_worker_starts_for_a_model_that_is_already_trained(
     started: list[str], volume: Volume, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(volume)
@@ -58,7 +58,7 @@ def test_no_worker_is_started_for_a_model_that_is_trained(
     assert capsys.readouterr().out.count("plain: already trained in run mine; its files verify\n") == 1
 
 
-def test_selection_chooses_among_the_models_that_were_asked_for(
+def test_selection_considers_only_the_requested_models(
     started: list[str], volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
@@ -68,19 +68,19 @@ def test_selection_chooses_among_the_models_that_were_asked_for(
     assert (script, model_selection.parse_args(options).models) == ("model_selection.py", ["plain", "dropout"])
 
 
-def test_a_candidate_that_is_damaged_is_trained_again(started: list[str], volume: Volume) -> None:
+def test_a_damaged_candidate_is_trained_again(started: list[str], volume: Volume) -> None:
     (volume.candidate("mine", "plain") / "saved_model.pb").write_text("damage")
     run(volume)
     assert started == ["data_ingestion.py", "plain,dropout", "model_selection.py"]
 
 
-def test_it_starts_without_tensorflow() -> None:
+def test_the_script_starts_without_tensorflow() -> None:
     code = "import local_pipeline, sys; print({'tensorflow', 'keras', 'tensorflow_datasets'} & {*sys.modules})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"
 
 
-def test_a_step_that_a_library_killed_is_named_with_the_signal(
+def test_a_step_killed_by_a_library_is_reported_with_the_signal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed = [sys.executable, "-c", "import os; os.abort()"]
@@ -88,19 +88,23 @@ def test_a_step_that_a_library_killed_is_named_with_the_signal(
     with pytest.raises(SystemExit) as ended:
         local_pipeline.run_step(0, "data_ingestion.py")
     assert ended.value.code == 134
-    assert capsys.readouterr().err.endswith(": data_ingestion.py was killed by SIGABRT; what it said last is above\n")
+    assert capsys.readouterr().err.endswith(": data_ingestion.py was killed by SIGABRT; its last output is above\n")
 
 
-def test_a_run_of_other_settings_is_refused_although_its_candidate_verifies(started: list[str], volume: Volume) -> None:
+def test_a_run_with_other_settings_is_refused_despite_a_good_candidate(started: list[str], volume: Volume) -> None:
     run(volume)
     with pytest.raises(outcome.StepError, match="run mine was made with other settings"):
         run(volume, "--epochs", "9")
     assert started.count("data_ingestion.py") == 2 and started.count("model_selection.py") == 1
 
 
-def test_a_fresh_start_removes_what_the_steps_keep_and_what_killed_ones_left(volume: Volume) -> None:
-    left = [volume.dataset.parent / ".fashion_mnist-left", volume.versions / ".2-left", volume.root / ".report-left"]
-    for path in (volume.version(1), volume.report, *left):
+def test_a_fresh_start_removes_the_files_of_finished_and_killed_steps(volume: Volume) -> None:
+    leftovers = [
+        volume.dataset.parent / ".fashion_mnist-left",
+        volume.versions / ".2-left",
+        volume.root / ".report-left",
+    ]
+    for path in (volume.version(1), volume.report, *leftovers):
         path.mkdir(parents=True)
     for record in (volume.run("mine") / "run.json", volume.report / "report.json"):
         record.touch()
@@ -108,7 +112,7 @@ def test_a_fresh_start_removes_what_the_steps_keep_and_what_killed_ones_left(vol
     assert sorted(path.name for path in volume.root.rglob("*")) == ["datasets", "runs"]
 
 
-def test_a_fresh_start_leaves_what_is_somebody_elses(started: list[str], volume: Volume) -> None:
+def test_a_fresh_start_keeps_the_files_of_others(started: list[str], volume: Volume) -> None:
     kept = [
         volume.root / name for name in ("letter", "runs/tensorboard/events", "report/my.html", "datasets/mine/data")
     ]
@@ -128,7 +132,7 @@ def test_a_fresh_start_follows_no_link(tmp_path: Path, volume: Volume) -> None:
     assert list(shared.dataset.iterdir()) and not volume.versions.is_symlink()
 
 
-def test_a_fresh_start_comes_before_the_first_step(
+def test_a_fresh_start_removes_the_data_before_the_first_step(
     started: list[str], volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "where", lambda source: source)
@@ -138,7 +142,7 @@ def test_a_fresh_start_comes_before_the_first_step(
 
 
 @pytest.mark.parametrize("content", ["missing", "damaged"])
-def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(
+def test_a_fresh_start_without_a_usable_source_removes_nothing(
     started: list[str], volume: Volume, tmp_path: Path, content: str
 ) -> None:
     source = tmp_path / "source"
@@ -153,7 +157,7 @@ def test_a_fresh_start_without_data_to_start_over_with_removes_nothing(
 
 
 @pytest.mark.parametrize("option", ["--workers=1000", "--batch-per-worker=30000"])
-def test_what_cannot_be_trained_is_refused_before_anything_is_removed(
+def test_settings_that_cannot_be_trained_are_refused_before_removal(
     started: list[str], volume: Volume, option: str
 ) -> None:
     before = sorted(volume.root.rglob("*"))
@@ -162,7 +166,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_removed(
     assert (sorted(volume.root.rglob("*")), started) == (before, [])
 
 
-def test_a_volume_has_a_name_and_a_tilde_is_the_users_home() -> None:
+def test_a_volume_needs_a_name_and_may_start_with_a_home_folder() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="the volume's folder has no name"):
         command_line.volume("")
     assert command_line.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")

@@ -1,4 +1,4 @@
-"""The project that is tested: its folders, its scripts as a user runs them, and the names of its classes."""
+"""The project under test: its folders, its scripts as a user runs them, and its class names."""
 
 import os
 import subprocess
