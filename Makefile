@@ -30,13 +30,14 @@ CLUSTER := distml
 CLUSTER_TOOL := kind
 KUBECTL := kubectl --namespace=kubeflow
 CLUSTER_TESTS := cluster
-# LOAD_IMAGE is the command that loads an image from Docker into the cluster's nodes.
+# LOAD_IMAGE is the command that loads an image from Docker into the cluster's nodes. The nodes' images have the
+# Kubernetes that the tests run on; the tools' defaults are newer or older, as docs/upgrading.md explains.
 ifeq ($(CLUSTER_TOOL),k3d)
-CREATE_CLUSTER := k3d cluster create $(CLUSTER)
+CREATE_CLUSTER := k3d cluster create $(CLUSTER) --image rancher/k3s:v1.34.9-k3s1
 DELETE_CLUSTER := k3d cluster delete $(CLUSTER)
 LOAD_IMAGE := k3d image import --cluster $(CLUSTER)
 else
-CREATE_CLUSTER := kind create cluster --name $(CLUSTER)
+CREATE_CLUSTER := kind create cluster --name $(CLUSTER) --image kindest/node:v1.34.11
 DELETE_CLUSTER := kind delete cluster --name $(CLUSTER)
 LOAD_IMAGE := kind load docker-image --name $(CLUSTER)
 endif

@@ -6,7 +6,7 @@ from distml.protocol import limits
 from support.project import ROOT
 
 DESIGN = (ROOT / "docs" / "design.md").read_text()
-README = " ".join((ROOT / "README.md").read_text().split())
+SERVING = " ".join((ROOT / "docs/serving.md").read_text().split())
 
 
 def test_the_design_page_lists_each_limit_with_its_value_and_no_other() -> None:
@@ -21,11 +21,10 @@ def test_the_name_of_each_limit_contains_its_unit() -> None:
     assert [name for name in names if not re.search(rf"(^|_)({units})(_|$)", name)] == []
 
 
-def test_the_readme_quotes_the_limits_correctly() -> None:
+def test_the_page_on_serving_quotes_the_limits_correctly() -> None:
     for sentence in (
-        f"JPEG or PNG of up to {limits.MAX_PIXELS_OF_IMAGE:,} pixels",
-        f"up to {limits.MAX_IMAGES_OF_REQUEST} in a request",
-        f"| 408 | the body had not arrived after {limits.SECONDS_FOR_BODY} seconds |",
-        f"| 413 | the body is longer than {limits.MAX_BYTES_OF_BODY // 2**20} MiB (`RESOURCE_EXHAUSTED`) |",
+        f"up to {limits.MAX_IMAGES_OF_REQUEST} images, an image file up to {limits.MAX_PIXELS_OF_IMAGE:,} pixels",
+        f"| 408 | | the body did not arrive within {limits.SECONDS_FOR_BODY} seconds |",
+        f"| 413 | `RESOURCE_EXHAUSTED` | the body is longer than {limits.MAX_BYTES_OF_BODY // 2**20} MiB |",
     ):
-        assert sentence in README
+        assert sentence in SERVING
