@@ -49,15 +49,12 @@ def add_end_training(subcommands: "Subcommands") -> None:
     )
     command_line.add_volume(parser)
     parser.add_argument(
-        "--workflow",
-        type=command_line.run_name,
-        required=True,
-        help="name of the workflow and of its run",
+        "--workflow", type=command_line.run_name, required=True, help="name of the workflow and of its run"
     )
     parser.add_argument(
         "--model", choices=names.MODELS, help="end only this model's jobs; fail if the model's input was wrong"
     )
-    parser.add_argument("--failed-job", help="name of the model's failed job: report its reason and fail")
+    parser.add_argument("--failed-job", help="report why this job of the model failed, and fail")
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the jobs")
     parser.add_argument(
         "--timeout", type=command_line.positive, default=240, help="seconds to wait for the workers to end"

@@ -87,7 +87,7 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
 
 
 def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> Answers:
-    """Return the model's answers for image files, which it gets unchanged, as from a client of the server.
+    """Return the model's answers for image files, passed unchanged as a client of the server would send them.
 
     Raises:
         StepError: TensorFlow cannot decode a file that Pillow can.

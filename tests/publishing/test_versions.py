@@ -97,12 +97,12 @@ def test_removing_a_version_that_is_already_gone_succeeds(volume: Volume) -> Non
 
 def test_publication_removes_old_leftovers_of_killed_publications(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
-    left, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
-    for folder in (left, fresh):
+    leftover, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
+    for folder in (leftover, fresh):
         folder.mkdir()
-    number = volume.versions / f".{versions.HIGHEST}-killed"
-    number.touch()
-    for path in (left, number):
+    record = volume.versions / f".{versions.HIGHEST}-killed"
+    record.touch()
+    for path in (leftover, record):
         os.utime(path, (1, 1))
     versions.publish(volume, candidate, {}, keep=5)
     assert {path.name for path in volume.versions.glob(".*")} == {versions.HIGHEST, fresh.name}

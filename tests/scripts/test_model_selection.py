@@ -145,9 +145,9 @@ def test_a_damaged_published_version_is_an_error(volume: Volume) -> None:
 
 
 def test_selection_removes_what_a_killed_training_left(volume: Volume, winner: str) -> None:
-    left = volume.candidates("first") / f".{winner}-killed"
-    left.mkdir()
-    os.utime(left, (1, 1))
+    leftover = volume.candidates("first") / f".{winner}-killed"
+    leftover.mkdir()
+    os.utime(leftover, (1, 1))
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(volume, "--models", "dropout")
     assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]
