@@ -1,8 +1,8 @@
-"""Publish the candidate with the best validation accuracy, if it is good enough, and write the report.
+"""Publish the candidate with the best validation accuracy if it passes the quality gate, and write the report.
 
     python3 /model-selection.py --volume /trained_model
 
-Exits with 3 when no candidate may be published; what is published then stays as it is.
+Exits with 3 if the quality gate refuses the winner; the published versions then stay as they are.
 """
 
 import argparse
@@ -22,21 +22,21 @@ def main(args: argparse.Namespace) -> None:
     volume = args.volume
     run = args.run or candidates.newest_run(volume)
     data_sha256 = fashion_mnist.verified_manifest(volume)["data_sha256"]
-    remove_abandoned(volume.candidates(run) / "*")  # beside a finished candidate no training looks again
+    remove_abandoned(volume.candidates(run) / "*")  # training skips finished candidates and never cleans up beside them
     manifests = candidates.verified_manifests(volume, run, data_sha256, args.models)
     winner = max(manifests, key=lambda name: manifests[name]["metrics"]["validation_accuracy"])
     candidate = volume.candidate(run, winner)
     model, manifest = saved_model.load(candidate)
     validation = input_pipeline.load(volume, "validation")
-    reached = evaluation.accuracy_of(model, validation)
-    ask_published = partial(evaluation.accuracy_of_version, split=validation)
+    accuracy = evaluation.accuracy_of(model, validation)
+    accuracy_of_version = partial(evaluation.accuracy_of_version, split=validation)
     published = versions.current(volume)
-    quality_gate.check(winner, reached, published, ask_published, args.accuracy_floor, args.tolerance)
+    quality_gate.check(winner, accuracy, published, accuracy_of_version, args.accuracy_floor, args.tolerance)
     test = input_pipeline.load(volume, "test")
     probabilities = evaluation.predict(model, test)
     test_accuracy = scores.accuracy(probabilities, test.labels)
     facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
-    with working("converting the model, and comparing the two"):
+    with working("converting the model and comparing both forms"):
         complete = partial(conversion.add, model=model, volume=volume)
         version = versions.publish_once(volume, candidate, facts, args.keep_versions, complete)
     with working("writing the report"), folder_beside(volume.run_report(run)) as work:
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def summary(content: dict, volume: Volume) -> str:
-    """Return the table that a run ends with."""
+    """Return the last lines of a run: the models, the winner's test accuracy, and where the results are."""
     rows: list[tuple] = [("model", "parameters", "training", "images/s", "validation accuracy", "")]
     for name, model in content["models"].items():
         rows.append(
@@ -85,7 +85,7 @@ def summary(content: dict, volume: Volume) -> str:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: the newest run)")
-    parser.add_argument("--models", type=names.models, help="which models may win (default: all of the run)")
+    parser.add_argument("--models", type=names.models, help="models that may win (default: all of the run)")
     quality_gate.add_options(parser)
     parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")
     return parser.parse_args(argv)

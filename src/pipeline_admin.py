@@ -1,9 +1,9 @@
-"""Do what a workflow and an operator need beside the four steps: each task is a subcommand.
+"""Run a task that a workflow or an administrator needs besides the four steps; each task is a subcommand.
 
     python3 /pipeline-admin.py end-training --workflow distml-7k2px
     python3 /pipeline-admin.py smoke-test --url http://flower-sample-predictor --version 3
 
-It starts without TensorFlow.
+The script starts without TensorFlow.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def end_training(args: argparse.Namespace) -> None:
     """Run `end-training`."""
     if args.failed_job and not args.model:
         raise outcome.StepError("--failed-job needs --model; see end-training --help")
-    from distml.training import tfjobs  # loads the Kubernetes client, which takes longer than all the rest
+    from distml.training import tfjobs  # here, because the Kubernetes client loads slowly
 
     tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, args.model, args.failed_job)
 
@@ -39,29 +39,25 @@ def smoke_test(args: argparse.Namespace) -> None:
 def add_end_training(subcommands: "Subcommands") -> None:
     """Add the options of `end-training`.
 
-    A workflow runs it at its end; for one model, before it trains that again; and after a training that failed, with
-    `--failed-job`.
+    A workflow runs it at its end, before it retrains a model (`--model`), and after a TFJob failed (`--failed-job`).
     """
     parser = subcommands.add_parser(
         "end-training",
-        help="end a workflow's TFJobs, and tell why one failed",
-        description="End the TFJobs of a workflow that have not ended, and wait until none of their workers can write"
-        " any more. With --failed-job the subcommand fails itself, with the job's reason as its message.",
+        help="end a workflow's TFJobs and report why one failed",
+        description="End the unfinished TFJobs of a workflow, and wait until none of their workers can write any more."
+        " With --failed-job, the subcommand fails too, and its message is the reason why the job failed.",
     )
     command_line.add_volume(parser)
     parser.add_argument(
-        "--workflow",
-        type=command_line.run_name,
-        required=True,
-        help="name of the workflow whose jobs are meant, and of its run",
+        "--workflow", type=command_line.run_name, required=True, help="name of the workflow and of its run"
     )
     parser.add_argument(
-        "--model", choices=names.MODELS, help="the jobs of this model alone; fails when its input was wrong"
+        "--model", choices=names.MODELS, help="end only this model's jobs; fail if the model's input was wrong"
     )
-    parser.add_argument("--failed-job", help="this job of the model has failed, and so will this subcommand")
-    parser.add_argument("--namespace", default="kubeflow", help="where the jobs are")
+    parser.add_argument("--failed-job", help="report why this job of the model failed, and fail")
+    parser.add_argument("--namespace", default="kubeflow", help="namespace of the jobs")
     parser.add_argument(
-        "--timeout", type=command_line.positive, default=240, help="seconds that the workers have to end"
+        "--timeout", type=command_line.positive, default=240, help="seconds to wait for the workers to end"
     )
     parser.set_defaults(task=end_training)
 
@@ -70,16 +66,16 @@ def add_smoke_test(subcommands: "Subcommands") -> None:
     """Add the options of `smoke-test`, which a workflow runs after it has published a version."""
     parser = subcommands.add_parser(
         "smoke-test",
-        help="ask a service until it serves a published version",
-        description="Ask an inference service until it serves one published version, then ask it about an image.",
+        help="wait until a service serves a published version",
+        description="Wait until an inference service serves a published version, then check a prediction.",
     )
     command_line.add_volume(parser)
     parser.add_argument(
-        "--url", type=service_url, default=f"http://{MODEL_NAME}-predictor", help="of the service, without a path"
+        "--url", type=service_url, default=f"http://{MODEL_NAME}-predictor", help="URL of the service, without a path"
     )
-    parser.add_argument("--model", default=MODEL_NAME, help="the model's name, if the service tells none")
-    parser.add_argument("--version", type=command_line.positive, required=True, help="the published version's number")
-    parser.add_argument("--timeout", type=command_line.positive, default=600, help="seconds until it must be served")
+    parser.add_argument("--model", default=MODEL_NAME, help="the model's name, for a service that lists none")
+    parser.add_argument("--version", type=command_line.positive, required=True, help="number of the published version")
+    parser.add_argument("--timeout", type=command_line.positive, default=600, help="seconds to wait for the version")
     parser.set_defaults(task=smoke_test)
 
 

@@ -1,4 +1,4 @@
-"""Ask the newest published model about images of the test set, or about image files, and draw its answers.
+"""Classify test images or image files with the newest published model, and draw its answers.
 
 python3 /predict-service.py
 """
@@ -28,7 +28,10 @@ TITLE_LENGTH = 22
 
 @dataclass(frozen=True)
 class Answers:
-    """names: [n]; images: uint8 [n, 28, 28, 1]; probabilities: float32 [n, 10]; labels: int64 [n] where known."""
+    """The model's answers for n images.
+
+    names [n]; images, uint8 [n, 28, 28, 1]; probabilities, float32 [n, 10]; labels, int64 [n], None for image files.
+    """
 
     names: list[str]
     images: np.ndarray
@@ -58,19 +61,19 @@ def main(args: argparse.Namespace) -> None:
 
 
 def check_writable(output: Path) -> None:
-    """Find out before any work whether the picture can be written."""
+    """Raise, before any work, if the picture cannot be written."""
     target = output if output.exists() else output.parent
     if output.is_dir() or not os.access(target, os.W_OK):
         raise outcome.StepError(
-            f"cannot write {output.absolute()}; name another file, such as --output /tmp/predictions.png"
+            f"cannot write {output.absolute()}; choose another file, such as --output /tmp/predictions.png"
         )
 
 
 def read_image(path: Path) -> tuple[bytes, np.ndarray]:
-    """The content of an image file, and what the model sees of it: uint8 [28, 28, 1].
+    """Return the content of an image file, and the model's input made from it, uint8 [28, 28, 1].
 
     Raises:
-        StepError: there is no such file, or it is not an image.
+        StepError: the file is missing, or it is not an image.
     """
     try:
         data = path.read_bytes()
@@ -79,21 +82,21 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
     try:
         return data, image_decoding.decode(data)
     except Exception:
-        # Pillow raises many kinds of exceptions about damaged files, and lists them nowhere.
-        raise outcome.StepError(f"{path} is not a whole PNG or JPEG image; give another file") from None
+        # Pillow does not document which exceptions a damaged file raises.
+        raise outcome.StepError(f"{path} is not a whole PNG or JPEG image; choose another file") from None
 
 
 def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> Answers:
-    """Send each file as it is, as a client of the server would.
+    """Return the model's answers for image files, passed unchanged as a client of the server would send them.
 
     Raises:
-        StepError: TensorFlow cannot decode a file that Pillow could.
+        StepError: TensorFlow cannot decode a file that Pillow can.
     """
-    ask = model.signatures["serving_default"]
+    signature = model.signatures["serving_default"]
     probabilities = []
     for path, (data, _) in files.items():
         try:
-            probabilities.append(ask(image_bytes=tf.constant([data]))["probabilities"].numpy())
+            probabilities.append(signature(image_bytes=tf.constant([data]))["probabilities"].numpy())
         except tf.errors.InvalidArgumentError:
             raise outcome.StepError(f"the model cannot decode {path}; save it again as PNG or JPEG") from None
     images = np.stack([image for _, image in files.values()])
@@ -101,7 +104,7 @@ def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> 
 
 
 def ask_about_test_set(model: Any, args: argparse.Namespace) -> Answers:
-    """Send `--samples` images of the test set, chosen by `--seed`, as arrays."""
+    """Return the model's answers for `--samples` test images, chosen by `--seed` and passed as arrays."""
     fashion_mnist.verified_manifest(args.volume)
     test = input_pipeline.load(args.volume, "test")
     chosen = np.sort(np.random.default_rng(args.seed).choice(len(test), args.samples, replace=False))
@@ -111,7 +114,7 @@ def ask_about_test_set(model: Any, args: argparse.Namespace) -> Answers:
 
 
 def answer_table(answers: Answers, class_names: list[str]) -> str:
-    """One line per image."""
+    """Return a table with one line per image."""
     rows: list[list[str]] = [["image", "predicted", "probability", "second guess"]]
     order = answers.probabilities.argsort(axis=1)[:, ::-1]
     for name, (first, second), values in zip(answers.names, order[:, :2], answers.probabilities, strict=True):
@@ -124,7 +127,7 @@ def answer_table(answers: Answers, class_names: list[str]) -> str:
 
 
 def draw(answers: Answers, class_names: list[str], output: Path) -> None:
-    """Write a PNG of the images, as the model sees them, each under its answer."""
+    """Write a PNG of the images, as the model gets them, each below its answer."""
     count = len(answers.names)
     columns = min(count, max(5, math.ceil(math.sqrt(count))))
     rows = math.ceil(count / columns)
@@ -140,7 +143,7 @@ def draw(answers: Answers, class_names: list[str], output: Path) -> None:
 
 
 def title(answers: Answers, number: int, class_names: list[str]) -> tuple[str, str]:
-    """Text and colour over one image: green is right, red is wrong, black is a file, whose class nobody told us."""
+    """Return the text above one image and its colour: green if right, red if wrong, black if the class is unknown."""
     predicted = answers.predicted[number]
     answer = f"{class_names[predicted]} {answers.probabilities[number, predicted]:.0%}"
     if answers.labels is None:
@@ -150,17 +153,17 @@ def title(answers: Answers, number: int, class_names: list[str]) -> tuple[str, s
 
 
 def samples(text: str) -> int:
-    """An argparse type: an integer from 1 to `MOST_SAMPLES`."""
+    """Parse an integer from 1 to `MOST_SAMPLES` (argparse type)."""
     return command_line.integer(text, 1, MOST_SAMPLES)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument(
-        "images", nargs="*", type=Path, metavar="image", help="PNG or JPEG file; without one: test images"
+        "images", nargs="*", type=Path, metavar="image", help="PNG or JPEG file (default: images of the test set)"
     )
-    parser.add_argument("--samples", type=samples, default=10, help=f"test images to ask about, 1 to {MOST_SAMPLES}")
-    parser.add_argument("--seed", type=command_line.positive, default=1, help="chooses the test images")
+    parser.add_argument("--samples", type=samples, default=10, help=f"number of test images, 1 to {MOST_SAMPLES}")
+    parser.add_argument("--seed", type=command_line.positive, default=1, help="seed that chooses the test images")
     parser.add_argument("--output", type=Path, default="predictions.png", help="PNG file to write")
     return parser.parse_args(argv)
 

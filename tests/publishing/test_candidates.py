@@ -1,4 +1,4 @@
-"""The candidates of a run: which count, and which run is the newest."""
+"""The candidates of a run: the verified ones, and the newest run."""
 
 from pathlib import Path
 
@@ -10,46 +10,45 @@ from distml.step import outcome
 from distml.step.volume import Volume
 
 
-def candidate(volume: Volume, run: str, model: str, created: str, **facts: str) -> None:
+def write_candidate(volume: Volume, run: str, model: str, created: str, **facts: str) -> None:
     folder = volume.candidate(run, model)
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_text(model)
     model_manifest.write(folder, {"created": created, **facts})
 
 
-def test_the_newest_run_is_that_of_the_newest_verified_candidate(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_newest_run_has_the_newest_verified_candidate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     volume = Volume(tmp_path)
     for run, created in (("a", "2026-01-01"), ("b", "2026-01-03"), ("c", "2026-01-02")):
-        candidate(volume, run, "plain", created)
-    candidate(volume, "a", ".plain-unfinished", "2026-01-04")
+        write_candidate(volume, run, "plain", created)
+    write_candidate(volume, "a", ".plain-unfinished", "2026-01-04")
     assert candidates.newest_run(volume) == "b"
-    (volume.candidate("b", "plain") / "saved_model.pb").write_text("damage")
+    damaged = volume.candidate("b", "plain") / "saved_model.pb"
+    damaged.write_text("damage")
     assert candidates.newest_run(volume) == "c"
-    assert f"left out: {volume.candidate('b', 'plain') / 'saved_model.pb'} is damaged" in capsys.readouterr().out
+    assert f"candidate left out: {damaged} is damaged" in capsys.readouterr().out
 
 
-def test_a_candidate_of_other_data_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_candidate_trained_on_other_data_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     volume = Volume(tmp_path)
-    candidate(volume, "a", "plain", "2026-01-01", data_sha256="these")
-    candidate(volume, "a", "dropout", "2026-01-01", data_sha256="others")
+    write_candidate(volume, "a", "plain", "2026-01-01", data_sha256="these")
+    write_candidate(volume, "a", "dropout", "2026-01-01", data_sha256="others")
     assert list(candidates.verified_manifests(volume, "a", "these")) == ["plain"]
-    left_out = f"left out: {volume.candidate('a', 'dropout')} was trained on other data than {volume.dataset} holds\n"
-    assert capsys.readouterr().out == left_out
+    left_out = f"{volume.candidate('a', 'dropout')} was not trained on the data set in {volume.dataset}"
+    assert capsys.readouterr().out == f"candidate left out: {left_out}\n"
     with pytest.raises(outcome.StepError, match="run a has no verified candidate of dropout in"):
         candidates.verified_manifests(volume, "a", "these", ["dropout"])
 
 
-def test_a_damaged_candidate_is_named_only_by_the_worker_that_announces(
+def test_only_an_announcing_worker_reports_a_damaged_candidate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     volume = Volume(tmp_path)
-    candidate(volume, "a", "plain", "2026-01-01")
+    write_candidate(volume, "a", "plain", "2026-01-01")
     folder = volume.candidate("a", "plain")
     assert candidates.is_finished(folder, announce=True)
     (folder / "saved_model.pb").write_text("damage")
     assert not candidates.is_finished(folder, announce=False)
     assert not candidates.is_finished(folder, announce=True)
     assert not candidates.is_finished(volume.candidate("a", "dropout"), announce=True)
-    assert capsys.readouterr().out == f"{folder}/saved_model.pb is damaged; training it again\n"
+    assert capsys.readouterr().out == f"{folder}/saved_model.pb is damaged; training plain again\n"

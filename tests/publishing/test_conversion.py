@@ -1,4 +1,4 @@
-"""The converted model is checked against the SavedModel before anything is published."""
+"""The conversion of a SavedModel, and its check before publication."""
 
 from functools import partial
 from pathlib import Path
@@ -21,16 +21,16 @@ def test_a_converted_model_that_disagrees_is_not_published(
 ) -> None:
     candidate = published_volume.candidate("test", "batchnorm")
     saved_model.export(MODELS["plain"](), ["a", "b"], tmp_path / "other")
-    of_another = conversion.converted(tf.saved_model.load(tmp_path / "other"))
+    lite_model_of_another = conversion.converted(tf.saved_model.load(tmp_path / "other"))
     model, _ = saved_model.load(candidate)
-    monkeypatch.setattr(conversion, "converted", lambda model: of_another)
+    monkeypatch.setattr(conversion, "converted", lambda model: lite_model_of_another)
     volume = Volume(tmp_path / "volume")
     with pytest.raises(outcome.StepError, match="the converted model's probabilities differ from the SavedModel's by"):
         versions.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=published_volume))
     assert list(volume.versions.iterdir()) == []
 
 
-def test_the_converted_model_takes_any_number_of_images_in_turn(published_volume: Volume) -> None:
+def test_the_converted_model_accepts_batches_of_any_size(published_volume: Volume) -> None:
     engine = LiteEngine(published_volume.version(1) / LITE_MODEL)
     images = np.random.default_rng(2).integers(0, 256, (70, 28, 28, 1), np.uint8)
     whole = engine(images)

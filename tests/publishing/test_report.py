@@ -1,3 +1,5 @@
+"""The report of a run: its numbers and its page."""
+
 import json
 import subprocess
 import sys
@@ -41,7 +43,7 @@ def manifest(model: str, validation_accuracy: float) -> dict[str, Any]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a report of two models; returns its content and its page."""
+    """Return a function that writes a report of two models and returns its content and its page."""
 
     def write(probabilities: np.ndarray = PROBABILITIES, class_names: list[str] = NAMES) -> tuple[dict[str, Any], str]:
         content = report.write(
@@ -61,7 +63,7 @@ def write(tmp_path: Path) -> Write:
 
 
 class Page(HTMLParser):
-    """Every tag of a page, with its attributes."""
+    """The tags of a page, with their attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -72,7 +74,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attributes)))
 
 
-def test_the_report_holds_what_was_measured(write: Write, tmp_path: Path) -> None:
+def test_report_json_holds_every_measured_number(write: Write, tmp_path: Path) -> None:
     content, _ = write()
     measured = {"parameters": 1234, "seconds": 10.0, "images_per_second": 60.0}
     assert content == {
@@ -109,62 +111,62 @@ def test_the_most_confident_mistake_comes_first() -> None:
     ]
 
 
-def test_no_more_than_twenty_mistakes_are_shown() -> None:
+def test_the_report_shows_at_most_twenty_mistakes() -> None:
     images, labels = np.zeros((30, 28, 28, 1), np.uint8), np.zeros(30, np.int64)
     probabilities = np.tile(np.array([0, 1], np.float32), (30, 1))
     mistakes = report.most_confident_mistakes(images, labels, probabilities, ["a", "b"])
     assert [mistake["index"] for mistake in mistakes] == list(range(20))
 
 
-def test_a_model_without_mistakes_says_so(write: Write) -> None:
+def test_the_page_of_a_model_without_mistakes_shows_none(write: Write) -> None:
     _, page = write(probabilities=np.eye(3, dtype=np.float32)[LABELS])
-    assert "No test image was named wrongly." in page
+    assert "The model classifies every test image correctly." in page
 
 
-def test_the_page_leads_with_the_result(write: Write) -> None:
+def test_the_page_starts_with_the_result(write: Write) -> None:
     _, page = write()
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert " ".join(heading.split()) == (
-        "Version 3, the model “dropout”, names 50.00&nbsp;% of 4 test images correctly"
+        "Version 3, the model “dropout”, classifies 50.00&nbsp;% of 4 test images correctly"
     )
 
 
-def test_only_the_winner_has_a_test_accuracy_and_it_leads_the_table(write: Write) -> None:
+def test_the_first_row_is_the_winner_with_the_only_test_accuracy(write: Write) -> None:
     _, page = write()
     cells = [row.split("</td>")[:2] for row in page.partition("<tbody>")[2].partition("</tbody>")[0].split("<td>")]
     assert [cell[0] for cell in cells][1:3] == ["0.8750", "0.5000"]
     assert [cell[0] for cell in cells][6:8] == ["0.8500", "–"]
 
 
-def test_the_page_needs_nothing_from_elsewhere(write: Write) -> None:
+def test_the_page_loads_no_other_file(write: Write) -> None:
     tags = Page(write()[1]).tags
     images = [attributes["src"] or "" for tag, attributes in tags if tag == "img"]
     assert [source.partition(";")[0] for source in images] == ["data:image/svg+xml"] * 2 + ["data:image/png"] * 2
     assert not {"link", "script", "iframe", "object"} & {tag for tag, _ in tags}
 
 
-def test_every_image_has_a_text_in_its_place(write: Write) -> None:
+def test_every_image_has_an_alternative_text(write: Write) -> None:
     texts = [attributes["alt"] for tag, attributes in Page(write()[1]).tags if tag == "img"]
     assert texts == [
-        "Training loss by epoch. After the last: plain: 0.5000; dropout: 0.5000.",
-        "Validation accuracy by epoch. After the last: plain: 0.8500; dropout: 0.8750.",
-        "Test image 1: Bag, taken for Coat",
-        "Test image 3: Coat, taken for Bag",
+        "Training loss by epoch. After the last epoch: plain 0.5000; dropout 0.5000.",
+        "Validation accuracy by epoch. After the last epoch: plain 0.8500; dropout 0.8750.",
+        "Test image 1: Bag, predicted as Coat",
+        "Test image 3: Coat, predicted as Bag",
     ]
 
 
-def test_a_name_that_looks_like_markup_is_escaped(write: Write) -> None:
+def test_the_page_escapes_markup_in_names(write: Write) -> None:
     _, page = write()
     assert "&lt;Shirt&gt;" in page
     assert "<Shirt>" not in page
 
 
-def test_the_page_names_what_the_model_was_made_from(write: Write) -> None:
+def test_the_page_lists_the_settings_run_digest_and_software(write: Write) -> None:
     _, page = write()
-    made = page.partition("How it was made")[2]
+    section = page.partition("How the model was made")[2]
     for text in ("dropout, 1,234 parameters", "learning rate</dt><dd>0.002", "r1", "digest of dropout"):
-        assert text in made
-    assert "tensorflow 2.99.1, keras 3.99.2" in made
+        assert text in section
+    assert "tensorflow 2.99.1, keras 3.99.2" in section
 
 
 def test_importing_the_report_does_not_load_tensorflow() -> None:

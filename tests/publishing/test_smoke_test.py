@@ -1,4 +1,4 @@
-"""The smoke test against a server on loopback that answers as the two runtimes do."""
+"""The smoke test against a local server that answers as our predictor or as TensorFlow Serving does."""
 
 import json
 import socket
@@ -18,8 +18,8 @@ from distml.step.volume import Volume
 from support.network import DEAD_PROXY, needs_ipv6
 from support.project import run_script
 
-OURS = {"name": "flower-sample", "ready": True}
-STOCK = {
+PREDICTOR = {"name": "flower-sample", "ready": True}
+TENSORFLOW_SERVING = {
     "model_version_status": [
         {"version": "3", "state": "AVAILABLE", "status": {}},
         {"version": "2", "state": "UNLOADING", "status": {}},
@@ -29,7 +29,7 @@ UNIFORM = [0.1] * 10
 
 
 class Service(ThreadingHTTPServer):
-    """What an inference service would say; `digests` are what its metrics name, one after the other."""
+    """An inference service with fixed answers; its metrics name the `digests` in turn and then repeat the last."""
 
     host = "127.0.0.1"
 
@@ -37,7 +37,7 @@ class Service(ThreadingHTTPServer):
         super().__init__((self.host, 0), Answer)
         self.status, self.digests, self.prediction = status, digests, prediction
         self.url = f"http://{network.place(self.host, self.server_address[1])}"
-        self.asked: list[bytes] = []
+        self.bodies: list[bytes] = []
         self.paths: list[str] = []
 
     def metrics(self) -> str:
@@ -53,7 +53,7 @@ class Answer(BaseHTTPRequestHandler):
         self.reply(self.server.metrics() if self.path == "/metrics" else json.dumps(self.server.status))
 
     def do_POST(self) -> None:
-        self.server.asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.reply(json.dumps({"predictions": [self.server.prediction]}))
 
     def reply(self, text: str) -> None:
@@ -62,7 +62,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
-        """Be quiet."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def serve() -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture
-def new(tmp_path: Path) -> str:
-    """The digest of version 3 on a volume that holds 2 and 3."""
+def new_digest(tmp_path: Path) -> str:
+    """Return the digest of version 3 on a volume that holds versions 2 and 3."""
     for number in (2, 3):
         folder = Volume(tmp_path).version(number)
         folder.mkdir(parents=True)
@@ -92,45 +92,47 @@ def new(tmp_path: Path) -> str:
     return digest
 
 
-def smoke(
+def run_smoke_test(
     url: str, volume: object, version: int = 3, timeout: int = 1, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     options = ("--url", url, "--volume", volume, "--version", version, "--timeout", timeout)
     return run_script("pipeline_admin.py", "smoke-test", *options, **(environment or {}))
 
 
-def test_it_waits_until_the_published_digest_answers_each_time(
-    serve: Callable[..., Service], new: str, tmp_path: Path
+def test_it_waits_until_every_answer_has_the_published_digest(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
-    service = serve(OURS, ["old", new, "old", new], {"class_name": "Bag", "probabilities": UNIFORM})
-    asked = smoke(service.url, tmp_path, timeout=30)
-    assert asked.returncode == 0, asked.stderr
-    assert f"serves version 3, digest {new[:12]}" in asked.stdout
-    assert "image_bytes" in json.loads(service.asked[0])["instances"][0]
+    service = serve(PREDICTOR, ["old", new_digest, "old", new_digest], {"class_name": "Bag", "probabilities": UNIFORM})
+    ended = run_smoke_test(service.url, tmp_path, timeout=30)
+    assert ended.returncode == 0, ended.stderr
+    assert f"serves version 3, digest {new_digest[:12]}" in ended.stdout
+    assert "image_bytes" in json.loads(service.bodies[0])["instances"][0]
 
 
-def test_it_fails_with_one_line_when_an_older_model_goes_on_serving(
-    serve: Callable[..., Service], new: str, tmp_path: Path
+def test_it_fails_with_one_line_when_an_older_model_still_answers(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
-    asked = smoke(serve(OURS, ["old"], {"probabilities": UNIFORM}).url, tmp_path)
-    assert asked.returncode == 1
-    assert f"does not serve version 3, digest {new[:12]}" in asked.stderr
-    assert "its last answer: version 3, digest old" in asked.stderr
+    ended = run_smoke_test(serve(PREDICTOR, ["old"], {"probabilities": UNIFORM}).url, tmp_path)
+    assert ended.returncode == 1
+    assert f"does not serve version 3, digest {new_digest[:12]}" in ended.stderr
+    assert "its last answer: version 3, digest old" in ended.stderr
 
 
-def test_of_the_stock_runtime_it_compares_the_version(serve: Callable[..., Service], new: str, tmp_path: Path) -> None:
-    assert smoke(serve(STOCK, ["-"], UNIFORM).url, tmp_path).returncode == 0
-    assert smoke(serve(STOCK, ["-"], UNIFORM).url, tmp_path, version=2).returncode == 1
-
-
-def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_the_given_one(
-    serve: Callable[..., Service], new: str, tmp_path: Path
+def test_it_compares_the_version_number_of_tensorflow_serving(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
-    ours, stock = (
-        serve(OURS | {"models": ["flower-sample"]}, [new], {"probabilities": UNIFORM}),
-        serve(STOCK, ["-"], UNIFORM),
+    assert run_smoke_test(serve(TENSORFLOW_SERVING, ["-"], UNIFORM).url, tmp_path).returncode == 0
+    assert run_smoke_test(serve(TENSORFLOW_SERVING, ["-"], UNIFORM).url, tmp_path, version=2).returncode == 1
+
+
+def test_the_given_model_name_is_used_only_if_the_service_lists_none(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
+) -> None:
+    predictor, tensorflow_serving = (
+        serve(PREDICTOR | {"models": ["flower-sample"]}, [new_digest], {"probabilities": UNIFORM}),
+        serve(TENSORFLOW_SERVING, ["-"], UNIFORM),
     )
-    for service in (ours, stock):
+    for service in (predictor, tensorflow_serving):
         args = [
             "smoke-test",
             "--url",
@@ -145,35 +147,37 @@ def test_a_service_that_lists_its_model_is_asked_about_that_and_another_about_th
             "1",
         ]
         pipeline_admin.main(pipeline_admin.parse_args(args))
-    assert set(ours.paths) == {"/v1/models", "/v1/models/flower-sample", "/metrics"}
-    assert set(stock.paths) == {"/v1/models", "/v1/models/roses"}
+    assert set(predictor.paths) == {"/v1/models", "/v1/models/flower-sample", "/metrics"}
+    assert set(tensorflow_serving.paths) == {"/v1/models", "/v1/models/roses"}
 
 
-def test_it_fails_when_the_prediction_is_none(serve: Callable[..., Service], new: str, tmp_path: Path) -> None:
-    asked = smoke(serve(OURS, [new], {"probabilities": [0.5]}).url, tmp_path)
-    assert asked.returncode == 1
-    assert "[0.5] are not 10 probabilities" in asked.stderr
+def test_it_fails_when_the_answer_has_too_few_probabilities(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
+) -> None:
+    ended = run_smoke_test(serve(PREDICTOR, [new_digest], {"probabilities": [0.5]}).url, tmp_path)
+    assert ended.returncode == 1
+    assert "[0.5] are not 10 probabilities" in ended.stderr
 
 
-def test_it_fails_with_one_line_when_nobody_answers(new: str, tmp_path: Path) -> None:
-    asked = smoke("http://127.0.0.1:9", tmp_path)
-    assert asked.returncode == 1
-    assert asked.stderr.startswith("pipeline_admin.py: http://127.0.0.1:9 does not serve version 3")
+def test_it_fails_with_one_line_when_no_service_answers(new_digest: str, tmp_path: Path) -> None:
+    ended = run_smoke_test("http://127.0.0.1:9", tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("pipeline_admin.py: http://127.0.0.1:9 does not serve version 3")
 
 
-def test_it_asks_the_service_itself_past_any_proxy(serve: Callable[..., Service], new: str, tmp_path: Path) -> None:
-    service = serve(OURS, [new], {"probabilities": UNIFORM})
-    assert smoke(service.url, tmp_path, environment=DEAD_PROXY).returncode == 0
+def test_it_bypasses_a_proxy_of_the_environment(serve: Callable[..., Service], new_digest: str, tmp_path: Path) -> None:
+    service = serve(PREDICTOR, [new_digest], {"probabilities": UNIFORM})
+    assert run_smoke_test(service.url, tmp_path, environment=DEAD_PROXY).returncode == 0
 
 
 @needs_ipv6
 def test_it_asks_a_service_on_ipv6(
-    serve: Callable[..., Service], new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Service, "address_family", socket.AF_INET6)
     monkeypatch.setattr(Service, "host", "::1")
-    service = serve(OURS, [new], {"probabilities": UNIFORM})
-    assert smoke(service.url, tmp_path).returncode == 0
+    service = serve(PREDICTOR, [new_digest], {"probabilities": UNIFORM})
+    assert run_smoke_test(service.url, tmp_path).returncode == 0
     assert service.url.startswith("http://[::1]:")
 
 
@@ -190,16 +194,17 @@ def test_it_asks_a_service_on_ipv6(
         "http://a?x",
     ],
 )
-def test_a_url_that_names_no_service_is_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_a_url_that_is_not_of_a_service_is_refused_with_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
     with pytest.raises(SystemExit) as ended:
         pipeline_admin.parse_args(["smoke-test", "--version", "1", "--url", url])
-    said = capsys.readouterr().err
-    assert (ended.value.code, said.count("\n")) == (2, 1)
-    assert f"{url!r} is no URL of a service without a path; expected http://host or http://[::1]:8080" in said
+    printed = capsys.readouterr().err
+    assert (ended.value.code, printed.count("\n")) == (2, 1)
+    expected = "expected one without a path, such as http://host:8080 or http://[::1]:8080"
+    assert f"{url!r} is not the URL of a service; {expected}" in printed
 
 
-def test_what_speaks_no_http_gives_no_usable_answer() -> None:
+def test_an_answer_that_is_not_http_is_an_os_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=lambda: listener.accept()[0].sendall(b"no\0 http\r\n")).start()
-        with pytest.raises(OSError, match=r"no HTTP \(BadStatusLine"):
+        with pytest.raises(OSError, match=r"the answer is not HTTP: BadStatusLine"):
             smoke_test.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}")

@@ -1,4 +1,4 @@
-"""Version numbers and what publications that are killed, or run at the same time, leave."""
+"""Version numbers, pruning, and the leftovers of killed or concurrent publications."""
 
 import os
 import shutil
@@ -26,27 +26,27 @@ def candidate(volume: Volume) -> Path:
     return folder
 
 
-def test_a_number_is_not_given_again_after_a_roll_back(volume: Volume, candidate: Path) -> None:
+def test_a_number_is_not_reused_after_a_roll_back(volume: Volume, candidate: Path) -> None:
     assert [versions.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
     shutil.rmtree(volume.version(2))
     assert versions.publish(volume, candidate, {}, keep=5) == 3
     assert versions.numbers(volume.versions) == [1, 3]
 
 
-def test_a_damaged_record_of_the_highest_number_is_one_line(volume: Volume, candidate: Path) -> None:
+def test_a_damaged_record_of_the_highest_number_is_an_error(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
     (volume.versions / versions.HIGHEST).write_text("")
     with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
         versions.publish(volume, candidate, {}, keep=5)
 
 
-def test_a_published_version_of_unknown_origin_is_published_over(volume: Volume, candidate: Path) -> None:
+def test_a_version_of_an_unknown_candidate_gets_a_successor(volume: Volume, candidate: Path) -> None:
     volume.version(1).mkdir(parents=True)
     manifest.write(volume.version(1), {})
     assert versions.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
 
 
-def test_what_is_no_folder_of_a_plain_number_is_no_version(volume: Volume, candidate: Path) -> None:
+def test_only_a_folder_named_by_a_plain_number_is_a_version(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
     for name in ("007", "²", "٣", "-1", "1.0"):
         (volume.versions / name).mkdir()
@@ -54,7 +54,7 @@ def test_what_is_no_folder_of_a_plain_number_is_no_version(volume: Volume, candi
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(
+def test_a_copy_that_differs_from_its_candidate_is_not_published(
     volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = versions.copy_folder
@@ -69,13 +69,13 @@ def test_a_copy_that_is_not_what_the_candidate_was_is_not_published(
     assert list(volume.versions.iterdir()) == []
 
 
-def test_older_versions_are_pruned_beyond_the_number_to_keep(volume: Volume, candidate: Path) -> None:
+def test_publication_removes_all_but_the_newest_versions(volume: Volume, candidate: Path) -> None:
     for _ in range(5):
         versions.publish(volume, candidate, {}, keep=3)
     assert sorted(path.name for path in volume.versions.iterdir()) == [versions.HIGHEST, "3", "4", "5"]
 
 
-def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(
+def test_a_killed_pruning_leaves_no_partial_version(
     volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions.publish(volume, candidate, {}, keep=1)
@@ -90,19 +90,19 @@ def test_pruning_that_is_killed_leaves_no_half_version_under_its_number(
     assert versions.numbers(volume.versions) == [2]
 
 
-def test_a_version_that_another_publication_removes_first_does_no_harm(volume: Volume) -> None:
+def test_removing_a_version_that_is_already_gone_succeeds(volume: Volume) -> None:
     atomic_files.remove_folder(volume.version(1))
     assert list(volume.versions.iterdir()) == []
 
 
-def test_what_a_killed_publication_of_an_older_number_left_is_removed(volume: Volume, candidate: Path) -> None:
+def test_publication_removes_old_leftovers_of_killed_publications(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
-    left, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
-    for folder in (left, fresh):
+    leftover, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
+    for folder in (leftover, fresh):
         folder.mkdir()
-    number = volume.versions / f".{versions.HIGHEST}-killed"
-    number.touch()
-    for path in (left, number):
+    record = volume.versions / f".{versions.HIGHEST}-killed"
+    record.touch()
+    for path in (leftover, record):
         os.utime(path, (1, 1))
     versions.publish(volume, candidate, {}, keep=5)
     assert {path.name for path in volume.versions.glob(".*")} == {versions.HIGHEST, fresh.name}

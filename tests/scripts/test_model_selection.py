@@ -1,4 +1,4 @@
-"""Selection and publication, on two really trained candidates."""
+"""Selection and publication, on two candidates from a real training."""
 
 import json
 import os
@@ -38,27 +38,27 @@ def loser(winner: str) -> str:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Which folder's model was asked about which split, in turn."""
-    load, predict, asked = saved_model.load, evaluation.predict, []
+def evaluations(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Return a list that records each evaluation: the model's folder and the split."""
+    load, predict, evaluations = saved_model.load, evaluation.predict, []
 
-    def load_named(folder: Path) -> tuple[Any, dict[str, Any]]:
+    def load_with_folder(folder: Path) -> tuple[Any, dict[str, Any]]:
         model, manifest = load(folder)
         model.folder = folder
         return model, manifest
 
-    def predict_noted(model: Any, split: Split) -> np.ndarray:
-        asked.append((model.folder, SPLITS[len(split)]))
+    def recording_predict(model: Any, split: Split) -> np.ndarray:
+        evaluations.append((model.folder, SPLITS[len(split)]))
         return predict(model, split)
 
-    monkeypatch.setattr(saved_model, "load", load_named)
-    monkeypatch.setattr(evaluation, "predict", predict_noted)
-    return asked
+    monkeypatch.setattr(saved_model, "load", load_with_folder)
+    monkeypatch.setattr(evaluation, "predict", recording_predict)
+    return evaluations
 
 
-def select(volume: Volume, *options: object) -> None:
-    words = ["--volume", volume, "--accuracy-floor", 0.5, *options]
-    model_selection.main(model_selection.parse_args([str(word) for word in words]))
+def select(volume: Volume, *more: object) -> None:
+    options = ["--volume", volume, "--accuracy-floor", 0.5, *more]
+    model_selection.main(model_selection.parse_args([str(option) for option in options]))
 
 
 def damage(path: Path) -> None:
@@ -67,7 +67,7 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_volume: Volume) -> None:
+def test_the_most_accurate_candidate_is_published_with_a_test_accuracy(trained_volume: Volume) -> None:
     accuracies = {
         name: model_manifest.verified(trained_volume.candidate("first", name))["metrics"]["validation_accuracy"]
         for name in ("plain", "batchnorm")
@@ -78,12 +78,12 @@ def test_the_most_accurate_candidate_is_published_and_scored_on_test(trained_vol
     assert {"saved_model.pb", "variables/variables.index"} <= manifest["files"].keys()
 
 
-def test_only_the_winner_is_asked_about_test_images_after_the_choice_and_published_once(
-    volume: Volume, winner: str, asked: list, capsys: pytest.CaptureFixture[str]
+def test_a_second_selection_tests_only_the_winner_and_reuses_its_version(
+    volume: Volume, winner: str, evaluations: list, capsys: pytest.CaptureFixture[str]
 ) -> None:
     select(volume)
     candidate = volume.candidate("first", winner)
-    assert asked == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
+    assert evaluations == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
     assert "already published as version 1; its files verify" in capsys.readouterr().out
     assert versions.numbers(volume.versions) == [1]
 
@@ -97,68 +97,68 @@ def test_the_published_version_holds_what_the_predictor_needs(trained_volume: Vo
     assert len(golden["request"]["instances"]) == len(golden["probabilities"]) == 10
 
 
-def test_a_version_that_lacks_what_the_predictor_needs_is_published_again(volume: Volume, winner: str) -> None:
+def test_a_version_without_the_predictors_files_is_published_again(volume: Volume, winner: str) -> None:
     facts = {"candidate_digest": model_manifest.verified(volume.version(1))["candidate_digest"]}
     versions.publish(volume, volume.candidate("first", winner), facts, keep=5)
     select(volume)
     assert LITE_MODEL in model_manifest.verified(volume.version(3))["files"]
 
 
-def test_a_floor_not_reached_exits_3_and_leaves_what_is_published(volume: Volume) -> None:
+def test_selection_exits_with_3_for_a_winner_below_the_floor(volume: Volume) -> None:
     refused = run_script("model_selection.py", "--volume", volume, "--accuracy-floor", 0.999)
     assert refused.returncode == 3
     assert "is below the floor 0.999" in refused.stderr
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_a_regression_is_refused_without_a_look_at_the_test_images(
-    volume: Volume, winner: str, loser: str, asked: list
+def test_a_regression_is_refused_before_the_test_images_are_used(
+    volume: Volume, winner: str, loser: str, evaluations: list
 ) -> None:
     shutil.rmtree(volume.candidate("first", winner))
     with pytest.raises(outcome.Refused, match="below version 1's"):
         select(volume, "--tolerance", 0)
-    assert asked == [(volume.candidate("first", loser), "validation"), (volume.version(1), "validation")]
+    assert evaluations == [(volume.candidate("first", loser), "validation"), (volume.version(1), "validation")]
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_a_damaged_candidate_is_named_and_left_out(
+def test_a_damaged_candidate_is_reported_and_left_out(
     volume: Volume, winner: str, loser: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = volume.candidate("first", winner) / "variables" / "variables.data-00000-of-00001"
     damage(weights)
     with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
         select(volume, "--accuracy-floor", 1)
-    assert f"left out: {weights} is damaged" in capsys.readouterr().out
+    assert f"candidate left out: {weights} is damaged" in capsys.readouterr().out
 
 
-def test_a_model_that_is_not_among_those_asked_for_cannot_win(volume: Volume, loser: str) -> None:
+def test_only_a_model_named_by_the_models_option_can_win(volume: Volume, loser: str) -> None:
     with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
         select(volume, "--models", loser, "--accuracy-floor", 1)
     with pytest.raises(outcome.StepError, match="run first has no verified candidate of dropout in"):
         select(volume, "--models", "dropout")
 
 
-def test_a_damaged_published_version_is_named(volume: Volume) -> None:
+def test_a_damaged_published_version_is_an_error(volume: Volume) -> None:
     damage(volume.version(1) / "saved_model.pb")
     with pytest.raises(outcome.StepError, match=f"{volume.version(1) / 'saved_model.pb'} is damaged"):
         select(volume)
 
 
-def test_what_a_killed_training_left_beside_a_finished_candidate_is_removed(volume: Volume, winner: str) -> None:
-    left = volume.candidates("first") / f".{winner}-killed"
-    left.mkdir()
-    os.utime(left, (1, 1))
+def test_selection_removes_what_a_killed_training_left(volume: Volume, winner: str) -> None:
+    leftover = volume.candidates("first") / f".{winner}-killed"
+    leftover.mkdir()
+    os.utime(leftover, (1, 1))
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(volume, "--models", "dropout")
     assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]
 
 
-def test_an_empty_volume_says_to_train_first(tmp_path: Path) -> None:
+def test_selection_on_an_empty_volume_asks_to_train_first(tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(Volume(tmp_path))
 
 
-def test_the_report_has_the_promised_keys(trained_volume: Volume) -> None:
+def test_report_json_has_the_expected_keys(trained_volume: Volume) -> None:
     report = json.loads((trained_volume.report / "report.json").read_text())
     assert {"winner", "version", "validation_accuracy", "test_accuracy", "models"} <= report.keys()
     assert report["models"].keys() == {"plain", "batchnorm"}

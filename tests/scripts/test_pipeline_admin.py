@@ -1,4 +1,4 @@
-"""The operator's script: its subcommands, its help, and what it loads."""
+"""The administrator's script: its subcommands, its help, and what it imports."""
 
 import re
 import subprocess
@@ -12,13 +12,13 @@ from support.project import SOURCE, run_script
 SUBCOMMANDS = ("end-training", "smoke-test")
 
 
-def test_its_help_names_each_subcommand_in_a_line() -> None:
+def test_the_help_lists_each_subcommand_on_its_own_line() -> None:
     printed = run_script("pipeline_admin.py", "--help", COLUMNS="120").stdout
     assert tuple(re.findall("^    ([a-z-]+)", printed, re.MULTILINE)) == SUBCOMMANDS
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_a_subcommands_help_tells_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_a_subcommand_lists_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         pipeline_admin.parse_args([name, "--help"])
     printed = capsys.readouterr().out
@@ -27,7 +27,7 @@ def test_a_subcommands_help_tells_its_options(name: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["end-trainings"], "argument SUBCOMMAND: invalid choice: 'end-trainings' (choose from "),
         ([], "the following arguments are required: SUBCOMMAND; see --help"),
@@ -43,14 +43,14 @@ def test_a_subcommands_help_tells_its_options(name: str, capsys: pytest.CaptureF
         (["end-training", "--workflow=w", "--failed-job=j"], "--failed-job needs --model; see end-training --help"),
     ],
 )
-def test_a_wrong_command_is_one_line_with_status_2(words: list[str], said: str) -> None:
+def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], message: str) -> None:
     ended = run_script("pipeline_admin.py", *words)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    assert ended.stderr.startswith(f"pipeline_admin.py: {said}")
+    assert ended.stderr.startswith(f"pipeline_admin.py: {message}")
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_neither_it_nor_what_a_subcommand_needs_loads_tensorflow(name: str) -> None:
+def test_no_subcommand_loads_tensorflow(name: str) -> None:
     library = {"end-training": "distml.training.tfjobs", "smoke-test": "distml.publishing.smoke_test"}[name]
     code = f"import pipeline_admin, {library}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)

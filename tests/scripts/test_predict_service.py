@@ -1,3 +1,5 @@
+"""Predictions of the published model: their table, their picture, and wrong input."""
+
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +22,7 @@ PROBABILITIES[1, [8, 9]] = 0.5, 0.42
 
 @pytest.fixture(scope="module")
 def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory) -> Volume:
-    """
-    from collections.abc import CallableA volume with the data and one published version, of an untrained model."""
+    """Return a volume with the data set and one published version of an untrained model."""
     volume = Volume(tmp_path_factory.mktemp("volume"))
     volume.dataset.parent.symlink_to(volume_with_data.dataset.parent)
     saved_model.export(MODELS["plain"](), CLASS_NAMES, volume.version(1))
@@ -31,7 +32,7 @@ def published(volume_with_data: Volume, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def predict(published: Volume, tmp_path: Path) -> Callable[..., Path]:
-    """Runs the step, as its command line would; returns the picture's path."""
+    """Return a function that runs the script with arguments and returns the picture's path."""
 
     def predict(*arguments: object) -> Path:
         picture = tmp_path / "predictions.png"
@@ -51,7 +52,7 @@ def answers(labels: np.ndarray | None = None) -> predict_service.Answers:
     return predict_service.Answers(["a", "b"], np.zeros((2, 28, 28, 1), np.uint8), PROBABILITIES, labels)
 
 
-def test_it_asks_about_test_images_and_draws_them(
+def test_it_classifies_test_images_and_draws_them(
     predict: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = predict("--samples", 3)
@@ -62,9 +63,7 @@ def test_it_asks_about_test_images_and_draws_them(
     assert Image.open(picture).format == "PNG"
 
 
-def test_the_seed_alone_chooses_the_test_images(
-    predict: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_seed_chooses_the_test_images(predict: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     outputs = []
     for seed in (1, 1, 2):
         predict("--samples", 2, "--seed", seed)
@@ -72,7 +71,7 @@ def test_the_seed_alone_chooses_the_test_images(
     assert outputs[0] == outputs[1] != outputs[2]
 
 
-def test_it_asks_about_files_of_any_size_and_does_not_judge_them(
+def test_image_files_of_any_size_get_answers_without_a_verdict(
     predict: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [image_file(tmp_path / "a.png"), image_file(tmp_path / "b.jpg", (9, 5))]
@@ -82,7 +81,7 @@ def test_it_asks_about_files_of_any_size_and_does_not_judge_them(
     assert "right" not in "".join(lines)
 
 
-def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(published: Volume) -> None:
+def test_an_image_gets_the_same_answer_as_a_png_and_as_an_array(published: Volume) -> None:
     model, _ = saved_model.load(published.version(1))
     test = predict_service.ask_about_test_set(model, predict_service.parse_args(["--volume", str(published)]))
     content = io.BytesIO()
@@ -91,7 +90,7 @@ def test_a_test_image_saved_as_png_gets_the_answer_that_it_gets_as_an_array(publ
     np.testing.assert_allclose(file.probabilities[0], test.probabilities[0], atol=1e-6)
 
 
-def test_the_table_tells_right_from_wrong() -> None:
+def test_the_table_marks_right_and_wrong_answers() -> None:
     assert predict_service.answer_table(answers(np.array([1, 9])), CLASS_NAMES) == "\n".join(
         (
             "image  predicted  probability      second guess        true",
@@ -102,7 +101,7 @@ def test_the_table_tells_right_from_wrong() -> None:
     )
 
 
-def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_unknown() -> None:
+def test_a_title_is_green_if_right_red_if_wrong_black_if_unknown() -> None:
     known = answers(np.array([1, 9]))
     assert predict_service.title(known, 0, CLASS_NAMES) == ("Trouser 75%\ntrue: Trouser", "green")
     assert predict_service.title(known, 1, CLASS_NAMES) == ("Bag 50%\ntrue: Ankle boot", "red")
@@ -110,7 +109,7 @@ def test_the_title_over_an_image_is_green_when_right_red_when_wrong_black_when_u
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
-def test_a_file_that_is_no_image_is_named_before_anything_is_asked(
+def test_a_file_that_is_not_an_image_is_refused_before_any_answer(
     predict: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     good, bad = image_file(tmp_path / "good.png"), tmp_path / "bad.png"
@@ -121,33 +120,31 @@ def test_a_file_that_is_no_image_is_named_before_anything_is_asked(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.png", "good.png"]
 
 
-def test_an_image_cut_short_is_refused(tmp_path: Path) -> None:
-    whole, cut = image_file(tmp_path / "whole.jpg"), tmp_path / "cut.jpg"
-    cut.write_bytes(whole.read_bytes()[:-20])
+def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
+    complete, truncated = image_file(tmp_path / "complete.jpg"), tmp_path / "truncated.jpg"
+    truncated.write_bytes(complete.read_bytes()[:-20])
     with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
-        predict_service.read_image(cut)
+        predict_service.read_image(truncated)
 
 
-def test_a_missing_file_is_named(predict: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_error_about_a_missing_file_names_the_file(predict: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
         predict(tmp_path / "none.png")
 
 
-def test_without_a_published_version_it_names_the_step_that_publishes(
-    predict: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_without_a_published_version_it_asks_to_publish_one(predict: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one, or name another --volume"):
         predict("--volume", tmp_path / "empty")
 
 
-@pytest.mark.parametrize("place", ["missing/predictions.png", "."])
-def test_a_place_it_cannot_write_to_is_refused_first(predict: Callable[..., Path], tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("output", ["missing/predictions.png", "."])
+def test_an_output_that_cannot_be_written_is_refused(predict: Callable[..., Path], tmp_path: Path, output: str) -> None:
     with pytest.raises(outcome.StepError, match=r"cannot write .*--output /tmp/predictions.png"):
-        predict("--output", tmp_path / place)
+        predict("--output", tmp_path / output)
 
 
 @pytest.mark.parametrize("samples", ["0", "101", "ten"])
-def test_a_number_of_samples_out_of_range_is_refused(samples: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_of_samples_outside_its_range_is_refused(samples: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         predict_service.parse_args(["--samples", samples])
     assert "argument --samples" in capsys.readouterr().err

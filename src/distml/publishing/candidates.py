@@ -1,4 +1,4 @@
-"""The candidates of a run: trained models on the volume, each whole and verified, or not there."""
+"""The candidates of a run: its trained models on the volume. A candidate counts only if its files verify."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from distml.step.volume import Volume
 
 
 def unfinished(volume: Volume, run: str, models: Sequence[str], announce: bool = True) -> list[str]:
-    """Return the models that have no verified candidate in `run`; `announce`: print those that have one."""
+    """Return the models without a verified candidate in `run`; with `announce`, print those that have one."""
     missing = []
     for model in models:
         if not is_finished(volume.candidate(run, model), announce):
@@ -21,18 +21,18 @@ def unfinished(volume: Volume, run: str, models: Sequence[str], announce: bool =
 
 
 def is_finished(candidate: Path, announce: bool) -> bool:
-    """Tell whether the candidate is there and verifies; `announce`: print what is damaged."""
+    """Return whether the candidate exists and verifies; with `announce`, print what is damaged."""
     try:
         model_manifest.verified(candidate)
     except outcome.StepError as error:
         if announce and candidate.exists():
-            say(f"{str(error).partition(';')[0]}; training it again")
+            say(f"{str(error).partition(';')[0]}; training {candidate.name} again")
         return False
     return True
 
 
 def newest_run(volume: Volume) -> str:
-    """Return the run whose newest verified candidate was created last."""
+    """Return the run with the newest verified candidate."""
     created = {}
     for folder in sorted(volume.runs.glob("*/candidates/*")):
         if folder.name.startswith("."):
@@ -40,7 +40,7 @@ def newest_run(volume: Volume) -> str:
         try:
             created[model_manifest.verified(folder)["created"]] = folder.parent.parent.name
         except outcome.StepError as error:
-            say(f"left out: {error}")
+            say(f"candidate left out: {error}")
     if not created:
         raise outcome.StepError(f"no verified candidate in {volume.runs}; train a model first")
     return created[max(created)]
@@ -49,18 +49,18 @@ def newest_run(volume: Volume) -> str:
 def verified_manifests(
     volume: Volume, run: str, data_sha256: str, models: Sequence[str] | None = None
 ) -> dict[str, dict]:
-    """Return the manifests of a run's candidates that verify, by model; the others are named and left out.
+    """Return the manifests, by model, of the candidates that may win; print why each other candidate is left out.
 
-    One that was trained on other data may have seen the images that it would be judged by.
+    A candidate that was trained on other data is left out: it may have seen the images of the validation split.
 
     Args:
         volume: the volume.
         run: the run.
-        data_sha256: of the data on the volume.
-        models: the only ones that count; None: all of the run.
+        data_sha256: hash of the data set on the volume.
+        models: the models that may win; None for all models of the run.
 
     Raises:
-        StepError: none is left.
+        StepError: no candidate is left.
     """
     manifests = {}
     for folder in sorted(volume.candidates(run).glob("[!.]*")):
@@ -69,12 +69,12 @@ def verified_manifests(
         try:
             manifest = model_manifest.verified(folder)
         except outcome.StepError as error:
-            say(f"left out: {error}")
+            say(f"candidate left out: {error}")
             continue
         if manifest.get("data_sha256") == data_sha256:
             manifests[folder.name] = manifest
         else:
-            say(f"left out: {folder} was trained on other data than {volume.dataset} holds")
+            say(f"candidate left out: {folder} was not trained on the data set in {volume.dataset}")
     if not manifests:
         wanted = f" of {', '.join(models)}" if models else ""
         raise outcome.StepError(

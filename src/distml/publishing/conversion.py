@@ -1,4 +1,4 @@
-"""What the predictor needs of a version beside its SavedModel, made at publication, under the version's manifest."""
+"""The predictor's part of a published version: a LiteRT model, a golden request and a histogram of the training set."""
 
 from distml.step.load_tensorflow import tf
 
@@ -21,18 +21,18 @@ CHECKED_IMAGES = 1000
 
 
 def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
-    """Convert a SavedModel for LiteRT, and write the result and a golden request with its answer beside it.
+    """Convert a SavedModel to LiteRT, and write the LiteRT model and a golden request into the SavedModel's folder.
 
     Args:
         folder: holds the SavedModel.
-        model: the same, loaded.
-        volume: holds the images to compare the two forms on.
+        model: the same SavedModel, loaded.
+        volume: holds the training and test images.
 
     Returns:
-        What the manifest says of it: the histogram of the training images' mean intensity.
+        Facts for the version's manifest: the histogram of the training images' mean intensity.
 
     Raises:
-        StepError: the converted model answers otherwise than the SavedModel.
+        StepError: the LiteRT model's probabilities differ from the SavedModel's.
     """
     test = input_pipeline.load(volume, "test")
     lite_model = folder / LITE_MODEL
@@ -46,31 +46,31 @@ def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
 
 
 def converted(model: Any) -> bytes:
-    """The LiteRT form of a loaded SavedModel: images, uint8 [n, 28, 28, 1], to probabilities, float32 [n, classes]."""
-    ask = model.signatures["serving_arrays"]
-    (images,) = ask.structured_input_signature[1].values()
-    probabilities = tf.function(lambda images: ask(images=images)["probabilities"], input_signature=[images])
+    """Return a SavedModel's LiteRT form, from images, uint8 [n, 28, 28, 1], to probabilities, float32 [n, classes]."""
+    signature = model.signatures["serving_arrays"]
+    (images,) = signature.structured_input_signature[1].values()
+    probabilities = tf.function(lambda images: signature(images=images)["probabilities"], input_signature=[images])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([probabilities.get_concrete_function()], model)
     return converter.convert()
 
 
 def check_agreement(model: Any, lite_model: Path, images: np.ndarray) -> None:
-    """Fail unless both forms of the model give `images`, uint8 [n, 28, 28, 1], the same probabilities.
+    """Compare the probabilities of the SavedModel and the LiteRT model for `images`, uint8 [n, 28, 28, 1].
 
     Raises:
-        StepError: they differ by more than `AGREEMENT`.
+        StepError: a probability differs by more than `AGREEMENT`.
     """
     expected = model.signatures["serving_arrays"](images=tf.constant(images))["probabilities"].numpy()
     difference = float(np.abs(LiteEngine(lite_model)(images) - expected).max())
     if not difference <= AGREEMENT:
         raise outcome.StepError(
             f"not published: the converted model's probabilities differ from the SavedModel's by {difference:.2g},"
-            f" more than {AGREEMENT:g}; look at what src/distml/publishing/conversion.py converts"
+            f" more than {AGREEMENT:g}; check the conversion in src/distml/publishing/conversion.py"
         )
 
 
 def golden(model: Any, images: np.ndarray) -> dict[str, Any]:
-    """A V1 request with `images` as PNG files, and the probabilities that the SavedModel answers."""
+    """Return a V1 request with `images` as PNG files, and the SavedModel's probabilities for them."""
     files = [image_decoding.png(image) for image in images]
     probabilities = model.signatures["serving_default"](image_bytes=tf.constant(files))["probabilities"]
     return {

@@ -1,4 +1,4 @@
-"""The histogram of images' mean intensity: of the training set at publication, of what comes in when serving."""
+"""The histogram of images' mean intensity, for the training set at publication and for requests when serving."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ def histogram(images: np.ndarray) -> tuple[np.ndarray, float]:
     """Count images, uint8 [n, 28, 28, 1], by their mean intensity, 0 to 255.
 
     Returns:
-        int64 [len(EDGES) + 1], how many lie up to each edge and above the one before, the last above all; and the
-        sum of the mean intensities.
+        The counts, int64 [len(EDGES) + 1], and the sum of the mean intensities. A bin includes its upper edge and
+        excludes its lower one; the last bin is everything above the last edge.
     """
     means = images.reshape(len(images), -1).mean(axis=1)
     return np.bincount(np.searchsorted(EDGES, means), minlength=len(EDGES) + 1), float(means.sum())

@@ -1,4 +1,4 @@
-"""The report of a run and the model card of its winner: one page that needs nothing else, and its numbers as JSON."""
+"""The report of a run and the model card of its winner: a self-contained HTML page, and its numbers as JSON."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from distml.step.atomic_files import folder_beside, replace_folder, write_json
 from distml.step.volume import Volume
 
 MISTAKES = 20
-# Okabe and Ito's colours, which colour-blind readers tell apart, and markers for a print without colour.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and markers for prints without colour.
 LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
 
 
@@ -34,15 +34,15 @@ def write(
     """Write `report.json` and `index.html` into `folder`.
 
     Args:
-        folder: exists; the caller renames it into place.
+        folder: an existing folder; the caller renames it into place.
         manifests: the candidates' manifests, by model.
-        winner: the published model; the only one that was asked about the test images.
-        version: its number among the published versions.
-        class_names: by label.
+        winner: the published model, the only one that was evaluated on the test images.
+        version: number of the published version.
+        class_names: names of the classes, by label.
         images: the test images, uint8 [n, 28, 28, 1], 0 is black.
-        labels: int64 [n].
-        probabilities: the winner's, float32 [n, classes].
-        test_accuracy: the winner's, 0 to 1.
+        labels: the test images' labels, int64 [n].
+        probabilities: the winner's probabilities, float32 [n, classes].
+        test_accuracy: the winner's test accuracy, 0 to 1.
 
     Returns:
         The content of `report.json`.
@@ -74,7 +74,7 @@ def write(
 
 
 def copy(volume: Volume, run: str) -> None:
-    """Copy the run's report to where the newest one is always found."""
+    """Copy the run's report to `volume.report`, the place of the newest report."""
     with folder_beside(volume.report) as work:
         for file in volume.run_report(run).iterdir():
             (work / file.name).write_bytes(file.read_bytes())
@@ -82,7 +82,7 @@ def copy(volume: Volume, run: str) -> None:
 
 
 def measured(manifest: dict) -> dict:
-    """What is known of every candidate, winner or not."""
+    """Return the numbers that the report shows for every candidate."""
     metrics = manifest["metrics"]
     return {
         "parameters": manifest["parameters"],
@@ -95,7 +95,7 @@ def measured(manifest: dict) -> dict:
 def most_confident_mistakes(
     images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
 ) -> list[dict]:
-    """The `MISTAKES` wrong answers with the highest probability, highest first."""
+    """Return the `MISTAKES` wrong answers with the highest probability, highest first."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
@@ -112,17 +112,18 @@ def most_confident_mistakes(
 
 
 def learning_curves(manifests: dict[str, dict], winner: str) -> list[dict[str, str]]:
-    """One figure per measure, over the epochs: its address for an `img`, and the text that replaces it."""
+    """Return one figure per measure over the epochs: its data URI and its alternative text."""
     figures = []
     for key, title in (("loss", "Training loss"), ("validation_accuracy", "Validation accuracy")):
         curves = {name: [epoch[key] for epoch in manifests[name]["metrics"]["history"]] for name in manifests}
-        ends = "; ".join(f"{name}: {values[-1]:.4f}" for name, values in curves.items())
-        figures.append({"image": curve(title, curves, winner), "text": f"{title} by epoch. After the last: {ends}."})
+        last = "; ".join(f"{name} {values[-1]:.4f}" for name, values in curves.items())
+        text = f"{title} by epoch. After the last epoch: {last}."
+        figures.append({"image": curve(title, curves, winner), "text": text})
     return figures
 
 
 def curve(title: str, curves: dict[str, list[float]], winner: str) -> str:
-    """An SVG of one line per model, as a data URI."""
+    """Return an SVG with one line per model, as a data URI."""
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
     axes = figure.subplots()
     for number, (name, values) in enumerate(curves.items()):
@@ -141,12 +142,12 @@ def curve(title: str, curves: dict[str, list[float]], winner: str) -> str:
 
 
 def data_uri(content: bytes, media_type: str) -> str:
-    """`content` as an address, so that the page needs no file beside it."""
+    """Return `content` as a data URI, which keeps the page self-contained."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def template() -> jinja2.Template:
-    """The page; every value is escaped, and a name that `write` does not pass is an error."""
+    """Return the page's template, which escapes every value and fails on a name that `write` does not pass."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
         autoescape=True,

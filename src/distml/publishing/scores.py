@@ -4,17 +4,17 @@ import numpy as np
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images, 0 to 1, whose label int64 [n] has the highest of its probabilities [n, 10]."""
+    """Return the share of images, 0 to 1, whose most probable class (of [n, 10]) is their label (int64 [n])."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Numbers of images, int64 [classes, classes]: rows are the true classes, columns the predicted ones."""
+    """Return the numbers of images, int64 [classes, classes]: rows are true classes, columns are predicted ones."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def by_class(confusion: np.ndarray, class_names: list[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 (0 to 1) by class; 0 where there is nothing to divide by."""
+    """Return precision, recall and F1 (0 to 1) by class; 0 when the denominator is 0."""
     right = confusion.diagonal()
     predicted, present = confusion.sum(axis=0), confusion.sum(axis=1)
     scores = {

@@ -1,6 +1,6 @@
-"""The question whether a service serves one published version: its manifest says which, the service answers.
+"""The smoke test of a service: wait until it serves one published version, then check a prediction.
 
-The service itself is asked: what KServe says of a model can be stale after an update.
+The test asks the service itself, because the status that KServe reports can be stale after an update.
 """
 
 import argparse
@@ -23,21 +23,21 @@ from distml.step.progress_bar import say, working
 from distml.step.volume import Volume
 
 CLASSES = 10
-# Each of several replicas must have the version; each question may reach another one.
+# Each request may reach another replica, and every replica must serve the version.
 ANSWERS_IN_A_ROW = 5
-# The service is in the cluster; a proxy of the environment is for what lies outside.
+# The service is inside the cluster; a proxy set in the environment is for requests that leave it.
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class NotServed(outcome.StepError):
-    """The service does not serve the version in time; asking again may help."""
+    """The service does not serve the version in time; a retry may succeed."""
 
     exit_status = 1
 
 
 @dataclass(frozen=True)
 class Served:
-    """The version that answers, and its digest where the runtime knows one (TensorFlow Serving does not)."""
+    """The version that answers, and its digest if the runtime reports one (TensorFlow Serving does not)."""
 
     version: str
     digest: str | None
@@ -46,22 +46,22 @@ class Served:
         return self.digest == digest if self.digest else self.version == str(version)
 
     def __str__(self) -> str:
-        return f"version {self.version}, {f'digest {self.digest[:12]}' if self.digest else 'digest not told'}"
+        return f"version {self.version}, {f'digest {self.digest[:12]}' if self.digest else 'digest not reported'}"
 
 
 def check_service(volume: Volume, version: int, url: str, model: str, seconds: float) -> None:
-    """Ask the service at `url` until it serves the version, then ask it about an image.
+    """Wait until the service at `url` serves the version, then check its prediction for an image.
 
     Args:
         volume: holds the published version.
-        version: its number.
-        url: of the service, without a path.
-        model: the model's name where the service lists none.
-        seconds: that the service has to serve the version.
+        version: number of the published version.
+        url: URL of the service, without a path.
+        model: the model's name, for a service that lists none.
+        seconds: how long to wait for the version.
 
     Raises:
-        StepError: the published version is damaged, or not there.
-        NotServed: the service does not serve it in time, or answers no prediction.
+        StepError: the published version is missing or damaged.
+        NotServed: the service does not serve the version in time, or its prediction is not valid.
     """
     started = time.monotonic()
     digest = manifest.verified(volume.version(version))["digest"]
@@ -72,10 +72,10 @@ def check_service(volume: Volume, version: int, url: str, model: str, seconds: f
 
 
 def wait_until_served(url: str, model: str, version: int, digest: str, seconds: float) -> tuple[str, str]:
-    """Ask until the version has answered several times in a row; returns the model's name and the last answer.
+    """Ask until the version answers `ANSWERS_IN_A_ROW` times; return the model's name and the last answer.
 
     Raises:
-        NotServed: it did not within `seconds`.
+        NotServed: the version does not answer within `seconds`.
     """
     started = time.monotonic()
     in_a_row, last = 0, "nothing"
@@ -91,14 +91,14 @@ def wait_until_served(url: str, model: str, version: int, digest: str, seconds: 
             if time.monotonic() - started > seconds:
                 raise NotServed(
                     f"{url} does not serve version {version}, digest {digest[:12]}, after {seconds} s; its last answer:"
-                    f" {last}; see kubectl describe inferenceservice"
+                    f" {last}; run kubectl describe inferenceservice"
                 )
             time.sleep(1)
     return name, last
 
 
 def named_model(url: str, model: str) -> str:
-    """Return the model that the service lists, as ours does; `model` where it lists none, as TensorFlow Serving."""
+    """Return the model that the service lists, or `model` if the service lists none, as TensorFlow Serving does."""
     try:
         (listed,) = json.loads(fetch(f"{url}/v1/models"))["models"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -107,43 +107,43 @@ def named_model(url: str, model: str) -> str:
 
 
 def ask_version(url: str, model: str) -> Served:
-    """Ask which version the service serves.
+    """Return the version that the service serves.
 
     Raises:
-        OSError, ValueError, KeyError, StopIteration: it gave no usable answer.
+        OSError, ValueError, KeyError, StopIteration: the service's answer is missing or unusable.
     """
     status = json.loads(fetch(f"{url}/v1/models/{model}"))
     if "model_version_status" in status:  # TensorFlow Serving
         versions = status["model_version_status"]
-        return Served(next(one["version"] for one in versions if one["state"] == "AVAILABLE"), None)
+        return Served(next(entry["version"] for entry in versions if entry["state"] == "AVAILABLE"), None)
     info = re.search(r"^predictor_model_info\{(.*)\} 1", fetch(f"{url}/metrics").decode(), re.MULTILINE)
     if not info:
-        raise ValueError("no predictor_model_info in its metrics")
+        raise ValueError("predictor_model_info is missing in /metrics")
     labels = dict(re.findall(r'(\w+)="([^"]*)"', info[1]))
     return Served(labels["version"], labels["digest"])
 
 
 def check_prediction(url: str, model: str) -> None:
-    """Send one image by the V1 protocol, as every runtime takes it, and look at the answer's shape."""
+    """Send an image by the V1 protocol, which every runtime accepts, and check the form of the answer."""
     file = io.BytesIO()
     Image.new("L", (28, 28), 128).save(file, "PNG")
     request = json.dumps(client.v1_request([file.getvalue()])).encode()
     try:
         answer = json.loads(fetch(f"{url}/v1/models/{model}:predict", request))
         (prediction,) = answer["predictions"]
-        # TensorFlow Serving leaves out the name where there is one output only.
+        # TensorFlow Serving omits the output's name if the model has only one output.
         probabilities = prediction["probabilities"] if isinstance(prediction, dict) else prediction
         if len(probabilities) != CLASSES or abs(sum(probabilities) - 1) > 1e-3:
             raise ValueError(f"{probabilities} are not {CLASSES} probabilities")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotServed(f"{url} does not answer a prediction as it should: {error}") from error
+        raise NotServed(f"{url} does not answer with a valid prediction: {error}") from error
 
 
 def fetch(url: str, body: bytes | None = None) -> bytes:
-    """Send a GET, or a POST with `body`; returns the body of the answer.
+    """Send a GET, or a POST with `body`, and return the body of the answer.
 
     Raises:
-        OSError: there is no answer, or one with an error's status.
+        OSError: the service does not answer, or answers with an error status.
     """
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -152,19 +152,20 @@ def fetch(url: str, body: bytes | None = None) -> bytes:
     except urllib.error.HTTPError as error:
         raise OSError(f"status {error.code}: {error.read(200).decode(errors='replace')}") from None
     except http.client.HTTPException as error:
-        raise OSError(f"no HTTP ({error!r})") from None
+        raise OSError(f"the answer is not HTTP: {error!r}") from None
 
 
 def service_url(text: str) -> str:
-    """An argparse type: the address of a service, such as `http://localhost:8080` or `http://[::1]:8080`."""
+    """Parse the URL of a service, such as `http://localhost:8080` or `http://[::1]:8080` (argparse type)."""
     try:
         parts = urllib.parse.urlsplit(text)
-        named = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
-        named = named and parts.path in ("", "/") and not (parts.query or parts.fragment)
+        valid = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+        valid = valid and parts.path in ("", "/") and not (parts.query or parts.fragment)
     except ValueError:
-        named = False
-    if not named:
+        valid = False
+    if not valid:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no URL of a service without a path; expected http://host or http://[::1]:8080"
+            f"{text!r} is not the URL of a service; expected one without a path, such as http://host:8080 or"
+            " http://[::1]:8080"
         )
     return text.rstrip("/")

@@ -1,9 +1,9 @@
-"""The files that publication adds to a version for the predictor, and how closely both forms of the model must agree.
+"""The files that publication adds to a version for the predictor, and how closely its two models must agree.
 
-TensorFlow Serving expects in `assets.extra/` what is not part of the model, and ignores it.
+`assets.extra/` is the folder for files that are not part of the model; TensorFlow Serving ignores it.
 """
 
 LITE_MODEL = "assets.extra/model.tflite"
 GOLDEN = "assets.extra/golden.json"
-# The largest difference between a probability of the SavedModel and that of its converted form.
+# The largest allowed difference between a probability of the SavedModel and that of the LiteRT model.
 AGREEMENT = 1e-3

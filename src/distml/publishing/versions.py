@@ -1,4 +1,4 @@
-"""Published versions: numeric, rising, each whole; what TensorFlow Serving and KServe read."""
+"""Published versions: complete folders with rising numbers, which TensorFlow Serving and KServe read."""
 
 import json
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from distml.step.atomic_files import (
 from distml.step.progress_bar import say
 from distml.step.volume import Volume
 
-# Holds the highest number ever given, in the folder of the versions. Servers look at numeric names only.
+# File beside the versions with the highest number ever given. Servers ignore it: its name is not a number.
 HIGHEST = ".highest"
 
 
 def numbers(versions: Path) -> list[int]:
-    """Return the version numbers in the folder `versions`, rising; other names, such as 007, and files are left out."""
+    """Return the version numbers in the folder `versions`, ascending; ignore files and other names, such as 007."""
     if not versions.is_dir():
         return []
     names = [folder.name for folder in versions.iterdir() if folder.is_dir()]
@@ -32,15 +32,15 @@ def numbers(versions: Path) -> list[int]:
 
 
 def current(volume: Volume) -> Path | None:
-    """Return the folder of the newest version; None before anything is published."""
+    """Return the folder of the newest version; None if nothing is published."""
     published = numbers(volume.versions)
     return volume.version(published[-1]) if published else None
 
 
 def next_number(volume: Volume) -> int:
-    """Return a number above every one that was ever given, also when the newest version was removed to roll back.
+    """Return a number above all numbers ever given, even if a roll-back has removed the newest version.
 
-    Servers and operators assume that a version number never changes meaning.
+    Servers and administrators assume that a version number never changes meaning.
 
     Raises:
         StepError: the record of the highest number is damaged.
@@ -63,15 +63,15 @@ def publish(
     Args:
         volume: the volume.
         candidate: folder of the candidate.
-        facts: what the version's manifest says beyond the candidate's.
-        keep: how many versions stay, for roll-back; at least 1.
-        complete: adds to the version's files before they are hashed, and returns facts for the manifest.
+        facts: entries to add to the candidate's manifest.
+        keep: number of versions to keep for a roll-back, at least 1.
+        complete: adds files to the version before the files are hashed, and returns more entries for the manifest.
 
     Returns:
         The version's number.
 
     Raises:
-        StepError: the copy is not what the candidate's manifest says.
+        StepError: the copy does not match the candidate's manifest.
     """
     while True:
         number = next_number(volume)
@@ -81,21 +81,21 @@ def publish(
             added = complete(work)
             published = datetime.now(UTC).isoformat(timespec="seconds")
             model_manifest.write(work, {**manifest, **facts, **added, "version": number, "published": published})
-            write_json(volume.versions / HIGHEST, number)  # before the rename: a number may be lost, not given twice
+            write_json(volume.versions / HIGHEST, number)  # before the rename: a number may be lost, never given twice
             if rename_folder(work, volume.version(number)):
                 break
     for old in numbers(volume.versions)[:-keep]:
         remove_folder(volume.version(old))
-    remove_abandoned(volume.versions / "[0-9]*")  # of any number: this one's name is never used again
+    remove_abandoned(volume.versions / "[0-9]*")  # left by publications that were killed
     return number
 
 
 def publish_once(
     volume: Volume, candidate: Path, facts: dict, keep: int, complete: Callable[[Path], dict] = lambda work: {}
 ) -> int:
-    """Publish, unless the newest version came from this very candidate; returns the version's number.
+    """Publish unless the newest version was made from this candidate; return the version's number.
 
-    The arguments are those of `publish`; `candidate_digest` in `facts` names the candidate.
+    The arguments are those of `publish`; `candidate_digest` in `facts` identifies the candidate.
     """
     published = current(volume)
     if published:
