@@ -1,4 +1,4 @@
-"""What `make run` passes to the pipeline's script."""
+"""The arguments that `make run` passes to the pipeline's script."""
 
 import os
 import shlex

@@ -1,1 +1,1 @@
-"""What several tests use: the project's folders and scripts, a running predictor, what this machine has."""
+"""Helpers of several tests: the project's folders, pages and scripts, a running predictor, requests, images."""

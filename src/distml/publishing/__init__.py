@@ -1,3 +1,1 @@
-"""From candidates to a published version: quality gate, version numbers, conversion for serving, scores, report,
-smoke test.
-"""
+"""From candidates to a published version: quality gate, version numbers, conversion, scores, report, smoke test."""

@@ -1,3 +1,1 @@
-"""What every script needs: command line, volume and lock, atomic writes, exit statuses, progress output, addresses,
-loading TensorFlow.
-"""
+"""Basics of every script: command line, volume, atomic writes, exit statuses, progress, addresses, TensorFlow."""

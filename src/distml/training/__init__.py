@@ -1,3 +1,1 @@
-"""Collective training: the worker and its peers, the training step with its all-reduce, optimizer, checkpoints, run
-identity, TFJobs.
-"""
+"""Collective training: workers and peers, the training step, optimizer, checkpoints, run identity, TFJobs."""
