@@ -7,10 +7,10 @@ from pathlib import Path
 from support.project import ROOT
 
 PAGE = ROOT / "docs/patterns.md"
-# One or more names, then their file: `name`, `name` in [file](../path).
+# One or more names, then their file: `name`, `name`<br>[file](../path).
 REFERENCES = [
     (name, path)
-    for names, path in re.findall(r"((?:`[\w.-]+`(?:, )?)+) in \[[^\]]+\]\(\.\./([\w./-]+)\)", PAGE.read_text())
+    for names, path in re.findall(r"((?:`[\w.-]+`(?:, )?)+)<br>\[[^\]]+\]\(\.\./([\w./-]+)\)", PAGE.read_text())
     for name in re.findall(r"`([^`]+)`", names)
 ]
 PATTERNS = re.findall(r"^\| ([^|]+) \| [^|]+ \| (.*?) \| .* \|$", PAGE.read_text(), re.MULTILINE)
