@@ -111,7 +111,7 @@ def test_a_winner_below_the_floor_fails_and_the_old_version_stays(first: tuple[s
     assert {node for node in workflows.nodes(status) if node.startswith("select")} == {"select", "select(0)"}
 
 
-def test_argos_metrics_include_the_workflows_own(first: tuple[str, dict]) -> None:
+def test_argo_exports_the_metrics_that_the_workflow_defines(first: tuple[str, dict]) -> None:
     with forwarded("deployment/workflow-controller", 9090) as port:
         command = ["curl", "--silent", "--insecure", f"https://localhost:{port}/metrics"]
         metrics = subprocess.run(command, capture_output=True, check=True, text=True).stdout

@@ -80,7 +80,7 @@ def test_an_unsuitable_python_is_refused_in_one_line(clone: Clone, pretence: str
         ("uname", "{bin}/tools/uname is not a working Python"),
     ],
 )
-def test_a_name_that_is_not_a_python_is_refused_in_one_line(clone: Clone, named: str, found: str) -> None:
+def test_a_wrong_value_of_the_variable_python_is_refused_in_one_line(clone: Clone, named: str, found: str) -> None:
     clone.program("shim", "echo 'shim: command not found' >&2; exit 127")
     refusal = re.sub(r" \([^)]*uname: [^)]*\)", "", clone.refusal(PYTHON=named))
     assert refusal == (
@@ -88,14 +88,14 @@ def test_a_name_that_is_not_a_python_is_refused_in_one_line(clone: Clone, named:
     )
 
 
-def test_a_path_without_any_python_is_refused_in_one_line(clone: Clone) -> None:
+def test_a_machine_without_python_is_refused_in_one_line(clone: Clone) -> None:
     (clone.bin / f"python{VERSION}").unlink()
     found = f"No Python on the PATH can be used: there is no such program on the PATH; {EXPECTED}; {INSTALL}"
     assert clone.refusal() == f"{found}, or name one with PYTHON=<path>"
 
 
 @pytest.mark.parametrize("named", ["", f"python{VERSION}", "~/a python", "../bin/a python"])
-def test_python_accepts_a_name_a_path_and_a_path_from_home(clone: Clone, named: str) -> None:
+def test_the_variable_python_accepts_a_name_or_a_path(clone: Clone, named: str) -> None:
     (clone.bin / "a python").symlink_to(PYTHON)
     line = clone.python_line(PYTHON=named)
     assert line.startswith(f"ok    python     {RELEASE} ")

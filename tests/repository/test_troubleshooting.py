@@ -15,7 +15,7 @@ OF_KUBERNETES = {
 }
 
 
-def test_each_quoted_message_is_one_of_the_programs() -> None:
+def test_each_message_on_the_troubleshooting_page_is_in_the_source() -> None:
     cells = re.findall(r"^\| (.*?) \|", PAGE, re.MULTILINE)
     quoted = {message for cell in cells for message in re.findall(r"`([^`]+)`", cell)} - OF_KUBERNETES
     assert len(quoted) > 12
@@ -24,7 +24,7 @@ def test_each_quoted_message_is_one_of_the_programs() -> None:
     assert [part for part in parts if part not in SOURCE] == []
 
 
-def test_the_exit_statuses_are_those_of_the_program() -> None:
+def test_the_troubleshooting_page_lists_every_exit_status() -> None:
     cells = re.findall(r"^\| ([\d, ]+) \|", PAGE, re.MULTILINE)
     statuses = {int(status) for cell in cells for status in cell.split(", ")}
     assert {0, 1, outcome.StepError.exit_status, outcome.REFUSED, 129, 130, 141, outcome.TERMINATED} <= statuses

@@ -84,7 +84,7 @@ def test_wrong_input_is_not_retried_even_if_a_peer_failed_first(capsys: pytest.C
     assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
 
 
-def test_a_worker_that_hangs_at_its_end_restarts_the_group(
+def test_a_worker_that_hangs_after_a_peers_success_restarts_the_group(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(local_launcher, "SECONDS_AFTER_A_SUCCESS", 2)
