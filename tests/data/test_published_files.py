@@ -1,4 +1,4 @@
-"""The check of the four files, which names the wrong one."""
+"""The check of the four source files, and the errors about a bad one."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The choice of a cluster at the start of `.ci/run`. A `make` that fails ends the script right after it."""
+"""The choice of a cluster at the start of `.ci/run`. The stand-in for `make` fails, which ends the script there."""
 
 import os
 import shutil

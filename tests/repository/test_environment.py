@@ -44,7 +44,7 @@ def test_a_damaged_or_outdated_environment_is_made_again(ready_clone: Clone, cha
 
 
 def test_an_environment_is_kept_unless_another_python_is_requested(ready_clone: Clone) -> None:
-    ready_clone.pretending_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
+    ready_clone.fake_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
     (ready_clone.bin / "other name").symlink_to(PYTHON)
     ready_clone.change_stamp(r"\npython .*", f"\npython {VERSION} {PYTHON.resolve()}")
     kept = f"ok    python     {VERSION} {PYTHON.resolve()}, in .venv"

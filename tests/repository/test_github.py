@@ -23,7 +23,7 @@ VERSIONS = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", (ROOT / "docs/upgradi
 
 
 def made(job: str) -> list[str]:
-    """Return the words that a job gives to make, in order."""
+    """Return the arguments of make in a job, in order."""
     commands = [step["run"].replace("${{ matrix.python }}", "3.N") for step in JOBS[job]["steps"] if "run" in step]
     return [word for command in commands if command.startswith("make ") for word in shlex.split(command)[1:]]
 

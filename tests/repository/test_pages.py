@@ -18,8 +18,8 @@ from support.project import ROOT
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 README = (ROOT / "README.md").read_text()
 CHECKED_HERE = {"make", "kubectl", "curl", "hey", "python3", ".venv/bin/python"}
-# Programs of others, with fixed arguments that no file of this project decides; `SERVICE_HOSTNAME=…` and the like.
-OF_OTHERS = {
+# Programs with arguments that do not depend on files of this project, and assignments such as `SERVICE_HOSTNAME=…`.
+NOT_CHECKED = {
     *("bash", "cut", "docker", "go", "grep", "helm", "k3d", "kind", "sed", "tail", "tensorflow_model_server"),
     *("SERVICE_HOSTNAME=$(kubectl", "WORKFLOW=$(kubectl", ".venv/bin/tensorboard"),
 }
@@ -54,7 +54,7 @@ def test_readme_has_fewer_than_230_lines() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_command_of_a_page_starts_with_a_known_program(page: Path) -> None:
-    assert {command.split()[0] for command in pages.commands(page)} - CHECKED_HERE - OF_OTHERS == set()
+    assert {command.split()[0] for command in pages.commands(page)} - CHECKED_HERE - NOT_CHECKED == set()
 
 
 def test_every_make_command_of_a_page_names_targets_and_variables() -> None:
@@ -115,12 +115,12 @@ def test_every_file_given_to_kubectl_exists() -> None:
 
 
 def test_the_objects_in_kubectl_commands_have_the_names_of_the_yaml() -> None:
-    said = "\n".join(all_commands("kubectl "))
+    commands = "\n".join(all_commands("kubectl "))
     for pod in ("predict-service", "access-model"):
         assert f"  name: {pod}\n" in (ROOT / f"{pod}.yaml").read_text()
-        assert f"pod/{pod}" in said
+        assert f"pod/{pod}" in commands
     assert "  name: multi-worker-training\n" in (ROOT / "multi-worker-tfjob.yaml").read_text()
-    assert "multi-worker-training-worker-0" in said
+    assert "multi-worker-training-worker-0" in commands
 
 
 def test_readmes_table_has_the_variables_and_their_defaults() -> None:

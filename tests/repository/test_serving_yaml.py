@@ -13,7 +13,7 @@ from support.yaml_files import load
 
 MODE = "serving.kserve.io/deploymentMode"
 # Operations of the three models. DisableCopyOnRead is newer than TensorFlow 2.6, the version of KServe's default image.
-# Before adding an operation check that the version in inference-service.yaml knows it.
+# Before adding an operation, check that the version in inference-service.yaml knows it.
 KNOWN_OPERATIONS = set(
     re.findall(
         r"\w+",

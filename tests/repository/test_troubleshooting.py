@@ -7,7 +7,7 @@ from support.project import ROOT
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 PROGRAM = [*ROOT.glob("src/**/*.py"), ROOT / "environment.sh"]
-# String literals over several lines are joined, as Python joins them.
+# A string over several lines is joined, as Python joins it.
 SOURCE = re.sub(r'"\n\s*f?"', "", "\n".join(path.read_text() for path in PROGRAM))
 # States that Kubernetes shows.
 OF_KUBERNETES = {
@@ -19,7 +19,7 @@ def test_each_message_on_the_troubleshooting_page_is_in_the_source() -> None:
     cells = re.findall(r"^\| (.*?) \|", PAGE, re.MULTILINE)
     quoted = {message for cell in cells for message in re.findall(r"`([^`]+)`", cell)} - OF_KUBERNETES
     assert len(quoted) > 12
-    # The values in a message are left out of the comparison: …, numbers, and what follows the first of them.
+    # … and numbers stand for values. The parts of the message between them are compared.
     parts = [part.strip() for message in quoted for part in re.split(r"…|\d[\d.]*", message) if len(part.strip()) > 3]
     assert [part for part in parts if part not in SOURCE] == []
 

@@ -116,11 +116,11 @@ def test_an_attempt_ends_the_former_job_before_it_creates_its_own() -> None:
 
 def test_the_job_equals_that_of_multi_worker_tfjob_yaml() -> None:
     ours, file = tfjob(), load("multi-worker-tfjob.yaml")
-    pod, alone = worker(ours), worker(file)
-    del alone["initContainers"]  # the workflow ingests in a step
-    pod["containers"][0]["command"] = alone["containers"][0]["command"]
+    pod, original = worker(ours), worker(file)
+    del original["initContainers"]  # the workflow ingests in a step
+    pod["containers"][0]["command"] = original["containers"][0]["command"]
     del pod["containers"][0]["env"][0]  # FAILURE_RECORD, which only a workflow sets; see the next test
-    assert pod == alone
+    assert pod == original
     del ours["spec"]["tfReplicaSpecs"]["Worker"]["template"], file["spec"]["tfReplicaSpecs"]["Worker"]["template"]
     # The job stays as long as a failed workflow.
     assert ours["spec"]["runPolicy"].pop("ttlSecondsAfterFinished") == SPEC["ttlStrategy"]["secondsAfterFailure"]

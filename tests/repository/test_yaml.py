@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from distml.step import command_line as arguments
+from distml.step import command_line
 from support.project import ROOT
 from support.yaml_files import DOCKERFILE, SCRIPTS, documents, files, load, pod_spec
 
@@ -93,7 +93,7 @@ def test_a_workers_command_has_one_flag_a_line_and_fails_on_a_typo() -> None:
 def test_every_pod_mounts_the_claim_at_the_scripts_default() -> None:
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
     assert claim == "strategy-volume"
-    default = str(arguments.step_parser(None).parse_args([]).volume)
+    default = str(command_line.step_parser(None).parse_args([]).volume)
     for name in PODS:
         assert pod_spec(name)["volumes"][0] == {"name": "volume", "persistentVolumeClaim": {"claimName": claim}}
         for container in containers(name):

@@ -1,4 +1,4 @@
-"""Output of a working step, on a terminal and off one."""
+"""The progress that a step prints, on a terminal and off one."""
 
 import os
 import pty

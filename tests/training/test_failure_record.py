@@ -19,7 +19,7 @@ from support.project import CLASS_NAMES, run_script
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Remove failure callbacks and TF_CONFIG; name a record's file in FAILURE_RECORD."""
+    """Clear the failure callbacks and TF_CONFIG; set FAILURE_RECORD to a record's file."""
     monkeypatch.setattr(outcome, "failure_callbacks", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
@@ -48,7 +48,7 @@ def test_a_failed_worker_records_its_index_status_and_message(tmp_path: Path, mo
 def test_a_later_failure_replaces_any_record_but_wrong_input(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     fail("no data", 2)
-    fail("that peer was lost", 1)
+    fail("another peer was lost", 1)
     assert recorded(tmp_path) == Failure(0, 2, "no data")
 
 
@@ -59,12 +59,12 @@ def test_a_worker_stopped_by_sigterm_leaves_no_failure_record(tmp_path: Path) ->
 
 def test_an_unexpected_exception_is_recorded(tmp_path: Path) -> None:
     def main(_: argparse.Namespace) -> None:
-        raise RuntimeError("out of luck\nfor once")
+        raise RuntimeError("first line\nsecond line")
 
     failure_record.keep_from_now_on()
     with pytest.raises(RuntimeError):
         outcome.run(main, argparse.Namespace())
-    assert recorded(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
+    assert recorded(tmp_path) == Failure(0, 1, "RuntimeError: first line")
 
 
 def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def file_of(module: str) -> Path:
 
 
 def imported_by(module: str) -> set[str]:
-    """Return the modules of src that a module imports, inside functions too; a package holds only a docstring."""
+    """Return the modules of src that a module imports, inside functions too; packages contain only docstrings."""
     names = set()
     for node in ast.walk(ast.parse(file_of(module).read_text())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""TF_CONFIG as the operator or a person sets it, right and wrong."""
+"""TF_CONFIG, valid and invalid, as the operator or a person sets it."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reasons why a TFJob did not succeed, and their report; tests/cluster shows that jobs are ended."""
+"""The reason why a TFJob did not succeed, and the report about it; tests/cluster checks that jobs really end."""
 
 import json
 from collections.abc import Callable
