@@ -114,7 +114,7 @@ def test_every_file_given_to_kubectl_exists() -> None:
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
-def test_the_objects_in_kubectl_commands_have_the_names_of_the_yaml() -> None:
+def test_kubectl_commands_use_the_object_names_of_the_yaml_files() -> None:
     commands = "\n".join(all_commands("kubectl "))
     for pod in ("predict-service", "access-model"):
         assert f"  name: {pod}\n" in (ROOT / f"{pod}.yaml").read_text()

@@ -102,7 +102,7 @@ def test_a_volume_that_is_a_file_is_refused_in_one_line(tmp_path: Path, volume: 
         ("positive_number", "nan", "is not a number above 0"),
     ],
 )
-def test_a_bad_argument_is_refused_in_one_line_with_the_expectation(
+def test_a_bad_argument_is_refused_in_one_line_with_its_valid_range(
     kind: str, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = command_line.Parser("")
