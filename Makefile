@@ -30,8 +30,8 @@ CLUSTER := distml
 CLUSTER_TOOL := kind
 KUBECTL := kubectl --namespace=kubeflow
 CLUSTER_TESTS := cluster
-# LOAD_IMAGE is the command that loads an image from Docker into the cluster's nodes. The nodes' images have the
-# Kubernetes that the tests run on; the tools' defaults are newer or older, as docs/upgrading.md explains.
+# LOAD_IMAGE is the command that loads an image from Docker into the cluster's nodes. The nodes run the Kubernetes
+# version of the tests, because the tools' defaults are newer or older; see docs/upgrading.md.
 ifeq ($(CLUSTER_TOOL),k3d)
 CREATE_CLUSTER := k3d cluster create $(CLUSTER) --image rancher/k3s:v1.34.9-k3s1
 DELETE_CLUSTER := k3d cluster delete $(CLUSTER)
@@ -70,7 +70,7 @@ run: ## ingest, train three models on real workers, select, publish, report
 	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(FLOOR),--accuracy-floor $(call quoted,$(FLOOR))) \
 	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh)
 
-serve: ## serve the newest published model: HTTP on port 8080, gRPC on 8081
+serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)
 	@sh environment.sh run
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
 	  --grpc-port $(call quoted,$(GRPC_PORT))
@@ -91,7 +91,7 @@ format: ## let ruff fix and format the code
 	.venv/bin/ruff check --fix --exit-zero .
 	.venv/bin/ruff format .
 
-bench: ## run the benchmarks; results in bench/results/
+bench: ## run the benchmarks side by side; results in bench/results/
 	@sh environment.sh bench
 	$(RUN) bench/pipeline.py
 	$(RUN) bench/training.py --volume $(call quoted,$(DATA))

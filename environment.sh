@@ -261,7 +261,7 @@ except OSError:
 '
 }
 
-free_megabytes() { # prints nothing if the file system does not report it
+free_megabytes() { # print the free space for .venv, or nothing if the file system does not report it
     { df -Pk .venv 2>/dev/null || df -Pk .; } | awk 'NR == 2 && $2 > 0 && $4 ~ /^[0-9]+$/ { print int($4 / 1024) }'
 }
 

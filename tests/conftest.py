@@ -21,7 +21,7 @@ from distml.step.volume import Volume
 from support.network import DEAD_PROXY
 from support.project import CLASS_NAMES, SOURCE, run_script
 
-# Connections of the tests on this machine use no proxy; a download of the data set uses the caller's.
+# Connections within this machine use no proxy; a download of the data set uses the caller's.
 for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
     if name != "no_grpc_proxy" or name in os.environ:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
@@ -29,7 +29,7 @@ for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
 # KServe parses the command line on import, and would read pytest's options as its own.
 sys.argv = sys.argv[:1]
 
-# A shell that starts the tests in the background disables SIGINT, which the tests of Ctrl-C need.
+# A shell that starts the tests in the background makes them ignore SIGINT, which the tests of Ctrl-C need.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -39,7 +39,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lift the timeout of tests on a cluster: they bound their own, longer waits."""
+    """Remove the timeout of tests on a cluster, which limit their own, longer waits."""
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.timeout(0))

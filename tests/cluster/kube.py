@@ -64,7 +64,7 @@ def wait_until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
 
 
 def runs(namespace: str, deployment: str) -> bool:
-    """Tell whether a controller runs; fail if an installed one does not although its image can be pulled."""
+    """Return whether a controller runs; fail if it is installed and its image can be pulled, but it does not run."""
     where = f"--namespace={namespace}"
     if run("get", "deployment", deployment, where).returncode:
         return False

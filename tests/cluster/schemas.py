@@ -27,7 +27,7 @@ REPLACED = "workflows.argoproj.io"
 
 
 def is_full(name: str) -> bool:
-    """Tell whether the cluster's schema of `name` lists the fields of `spec`; Argo's minimal schemas accept any."""
+    """Return whether the cluster's schema of `name` lists the fields of `spec`; Argo's minimal schemas accept any."""
     done = run("get", "customresourcedefinition", name, "--output=json")
     if done.returncode:
         return False
@@ -63,7 +63,7 @@ def install_full() -> str:
 
 
 def is_established(name: str) -> bool:
-    """Tell whether a definition is established. Poll this: `kubectl wait` fails while it has no conditions."""
+    """Return whether a definition is established; one without conditions yet makes `kubectl wait` fail at once."""
     established = run("wait", "--for=condition=Established", f"customresourcedefinition/{name}", "--timeout=30s")
     return established.returncode == 0
 

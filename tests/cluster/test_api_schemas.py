@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.mark.parametrize("name", [*FILES, *FOLDERS, COMPONENTS])
-def test_the_api_server_accepts_the_file(name: Any, server_errors: dict[str, str]) -> None:
+def test_the_api_server_accepts_each_file(name: Any, server_errors: dict[str, str]) -> None:
     assert server_errors[name] == ""
 
 

@@ -85,7 +85,7 @@ def test_a_missing_peer_ends_the_job_at_its_back_off_limit(trained: str) -> None
     job["spec"]["runPolicy"]["backoffLimit"] = 1
     keep_apart(job)
     create(job)
-    wait_until("worker 0 reports it", 90, lambda: "waiting for all 2 workers to start" in output("alone"))
+    wait_until("worker 0 reports its missing peer", 90, lambda: "waiting for all 2 workers to start" in output("alone"))
     tfjobs.wait_for("alone", "Failed", seconds=120)
     tfjobs.delete("alone")
 

@@ -57,7 +57,7 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
 
 @dataclass
 class Pair:
-    """Two workflows, submitted at once after the first one, that succeeded."""
+    """Two successful workflows, submitted at the same time after the first."""
 
     statuses: list[dict]
     most_training: int
@@ -111,7 +111,7 @@ def test_a_winner_below_the_floor_fails_and_the_old_version_stays(first: tuple[s
     assert {node for node in workflows.nodes(status) if node.startswith("select")} == {"select", "select(0)"}
 
 
-def test_argos_metrics_include_the_workflows_own(first: tuple[str, dict]) -> None:
+def test_argo_exports_the_metrics_that_the_workflow_defines(first: tuple[str, dict]) -> None:
     with forwarded("deployment/workflow-controller", 9090) as port:
         command = ["curl", "--silent", "--insecure", f"https://localhost:{port}/metrics"]
         metrics = subprocess.run(command, capture_output=True, check=True, text=True).stdout
@@ -187,10 +187,10 @@ def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     limit = ("backoffLimit: {{=3 * asInt(workflow.parameters.workers)}}", "backoffLimit: 1")
     name = workflows.submit(limit, batch_per_worker="12800")
     status = workflows.wait_for(name, "Failed", seconds=300)
-    said = "ended with status 2: a global batch of 25600 is more than the 12800 training images"
+    reason = "ended with status 2: a global batch of 25600 is more than the 12800 training images"
     assert f"TFJob {name}-batchnorm-0 did not succeed: worker " in workflows.messages(status)
     assert "batchnorm is not retried, since the same input would fail again: worker " in workflows.messages(status)
-    assert workflows.messages(status).count(said) >= 2
+    assert workflows.messages(status).count(reason) >= 2
     assert workflows.jobs(name) == [f"{name}-batchnorm-0"]
 
 

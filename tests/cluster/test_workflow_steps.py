@@ -78,7 +78,7 @@ def test_ingestion_and_training_leave_a_candidate_in_the_run(trained_by_template
     assert trained_by_template in kubectl("get", "tfjob", f"--selector=workflows.argoproj.io/workflow={NAME}")
 
 
-def test_selection_publishes_and_writes_the_templates_report(published: dict) -> None:
+def test_selection_publishes_and_writes_the_report(published: dict) -> None:
     assert published["winner"] == "batchnorm"
     assert {"version", "validation_accuracy", "test_accuracy"} <= published.keys()
 
@@ -120,7 +120,7 @@ def test_a_job_with_a_missing_image_is_ended_with_the_reason(pods: None) -> None
     assert run("get", "tfjob", job).returncode
 
 
-def test_another_attempt_first_ends_the_models_running_job(trained_by_template: str) -> None:
+def test_another_attempt_first_ends_the_running_job_of_its_model(trained_by_template: str) -> None:
     job = "again-batchnorm-0"
     create_as("pipeline-train", template_of_job(job, "again", epochs="50"))
     wait_until("the job's workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)

@@ -98,7 +98,7 @@ def test_an_apt_get_is_stopped_with_its_children(tmp_path: Path, apt: Callable[.
         time.sleep(0.01)
 
 
-def test_a_full_disk_during_apt_get_is_named(tmp_path: Path, apt: Callable[..., None]) -> None:
+def test_a_full_disk_during_apt_get_is_reported(tmp_path: Path, apt: Callable[..., None]) -> None:
     apt(download="echo 'E: Write error - write (28: No space left on device)'; exit 100")
     with pytest.raises(OSError, match="No space left on device") as failed:
         obtain(tmp_path, "apt")

@@ -67,11 +67,11 @@ def test_a_download_that_stalls_is_given_up(
     assert failure_reason(tmp_path, "download") == "127.0.0.1: no answer in time"
 
 
-def test_a_server_that_refuses_connections_is_named(tmp_path: Path, unreachable: None) -> None:
+def test_the_error_about_a_refused_connection_names_the_server(tmp_path: Path, unreachable: None) -> None:
     assert failure_reason(tmp_path, "download") == "127.0.0.1: Connection refused"
 
 
-def test_a_server_that_never_accepts_is_given_up(
+def test_a_download_from_a_server_that_never_accepts_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_waits: None
 ) -> None:
     with socket.socket() as listener:
@@ -87,7 +87,7 @@ def test_a_server_that_never_accepts_is_given_up(
             client.close()
 
 
-def test_a_name_that_is_never_resolved_is_given_up(
+def test_a_download_from_a_name_that_never_resolves_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_waits: None
 ) -> None:
     never = threading.Event()
@@ -97,7 +97,7 @@ def test_a_name_that_is_never_resolved_is_given_up(
     never.set()
 
 
-def test_a_proxy_that_refuses_connections_is_named(
+def test_the_error_about_a_refused_proxy_connection_names_the_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     monkeypatch.setenv("no_proxy", "")
@@ -105,7 +105,7 @@ def test_a_proxy_that_refuses_connections_is_named(
     assert failure_reason(tmp_path, "download") == "127.0.0.1 through the proxy in http_proxy: Connection refused"
 
 
-def test_a_full_disk_during_a_download_is_named(
+def test_a_full_disk_during_a_download_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
 ) -> None:
     def full(*_: object) -> None:

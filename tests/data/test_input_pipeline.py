@@ -41,13 +41,13 @@ def test_global_batches_do_not_depend_on_the_number_of_workers(numbered: Split, 
     assert [batch.tolist() for batch in joined] == [batch.tolist() for batch in single]
 
 
-def test_each_epoch_has_its_own_order_and_leaves_out_other_images(numbered: Split) -> None:
+def test_epochs_differ_in_order_and_in_the_images_left_out(numbered: Split) -> None:
     first, second = (np.concatenate(epoch_of(numbered, Share(BATCH), epoch)) for epoch in (0, 1))
     assert first.tolist() != second.tolist()
     assert set(range(IMAGES)) - set(first) != set(range(IMAGES)) - set(second)
 
 
-def test_the_seed_decides_the_order(numbered: Split) -> None:
+def test_the_seed_decides_the_order_of_the_images(numbered: Split) -> None:
     once, again, other = (np.concatenate(epoch_of(numbered, Share(BATCH), 0, seed)).tolist() for seed in (1, 1, 2))
     assert once == again != other
 

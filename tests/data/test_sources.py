@@ -15,13 +15,13 @@ from support.project import SOURCE
 pytestmark = pytest.mark.usefixtures("bare_machine")
 
 
-def test_the_module_needs_only_the_standard_library() -> None:
+def test_data_sources_need_only_the_standard_library() -> None:
     code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from distml.data import sources; print(sources.WORDS)"
     printed = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert printed.stdout == "('auto', 'download', 'apt')\n"
 
 
-def test_the_folder_of_the_installed_package_comes_first(
+def test_the_folder_of_the_installed_package_is_the_first_source(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: Server,
@@ -67,7 +67,7 @@ def test_one_line_gives_each_reason_if_no_source_works(
     assert "skipped" not in capsys.readouterr().out
 
 
-def test_where_names_the_source_that_obtain_would_use(
+def test_the_described_source_is_the_one_that_would_be_used(
     server: Server, apt: Callable[..., None], small_source: Path
 ) -> None:
     assert sources.where(str(small_source)) == f"the folder {small_source}"

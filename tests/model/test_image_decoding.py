@@ -133,7 +133,7 @@ def test_a_png_file_with_too_much_text_is_refused() -> None:
         image_decoding.decode(png_file((1, 1), 8, 0, 0, *[text] * 3, pixels))
 
 
-def test_the_callback_gets_the_size_before_pixels_are_decoded() -> None:
+def test_the_size_callback_is_called_before_pixels_are_decoded() -> None:
     sizes = []
 
     def refuse(width: int, height: int) -> None:

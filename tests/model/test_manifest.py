@@ -18,7 +18,7 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("old", "new"), [("0.9012", "0.9812"), ("Bag", "Bug"), ('"Bag"', '"Bag", "Hat"')])
-def test_a_changed_fact_is_reported_as_damage(model: Path, old: str, new: str) -> None:
+def test_a_changed_fact_in_a_manifest_is_reported_as_damage(model: Path, old: str, new: str) -> None:
     path = model / manifest.MANIFEST
     assert path.read_text().count(old) == 1
     path.write_text(path.read_text().replace(old, new))
@@ -26,7 +26,7 @@ def test_a_changed_fact_is_reported_as_damage(model: Path, old: str, new: str) -
         manifest.verified(model)
 
 
-def test_the_digest_changes_with_the_facts(model: Path) -> None:
+def test_a_manifests_digest_changes_with_its_facts(model: Path) -> None:
     before = manifest.verified(model)
     after = manifest.write(model, {**before, "version": 2})
     assert after == manifest.verified(model)

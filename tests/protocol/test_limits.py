@@ -21,7 +21,7 @@ def test_the_name_of_each_limit_contains_its_unit() -> None:
     assert [name for name in names if not re.search(rf"(^|_)({units})(_|$)", name)] == []
 
 
-def test_the_page_on_serving_quotes_the_limits_correctly() -> None:
+def test_the_serving_page_quotes_the_limits_correctly() -> None:
     for sentence in (
         f"up to {limits.MAX_IMAGES_OF_REQUEST} images, an image file up to {limits.MAX_PIXELS_OF_IMAGE:,} pixels",
         f"| 408 | | the body did not arrive within {limits.SECONDS_FOR_BODY} seconds |",

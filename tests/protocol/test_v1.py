@@ -1,4 +1,4 @@
-"""Reading any V1 request, which gives images or one sentence for its sender."""
+"""Arbitrary V1 requests: the reader returns images, or one sentence for the sender."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Reading any gRPC request, which gives images or one sentence for its sender."""
+"""Arbitrary gRPC requests: the reader returns images, or one sentence for the sender."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -40,7 +40,7 @@ def test_a_candidate_trained_on_other_data_is_left_out(tmp_path: Path, capsys: p
         candidates.verified_manifests(volume, "a", "these", ["dropout"])
 
 
-def test_only_an_announcing_worker_reports_a_damaged_candidate(
+def test_a_damaged_candidate_is_reported_only_with_announce_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     volume = Volume(tmp_path)

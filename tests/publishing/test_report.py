@@ -118,12 +118,12 @@ def test_the_report_shows_at_most_twenty_mistakes() -> None:
     assert [mistake["index"] for mistake in mistakes] == list(range(20))
 
 
-def test_the_page_of_a_model_without_mistakes_shows_none(write: Write) -> None:
+def test_the_report_page_of_a_perfect_model_shows_no_mistakes(write: Write) -> None:
     _, page = write(probabilities=np.eye(3, dtype=np.float32)[LABELS])
     assert "The model classifies every test image correctly." in page
 
 
-def test_the_page_starts_with_the_result(write: Write) -> None:
+def test_the_report_page_starts_with_the_result(write: Write) -> None:
     _, page = write()
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert " ".join(heading.split()) == (
@@ -131,21 +131,21 @@ def test_the_page_starts_with_the_result(write: Write) -> None:
     )
 
 
-def test_the_first_row_is_the_winner_with_the_only_test_accuracy(write: Write) -> None:
+def test_the_winner_comes_first_and_alone_has_a_test_accuracy(write: Write) -> None:
     _, page = write()
     cells = [row.split("</td>")[:2] for row in page.partition("<tbody>")[2].partition("</tbody>")[0].split("<td>")]
     assert [cell[0] for cell in cells][1:3] == ["0.8750", "0.5000"]
     assert [cell[0] for cell in cells][6:8] == ["0.8500", "–"]
 
 
-def test_the_page_loads_no_other_file(write: Write) -> None:
+def test_the_report_page_loads_no_other_file(write: Write) -> None:
     tags = Page(write()[1]).tags
     images = [attributes["src"] or "" for tag, attributes in tags if tag == "img"]
     assert [source.partition(";")[0] for source in images] == ["data:image/svg+xml"] * 2 + ["data:image/png"] * 2
     assert not {"link", "script", "iframe", "object"} & {tag for tag, _ in tags}
 
 
-def test_every_image_has_an_alternative_text(write: Write) -> None:
+def test_every_image_of_the_report_page_has_an_alternative_text(write: Write) -> None:
     texts = [attributes["alt"] for tag, attributes in Page(write()[1]).tags if tag == "img"]
     assert texts == [
         "Training loss by epoch. After the last epoch: plain 0.5000; dropout 0.5000.",
@@ -155,13 +155,13 @@ def test_every_image_has_an_alternative_text(write: Write) -> None:
     ]
 
 
-def test_the_page_escapes_markup_in_names(write: Write) -> None:
+def test_the_report_page_escapes_markup_in_names(write: Write) -> None:
     _, page = write()
     assert "&lt;Shirt&gt;" in page
     assert "<Shirt>" not in page
 
 
-def test_the_page_lists_the_settings_run_digest_and_software(write: Write) -> None:
+def test_the_report_page_lists_settings_run_digest_and_software(write: Write) -> None:
     _, page = write()
     section = page.partition("How the model was made")[2]
     for text in ("dropout, 1,234 parameters", "learning rate</dt><dd>0.002", "r1", "digest of dropout"):

@@ -99,7 +99,7 @@ def run_smoke_test(
     return run_script("pipeline_admin.py", "smoke-test", *options, **(environment or {}))
 
 
-def test_it_waits_until_every_answer_has_the_published_digest(
+def test_the_smoke_test_waits_until_every_answer_has_the_new_digest(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
     service = serve(PREDICTOR, ["old", new_digest, "old", new_digest], {"class_name": "Bag", "probabilities": UNIFORM})
@@ -109,7 +109,7 @@ def test_it_waits_until_every_answer_has_the_published_digest(
     assert "image_bytes" in json.loads(service.bodies[0])["instances"][0]
 
 
-def test_it_fails_with_one_line_when_an_older_model_still_answers(
+def test_the_smoke_test_fails_while_an_older_version_answers(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
     ended = run_smoke_test(serve(PREDICTOR, ["old"], {"probabilities": UNIFORM}).url, tmp_path)
@@ -118,14 +118,14 @@ def test_it_fails_with_one_line_when_an_older_model_still_answers(
     assert "its last answer: version 3, digest old" in ended.stderr
 
 
-def test_it_compares_the_version_number_of_tensorflow_serving(
+def test_the_smoke_test_compares_tensorflow_servings_version_number(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
     assert run_smoke_test(serve(TENSORFLOW_SERVING, ["-"], UNIFORM).url, tmp_path).returncode == 0
     assert run_smoke_test(serve(TENSORFLOW_SERVING, ["-"], UNIFORM).url, tmp_path, version=2).returncode == 1
 
 
-def test_the_given_model_name_is_used_only_if_the_service_lists_none(
+def test_the_model_option_counts_only_if_the_service_lists_none(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
     predictor, tensorflow_serving = (
@@ -151,7 +151,7 @@ def test_the_given_model_name_is_used_only_if_the_service_lists_none(
     assert set(tensorflow_serving.paths) == {"/v1/models", "/v1/models/roses"}
 
 
-def test_it_fails_when_the_answer_has_too_few_probabilities(
+def test_the_smoke_test_fails_on_too_few_probabilities(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:
     ended = run_smoke_test(serve(PREDICTOR, [new_digest], {"probabilities": [0.5]}).url, tmp_path)
@@ -159,19 +159,21 @@ def test_it_fails_when_the_answer_has_too_few_probabilities(
     assert "[0.5] are not 10 probabilities" in ended.stderr
 
 
-def test_it_fails_with_one_line_when_no_service_answers(new_digest: str, tmp_path: Path) -> None:
+def test_the_smoke_test_fails_when_no_service_answers(new_digest: str, tmp_path: Path) -> None:
     ended = run_smoke_test("http://127.0.0.1:9", tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.startswith("pipeline_admin.py: http://127.0.0.1:9 does not serve version 3")
 
 
-def test_it_bypasses_a_proxy_of_the_environment(serve: Callable[..., Service], new_digest: str, tmp_path: Path) -> None:
+def test_the_smoke_test_bypasses_the_environments_proxy(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
+) -> None:
     service = serve(PREDICTOR, [new_digest], {"probabilities": UNIFORM})
     assert run_smoke_test(service.url, tmp_path, environment=DEAD_PROXY).returncode == 0
 
 
 @needs_ipv6
-def test_it_asks_a_service_on_ipv6(
+def test_the_smoke_test_connects_over_ipv6(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Service, "address_family", socket.AF_INET6)
@@ -194,7 +196,7 @@ def test_it_asks_a_service_on_ipv6(
         "http://a?x",
     ],
 )
-def test_a_url_that_is_not_of_a_service_is_refused_with_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_an_invalid_service_url_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], url: str) -> None:
     with pytest.raises(SystemExit) as ended:
         pipeline_admin.parse_args(["smoke-test", "--version", "1", "--url", url])
     printed = capsys.readouterr().err
@@ -203,7 +205,7 @@ def test_a_url_that_is_not_of_a_service_is_refused_with_one_line(capsys: pytest.
     assert f"{url!r} is not the URL of a service; {expected}" in printed
 
 
-def test_an_answer_that_is_not_http_is_an_os_error() -> None:
+def test_an_answer_that_is_not_http_raises_an_os_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=lambda: listener.accept()[0].sendall(b"no\0 http\r\n")).start()
         with pytest.raises(OSError, match=r"the answer is not HTTP: BadStatusLine"):

@@ -26,21 +26,21 @@ def candidate(volume: Volume) -> Path:
     return folder
 
 
-def test_a_number_is_not_reused_after_a_roll_back(volume: Volume, candidate: Path) -> None:
+def test_a_version_number_is_not_reused_after_a_roll_back(volume: Volume, candidate: Path) -> None:
     assert [versions.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
     shutil.rmtree(volume.version(2))
     assert versions.publish(volume, candidate, {}, keep=5) == 3
     assert versions.numbers(volume.versions) == [1, 3]
 
 
-def test_a_damaged_record_of_the_highest_number_is_an_error(volume: Volume, candidate: Path) -> None:
+def test_a_damaged_record_of_the_highest_version_is_an_error(volume: Volume, candidate: Path) -> None:
     versions.publish(volume, candidate, {}, keep=5)
     (volume.versions / versions.HIGHEST).write_text("")
     with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
         versions.publish(volume, candidate, {}, keep=5)
 
 
-def test_a_version_of_an_unknown_candidate_gets_a_successor(volume: Volume, candidate: Path) -> None:
+def test_a_version_without_a_candidate_digest_is_not_reused(volume: Volume, candidate: Path) -> None:
     volume.version(1).mkdir(parents=True)
     manifest.write(volume.version(1), {})
     assert versions.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2

@@ -16,7 +16,7 @@ def clone(tmp_path: Path) -> Clone:
 
 @pytest.fixture(scope="session")
 def finished_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a `.venv` for `run` once. Tests copy it; its stamp names another clone."""
+    """Make a `.venv` for `run` once, for tests to copy; its stamp names the clone in which it was made."""
     clone = make_clone(tmp_path_factory.mktemp("finished"))
     ended = clone.environment("run")
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""The choice of a cluster at the start of `.ci/run`. A `make` that fails ends the script right after it."""
+"""The choice of a cluster at the start of `.ci/run`. The stand-in for `make` fails, which ends the script there."""
 
 import os
 import shutil
@@ -36,27 +36,27 @@ def start_of_ci(clone: Path, folder: Path | None = None) -> subprocess.Completed
     return subprocess.run([clone / ".ci/run"], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_named_folder_without_a_cluster_fails_at_the_start(clone: Path) -> None:
+def test_ci_fails_at_the_start_if_the_named_folder_has_no_cluster(clone: Path) -> None:
     folder = clone.parents[1] / "nowhere"
     ended = start_of_ci(clone, folder)
     message = f".ci/run: CLUSTER_FOLDER is {folder}, which has no program up; name a folder that has one, or unset it\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", message)
 
 
-def test_a_run_without_a_cluster_reports_that_and_goes_on(clone: Path) -> None:
+def test_ci_without_a_cluster_reports_that_and_continues(clone: Path) -> None:
     ended = start_of_ci(clone)
     message = ".ci/run: no CLUSTER_FOLDER and no ../shared/cluster/up: skipping the tests that need a cluster\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", message)
 
 
-def test_a_named_folder_with_a_cluster_is_used(clone: Path) -> None:
+def test_ci_uses_the_cluster_of_the_named_folder(clone: Path) -> None:
     folder = clone.parents[1] / "here"
     program(folder / "up", "exit 0")
     ended = start_of_ci(clone, folder)
     assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", "")
 
 
-def test_the_shared_folder_beside_the_clone_is_the_default(clone: Path) -> None:
+def test_ci_uses_the_cluster_beside_the_clone_by_default(clone: Path) -> None:
     program(clone.parent / "shared/cluster/up", "exit 0")
     ended = start_of_ci(clone)
     assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", "")

@@ -12,7 +12,7 @@ LINES = pages.lines(ROOT / "docs/cluster.md")
 
 
 @pytest.mark.parametrize("tool", ["kind", "k3d"])
-def test_make_runs_the_commands_of_the_page_and_few_others(tool: str) -> None:
+def test_make_runs_the_cluster_pages_commands_and_three_others(tool: str) -> None:
     targets = ("cluster", "image", "install", "train", "clean-cluster")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     made = subprocess.check_output(
@@ -32,7 +32,7 @@ def test_make_runs_the_commands_of_the_page_and_few_others(tool: str) -> None:
     ]
 
 
-def test_the_resubmit_line_is_the_same_for_both_tools() -> None:
+def test_the_resubmit_lines_differ_only_in_loading_the_image() -> None:
     lines = [line.split("; ") for line in LINES if line.startswith("kubectl delete tfjob --all; ")]
     assert [line[2] for line in lines] == [
         "kind load docker-image --name distml kubeflow/multi-worker-strategy:v0.1",
@@ -41,7 +41,7 @@ def test_the_resubmit_line_is_the_same_for_both_tools() -> None:
     assert lines[0][:2] + lines[0][3:] == lines[1][:2] + lines[1][3:]
 
 
-def test_clean_workflows_runs_the_lines_of_the_page() -> None:
+def test_make_clean_workflows_runs_the_cluster_pages_lines() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     made = subprocess.check_output(["make", "--dry-run", "clean-workflows"], cwd=ROOT, text=True, env=environment)
     ran = [line.replace("kubectl --namespace=kubeflow", "kubectl") for line in made.splitlines()]

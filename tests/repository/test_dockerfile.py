@@ -28,7 +28,7 @@ def test_the_image_uses_a_pinned_base_and_only_files_sent_to_docker() -> None:
     assert all((ROOT / name).exists() for name in sent - {"build-settings"})
 
 
-def test_a_companys_build_settings_reach_only_the_stage_of_packages() -> None:
+def test_build_settings_reach_only_the_stage_of_the_packages() -> None:
     packages, image = DOCKERFILE.split(" AS packages\n")[1].split("\nFROM ")
     assert "COPY requirements/${REQUIREMENTS} build-settings* /\n" in packages
     copied = ["/usr/share/datasets", "/usr/share/doc/dataset-fashion-mnist", "/opt/venv"]

@@ -36,15 +36,15 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_environment_that_does_not_match_is_made_again(ready_clone: Clone, change: str) -> None:
+def test_a_damaged_or_outdated_environment_is_made_again(ready_clone: Clone, change: str) -> None:
     assert ready_clone.python_line() == f"ok    python     {VERSION} {PYTHON.resolve()}, in .venv"
     CHANGES[change](ready_clone)
     chosen = f"{RELEASE} {ready_clone.bin}/python{VERSION}"
     assert ready_clone.python_line() == f"ok    python     {chosen}, which will make .venv"
 
 
-def test_a_sound_environment_is_kept_unless_python_names_another(ready_clone: Clone) -> None:
-    ready_clone.pretending_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
+def test_an_environment_is_kept_unless_another_python_is_requested(ready_clone: Clone) -> None:
+    ready_clone.fake_python("python3", 'sys.version_info = (3, 13, 9, "final", 0)')
     (ready_clone.bin / "other name").symlink_to(PYTHON)
     ready_clone.change_stamp(r"\npython .*", f"\npython {VERSION} {PYTHON.resolve()}")
     kept = f"ok    python     {VERSION} {PYTHON.resolve()}, in .venv"

@@ -1,4 +1,4 @@
-"""The caller's settings of pip: they choose where packages come from, not what pip installs or where."""
+"""The caller's settings of pip: they decide where packages come from, but not what pip installs, nor where to."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_a_failed_pip_install_ends_with_one_line_and_no_stamp(ready_clone: Clone
     assert not (ready_clone.folder / ".venv/made-from").exists()
 
 
-# Settings that would make pip install something else, or elsewhere.
+# Settings with which pip would install other packages, or install them elsewhere.
 UNWANTED = {
     **{"user": "1", "target": "target", "prefix": "prefix", "root": "root", "python": str(PYTHON)},
     **{"require-virtualenv": "1", "dry-run": "1", "constraint": "nowhere.txt", "requirement": "nowhere.txt"},

@@ -1,4 +1,4 @@
-"""The Python that makes `.venv`: the choice of environment.sh, and its message on a machine without a usable one."""
+"""The Python that environment.sh chooses for `.venv`, and the message if no Python can be used."""
 
 import re
 
@@ -16,7 +16,7 @@ def test_the_newest_usable_python_is_chosen(clone: Clone) -> None:
     (clone.bin / "python3.12").unlink(missing_ok=True)
     for name, minor in {"python3.11": 11, "python3": 12, "python": 14, "python3.10": 13}.items():
         (clone.bin / name).unlink(missing_ok=True)
-        clone.pretending_python(name, f'sys.version_info = (3, {minor}, 9, "final", 0)')
+        clone.fake_python(name, f'sys.version_info = (3, {minor}, 9, "final", 0)')
     assert clone.python_line() == f"ok    python     3.12.9 {PYTHON}, which will make .venv"
 
 
@@ -29,7 +29,7 @@ def test_a_broken_wrapper_does_not_hide_a_python_later_on_the_path(clone: Clone)
 
 
 @pytest.mark.parametrize(
-    ("pretence", "wrong", "remedy"),
+    ("statements", "wrong", "remedy"),
     [
         ('sys.version_info = (3, 9, 2, "final", 0)', "3.9.2, too old", INSTALL),
         ('sys.version_info = (2, 7, 18, "final", 0)', "2.7.18, too old", INSTALL),
@@ -59,9 +59,9 @@ def test_a_broken_wrapper_does_not_hide_a_python_later_on_the_path(clone: Clone)
     ],
     ids=["3.9", "2.7", "3.14", "PyPy", "32 bits", "no ensurepip", "no ssl", "no glibc", "old glibc"],
 )
-def test_an_unsuitable_python_is_refused_in_one_line(clone: Clone, pretence: str, wrong: str, remedy: str) -> None:
+def test_an_unsuitable_python_is_refused_in_one_line(clone: Clone, statements: str, wrong: str, remedy: str) -> None:
     (clone.bin / f"python{VERSION}").unlink()
-    fake = clone.pretending_python("python3", pretence)
+    fake = clone.fake_python("python3", statements)
     found = f"{fake} is Python {wrong}; {EXPECTED}"
     assert clone.refusal() == f"No Python on the PATH can be used: {found}; {remedy}, or name one with PYTHON=<path>"
     assert clone.refusal(PYTHON="python3") == (
@@ -80,7 +80,7 @@ def test_an_unsuitable_python_is_refused_in_one_line(clone: Clone, pretence: str
         ("uname", "{bin}/tools/uname is not a working Python"),
     ],
 )
-def test_a_name_that_is_not_a_python_is_refused_in_one_line(clone: Clone, named: str, found: str) -> None:
+def test_a_wrong_value_of_the_variable_python_is_refused_in_one_line(clone: Clone, named: str, found: str) -> None:
     clone.program("shim", "echo 'shim: command not found' >&2; exit 127")
     refusal = re.sub(r" \([^)]*uname: [^)]*\)", "", clone.refusal(PYTHON=named))
     assert refusal == (
@@ -88,14 +88,14 @@ def test_a_name_that_is_not_a_python_is_refused_in_one_line(clone: Clone, named:
     )
 
 
-def test_a_path_without_any_python_is_refused_in_one_line(clone: Clone) -> None:
+def test_a_machine_without_python_is_refused_in_one_line(clone: Clone) -> None:
     (clone.bin / f"python{VERSION}").unlink()
     found = f"No Python on the PATH can be used: there is no such program on the PATH; {EXPECTED}; {INSTALL}"
     assert clone.refusal() == f"{found}, or name one with PYTHON=<path>"
 
 
 @pytest.mark.parametrize("named", ["", f"python{VERSION}", "~/a python", "../bin/a python"])
-def test_python_accepts_a_name_a_path_and_a_path_from_home(clone: Clone, named: str) -> None:
+def test_the_variable_python_accepts_a_name_or_a_path(clone: Clone, named: str) -> None:
     (clone.bin / "a python").symlink_to(PYTHON)
     line = clone.python_line(PYTHON=named)
     assert line.startswith(f"ok    python     {RELEASE} ")

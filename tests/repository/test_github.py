@@ -23,12 +23,12 @@ VERSIONS = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", (ROOT / "docs/upgradi
 
 
 def made(job: str) -> list[str]:
-    """Return the words that a job gives to make, in order."""
+    """Return the arguments of make in a job, in order."""
     commands = [step["run"].replace("${{ matrix.python }}", "3.N") for step in JOBS[job]["steps"] if "run" in step]
     return [word for command in commands if command.startswith("make ") for word in shlex.split(command)[1:]]
 
 
-def test_each_job_makes_what_it_is_for() -> None:
+def test_each_ci_job_runs_its_make_targets() -> None:
     assert {job: made(job) for job in JOBS} == {
         "lint": ["lint", "PYTHON=python3.11"],
         "test": ["test", "PYTHON=python3.N"],
@@ -36,20 +36,20 @@ def test_each_job_makes_what_it_is_for() -> None:
     }
 
 
-def test_each_target_and_variable_of_make_is_one_of_the_makefile() -> None:
+def test_the_ci_jobs_use_targets_and_variables_of_the_makefile() -> None:
     words = [word for job in JOBS for word in made(job)]
     targets = {word for word in words if "=" not in word}
     assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert {word.partition("=")[0] for word in words} - targets == {"PYTHON"}
 
 
-def test_the_tests_run_on_each_supported_python() -> None:
+def test_the_ci_runs_the_tests_on_each_supported_python() -> None:
     supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     ((lowest, above),) = re.findall(r"^>=3\.(\d+),<3\.(\d+)$", supported)
     assert JOBS["test"]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(int(lowest), int(above))]
 
 
-def test_the_nodes_run_a_supported_kubernetes() -> None:
+def test_make_cluster_creates_nodes_with_a_supported_kubernetes() -> None:
     images = re.findall(r"--image (kindest/node|rancher/k3s):v([\w.-]+)", MAKEFILE)
     assert dict(images) == {
         "kindest/node": VERSIONS["kind's node image"].removeprefix("v"),

@@ -65,7 +65,7 @@ def test_each_renamed_requirements_file_exists_under_its_new_name() -> None:
     assert [name for name in new_names if not (ROOT / name).is_file()] == []
 
 
-def test_the_tables_of_the_changelog_are_found() -> None:
+def test_the_changelogs_tables_of_renamed_paths_are_found() -> None:
     rows = ROW.findall(CHANGELOG)
     assert ("`requirements-gpu.txt`", "`requirements/run-gpu.txt`") in rows
     assert sum(len(names(old)) for old, _ in rows) > 40

@@ -34,7 +34,7 @@ def test_no_module_imports_a_script(path: Path) -> None:
     assert imported(path) & set(SCRIPTS) == set()
 
 
-def test_the_checks_cover_the_four_steps_and_the_library() -> None:
+def test_the_layout_checks_cover_the_four_steps_and_the_library() -> None:
     steps = {"data_ingestion", "multi_worker_distributed_training", "model_selection", "predict_service"}
     assert steps < set(SCRIPTS)
     assert len(FILES) > 60 and len(FOLDERS) > 7
@@ -53,7 +53,7 @@ def test_readme_describes_each_package_by_its_docstring() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=path_in_project)
-def test_a_folder_contains_at_most_12_names(folder: Path) -> None:
+def test_a_source_folder_contains_at_most_12_names(folder: Path) -> None:
     names = [path.name for path in folder.iterdir() if not path.name.startswith((".", "__pycache__"))]
     assert 1 < len(names) <= 12
 

@@ -39,13 +39,13 @@ def test_make_run_without_variables_uses_the_defaults() -> None:
     assert parsed_by_make_run() == vars(local_pipeline.parse_args(["--volume", "trained_model"]))
 
 
-def test_make_run_refuses_a_fresh_that_is_neither_1_nor_0() -> None:
+def test_make_run_refuses_a_value_of_fresh_other_than_1_and_0() -> None:
     ended = subprocess.run(["make", "-n", "run", "FRESH=yes"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("*** FRESH is yes; expected 1, to start over, or 0.  Stop.\n")
 
 
-def test_make_run_on_a_volume_without_a_name_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_make_run_refuses_a_volume_without_a_name_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed_by_make_run(DATA="")
     assert capsys.readouterr().err.endswith(

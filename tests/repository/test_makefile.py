@@ -19,18 +19,20 @@ ACCEPTED = re.findall(r"[A-Z_]+", re.findall(r"^VARIABLES := ((?:.*\\\n)*.*)", M
     ("variables", "misspelt"),
     [(["EPOCH=1"], "EPOCH"), (["WORKER=3", "EPOCHS=1", "DATE=a b=c"], "DATE WORKER"), (["RUN=python3"], "RUN")],
 )
-def test_a_misspelt_variable_is_refused_before_anything_runs(clone: Clone, variables: list[str], misspelt: str) -> None:
+def test_a_misspelt_make_variable_is_refused_before_anything_runs(
+    clone: Clone, variables: list[str], misspelt: str
+) -> None:
     ended = clone.run("make", "run", *variables)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     assert f": *** no such variable: {misspelt}; expected one of {' '.join(ACCEPTED)}.  Stop." in ended.stderr
     assert not (clone.folder / ".venv").exists()
 
 
-def test_the_accepted_variables_are_those_that_the_makefile_assigns() -> None:
+def test_the_accepted_make_variables_are_the_assigned_ones() -> None:
     assert set(ACCEPTED) == ASSIGNED - PRIVATE | {"PYTHON"}
 
 
-def test_every_accepted_variable_may_have_any_value(clone: Clone) -> None:
+def test_every_accepted_make_variable_may_have_any_value(clone: Clone) -> None:
     values = [f"{name}=it's a=b $$c" for name in ACCEPTED if name != "FRESH"]
     assert clone.run("make", "help", *values, "FRESH=1").returncode == 0
 
@@ -44,7 +46,7 @@ def test_the_make_commands_in_texts_and_messages_use_accepted_variables() -> Non
     assert {name for command in commands for name in re.findall(r" (\w+)=", command)} <= set(ACCEPTED)
 
 
-def test_only_python_counts_in_the_environment() -> None:
+def test_make_reads_no_variable_of_the_environment_but_python() -> None:
     used = set(re.findall(r"\$\(([A-Z]\w+)\)", MAKEFILE))
     assert used - ASSIGNED == {"MAKE", "MAKEFILE_LIST"}
     targets = "help doctor run serve test lint format bench clean cluster image install train workflow clean-cluster"
@@ -57,7 +59,7 @@ def test_only_python_counts_in_the_environment() -> None:
 
 
 @pytest.mark.parametrize("place", ["environment", "command line"])
-def test_python_counts_in_the_environment_and_on_the_command_line(ready_clone: Clone, place: str) -> None:
+def test_make_accepts_python_from_the_environment_and_as_an_argument(ready_clone: Clone, place: str) -> None:
     if place == "environment":
         ended = ready_clone.run("make", "run", PYTHON="python3.99")
     else:

@@ -18,8 +18,8 @@ from support.project import ROOT
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 README = (ROOT / "README.md").read_text()
 CHECKED_HERE = {"make", "kubectl", "curl", "hey", "python3", ".venv/bin/python"}
-# Programs of others, with fixed arguments that no file of this project decides; `SERVICE_HOSTNAME=…` and the like.
-OF_OTHERS = {
+# Programs with arguments that do not depend on files of this project, and assignments such as `SERVICE_HOSTNAME=…`.
+NOT_CHECKED = {
     *("bash", "cut", "docker", "go", "grep", "helm", "k3d", "kind", "sed", "tail", "tensorflow_model_server"),
     *("SERVICE_HOSTNAME=$(kubectl", "WORKFLOW=$(kubectl", ".venv/bin/tensorboard"),
 }
@@ -36,7 +36,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_of_a_page_has_a_target(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", page.read_text()) if not link.startswith("https://")]
     targets = [(page.parent / path if path else page, anchor) for path, _, anchor in (x.partition("#") for x in links)]
     assert [str(target) for target, _ in targets if not target.exists()] == []
@@ -48,16 +48,16 @@ def test_each_page_is_linked_from_readme() -> None:
     assert [name(page) for page in PAGES if page.resolve() not in linked and page.name != "README.md"] == []
 
 
-def test_readme_is_of_one_sitting() -> None:
+def test_readme_has_fewer_than_230_lines() -> None:
     assert len(README.splitlines()) < 230
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_command_is_of_a_kind_that_is_checked(page: Path) -> None:
-    assert {command.split()[0] for command in pages.commands(page)} - CHECKED_HERE - OF_OTHERS == set()
+def test_every_command_of_a_page_starts_with_a_known_program(page: Path) -> None:
+    assert {command.split()[0] for command in pages.commands(page)} - CHECKED_HERE - NOT_CHECKED == set()
 
 
-def test_every_make_command_names_targets_and_variables() -> None:
+def test_every_make_command_of_a_page_names_targets_and_variables() -> None:
     named = [word for command in words("make ") for word in command[1:]]
     assert {"doctor", "run", "test", "serve", "install", "workflow", "test-cluster"} <= set(named)
     assert len(named) > 60
@@ -66,7 +66,7 @@ def test_every_make_command_names_targets_and_variables() -> None:
     assert {word for word in named if "=" not in word} - pages.TARGETS == set()
 
 
-def test_every_script_of_this_project_accepts_its_arguments() -> None:
+def test_every_script_accepts_the_arguments_on_the_pages() -> None:
     run = words(".venv/bin/python src/")
     assert len(run) > 10
     for _, script, *arguments in run:
@@ -75,7 +75,7 @@ def test_every_script_of_this_project_accepts_its_arguments() -> None:
         assert all((ROOT / image).is_file() for image in getattr(parsed, "images", []))
 
 
-def test_every_script_that_is_run_in_a_pod_is_in_the_image() -> None:
+def test_every_script_that_the_pages_run_in_a_pod_is_in_the_image() -> None:
     modules = {link: module for module, link in re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py (\S+)", DOCKERFILE)}
     run = words("python3 /")
     assert len(run) >= 2
@@ -83,7 +83,7 @@ def test_every_script_that_is_run_in_a_pod_is_in_the_image() -> None:
         importlib.import_module(modules[script]).parse_args(arguments)
 
 
-def test_every_pytest_command_selects_a_test() -> None:
+def test_every_pytest_command_of_a_page_selects_a_test() -> None:
     run = words(".venv/bin/python -m pytest")
     assert len(run) >= 3
     for _, _, _, path, *options in run:
@@ -92,7 +92,7 @@ def test_every_pytest_command_selects_a_test() -> None:
         assert [test for test in tests if not options or options[1] in test] != [], path
 
 
-def test_every_request_is_for_a_route_that_exists_with_a_body_that_exists() -> None:
+def test_every_request_on_the_pages_has_an_existing_route_and_body() -> None:
     requests = words("curl ") + words("hey ")
     predictor = [command for command in requests if re.search(r"//localhost:80\d\d/", command[-1])]
     assert len(predictor) > 8
@@ -107,20 +107,20 @@ def test_every_request_is_for_a_route_that_exists_with_a_body_that_exists() -> N
     assert json.loads((ROOT / "inference-input.json").read_text())["instances"][0].keys() == {"image_bytes"}
 
 
-def test_every_file_that_kubectl_is_given_is_there() -> None:
+def test_every_file_given_to_kubectl_exists() -> None:
     named = re.findall(r"(?:-f|kustomize) ([\w./-]+)", "\n".join(all_commands("kubectl ")))
     files = {file for file in named if file not in ("-", "https")}
     assert {"multi-worker-tfjob.yaml", "multi-worker-pvc.yaml", "workflow.yaml", "manifests"} <= files
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
-def test_the_names_of_objects_are_those_of_the_files() -> None:
-    said = "\n".join(all_commands("kubectl "))
+def test_kubectl_commands_use_the_object_names_of_the_yaml_files() -> None:
+    commands = "\n".join(all_commands("kubectl "))
     for pod in ("predict-service", "access-model"):
         assert f"  name: {pod}\n" in (ROOT / f"{pod}.yaml").read_text()
-        assert f"pod/{pod}" in said
+        assert f"pod/{pod}" in commands
     assert "  name: multi-worker-training\n" in (ROOT / "multi-worker-tfjob.yaml").read_text()
-    assert "multi-worker-training-worker-0" in said
+    assert "multi-worker-training-worker-0" in commands
 
 
 def test_readmes_table_has_the_variables_and_their_defaults() -> None:

@@ -29,13 +29,13 @@ def defined(path: Path) -> set[str]:
     return found
 
 
-def test_each_function_that_is_named_exists() -> None:
+def test_each_function_named_by_a_pattern_exists() -> None:
     named = [(name, ROOT / path) for name, path in REFERENCES if path.endswith(".py")]
     assert len(named) > 40
     assert [f"{name} in {path}" for name, path in named if name not in defined(path)] == []
 
 
-def test_each_template_that_is_named_exists() -> None:
+def test_each_template_named_by_a_pattern_exists() -> None:
     named = [(name, (ROOT / path).read_text()) for name, path in REFERENCES if path.endswith(".yaml")]
     assert len(named) > 10
     assert [name for name, text in named if not re.search(rf"name: {name}\n|^  {name}:", text, re.MULTILINE)] == []

@@ -66,30 +66,30 @@ def unknown_versions(path: Path) -> set[str]:
     return found - versions(*rows()) - OTHERS.get(path.name, set())
 
 
-def test_each_version_number_in_a_file_is_in_the_table() -> None:
+def test_each_version_number_in_a_file_is_in_the_version_table() -> None:
     assert {str(path.relative_to(ROOT)): unknown_versions(path) for path in FILES if unknown_versions(path)} == {}
 
 
 @pytest.mark.parametrize(("part", "pattern"), PINS)
-def test_a_version_without_a_name_is_that_of_the_table(part: str, pattern: str) -> None:
+def test_a_version_without_a_parts_name_is_that_of_the_version_table(part: str, pattern: str) -> None:
     found = {version for path in FILES for version in re.findall(pattern, path.read_text())}
     assert found == {rows()[part].split()[0].removeprefix("v")}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_version_after_a_name_is_that_of_the_table(name: str) -> None:
+def test_a_version_after_a_parts_name_is_that_of_the_version_table(name: str) -> None:
     pattern = rf"\b{name}(?:'s)? v?(\d+(?:\.\d+)+)"
     found = {version for path in FILES for version in re.findall(pattern, path.read_text())}
     known = versions(*NAMES[name])
     assert [version for version in found if not any(f"{full}.".startswith(f"{version}.") for full in known)] == []
 
 
-def test_the_operators_image_tag_is_in_the_table() -> None:
+def test_the_training_operators_image_tag_is_in_the_version_table() -> None:
     (tag,) = re.findall(r"newTag: (.*)", (ROOT / "manifests/kubeflow-training/kustomization.yaml").read_text())
     assert f"`{tag}`" in TABLE.read_text()
 
 
-def test_each_row_states_whether_the_part_was_run_or_read() -> None:
+def test_each_row_of_the_version_table_states_run_or_read() -> None:
     tried = re.findall(r"^\| [^|]+ \| [^|]+ \| (\w+)", TABLE.read_text(), re.MULTILINE)
     assert tried[0] == "tried"
     assert set(tried[1:]) == {"run", "read"}

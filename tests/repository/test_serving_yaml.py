@@ -13,7 +13,7 @@ from support.yaml_files import load
 
 MODE = "serving.kserve.io/deploymentMode"
 # Operations of the three models. DisableCopyOnRead is newer than TensorFlow 2.6, the version of KServe's default image.
-# Before adding an operation check that the version in inference-service.yaml knows it.
+# Before adding an operation, check that the version in inference-service.yaml knows it.
 KNOWN_OPERATIONS = set(
     re.findall(
         r"\w+",
@@ -73,7 +73,7 @@ def test_each_service_names_its_mode_and_a_metric_of_that_mode() -> None:
     }
 
 
-def test_changing_one_line_selects_the_stock_runtime() -> None:
+def test_changing_one_line_selects_tensorflow_serving() -> None:
     text = (ROOT / "inference-service.yaml").read_text()
     runtime = load("manifests/serving/serving-runtime.yaml")["metadata"]["name"]
     ((line, version),) = re.findall(r"`(runtimeVersion: ([\d.]+))` in place of this line", text)
@@ -83,7 +83,7 @@ def test_changing_one_line_selects_the_stock_runtime() -> None:
     assert stock["spec"]["predictor"]["model"] == model | {"runtimeVersion": version}
 
 
-def test_the_stock_runtime_knows_all_operations_of_the_model(published_volume: Volume) -> None:
+def test_tensorflow_serving_knows_all_operations_of_the_model(published_volume: Volume) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     model = saved_model_pb2.SavedModel()

@@ -7,7 +7,7 @@ from support.project import ROOT
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
 PROGRAM = [*ROOT.glob("src/**/*.py"), ROOT / "environment.sh"]
-# String literals over several lines are joined, as Python joins them.
+# A string over several lines is joined, as Python joins it.
 SOURCE = re.sub(r'"\n\s*f?"', "", "\n".join(path.read_text() for path in PROGRAM))
 # States that Kubernetes shows.
 OF_KUBERNETES = {
@@ -15,16 +15,16 @@ OF_KUBERNETES = {
 }
 
 
-def test_each_quoted_message_is_one_of_the_programs() -> None:
+def test_each_message_on_the_troubleshooting_page_is_in_the_source() -> None:
     cells = re.findall(r"^\| (.*?) \|", PAGE, re.MULTILINE)
     quoted = {message for cell in cells for message in re.findall(r"`([^`]+)`", cell)} - OF_KUBERNETES
     assert len(quoted) > 12
-    # The values in a message are left out of the comparison: …, numbers, and what follows the first of them.
+    # … and numbers stand for values. The parts of the message between them are compared.
     parts = [part.strip() for message in quoted for part in re.split(r"…|\d[\d.]*", message) if len(part.strip()) > 3]
     assert [part for part in parts if part not in SOURCE] == []
 
 
-def test_the_exit_statuses_are_those_of_the_program() -> None:
+def test_the_troubleshooting_page_lists_every_exit_status() -> None:
     cells = re.findall(r"^\| ([\d, ]+) \|", PAGE, re.MULTILINE)
     statuses = {int(status) for cell in cells for status in cell.split(", ")}
     assert {0, 1, outcome.StepError.exit_status, outcome.REFUSED, 129, 130, 141, outcome.TERMINATED} <= statuses

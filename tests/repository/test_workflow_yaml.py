@@ -59,7 +59,7 @@ def test_each_step_has_a_container_or_a_resource() -> None:
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_each_containers_command_is_a_script_that_parses_its_arguments(name: Any) -> None:
+def test_each_steps_command_is_a_script_that_parses_its_arguments(name: Any) -> None:
     program, path, *arguments = CONTAINERS[name]["command"]
     links = re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py (/[\w-]+\.py)", (ROOT / "Dockerfile").read_text())
     module = {link: module for module, link in links}[path]
@@ -116,11 +116,11 @@ def test_an_attempt_ends_the_former_job_before_it_creates_its_own() -> None:
 
 def test_the_job_equals_that_of_multi_worker_tfjob_yaml() -> None:
     ours, file = tfjob(), load("multi-worker-tfjob.yaml")
-    pod, alone = worker(ours), worker(file)
-    del alone["initContainers"]  # the workflow ingests in a step
-    pod["containers"][0]["command"] = alone["containers"][0]["command"]
+    pod, original = worker(ours), worker(file)
+    del original["initContainers"]  # the workflow ingests in a step
+    pod["containers"][0]["command"] = original["containers"][0]["command"]
     del pod["containers"][0]["env"][0]  # FAILURE_RECORD, which only a workflow sets; see the next test
-    assert pod == alone
+    assert pod == original
     del ours["spec"]["tfReplicaSpecs"]["Worker"]["template"], file["spec"]["tfReplicaSpecs"]["Worker"]["template"]
     # The job stays as long as a failed workflow.
     assert ours["spec"]["runPolicy"].pop("ttlSecondsAfterFinished") == SPEC["ttlStrategy"]["secondsAfterFailure"]
@@ -152,7 +152,7 @@ def test_job_and_workers_have_the_labels_of_workflow_and_model() -> None:
     assert tfjob()["spec"]["tfReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"] == labels
 
 
-def test_a_resources_conditions_are_inside_its_resource_block() -> None:
+def test_the_conditions_of_a_resource_are_in_its_resource_block() -> None:
     for template in TEMPLATES.values():
         assert not {"successCondition", "failureCondition", "setOwnerReference"} & template.keys()
     job = RESOURCES["tfjob"]
@@ -225,14 +225,14 @@ def test_one_mutex_spans_select_serve_and_smoke() -> None:
     assert TEMPLATES["publish"]["synchronization"] == {"mutexes": [{"name": "publish"}]}
 
 
-def test_jobs_of_all_workflows_share_a_limit_of_one() -> None:
+def test_only_one_tfjob_of_all_workflows_trains_at_a_time() -> None:
     (reference,) = TEMPLATES["train"]["synchronization"]["semaphores"]
     limits = load("manifests/pipeline/training-limit.yaml")
     assert reference["configMapKeyRef"]["name"] == limits["metadata"]["name"]
     assert limits["data"] == {reference["configMapKeyRef"]["key"]: "1"}
 
 
-def test_argos_controller_may_update_the_workflows_cache() -> None:
+def test_argos_controller_may_update_the_memoisation_cache() -> None:
     (rule,) = (rule for rule in load("manifests/argo-workflows/cache-role.yaml")["rules"] if "resourceNames" in rule)
     assert rule["resourceNames"] == [TEMPLATES["ingest-once"]["memoize"]["cache"]["configMap"]["name"]]
     assert re.fullmatch("[a-zA-Z0-9][-a-zA-Z0-9]*", TEMPLATES["ingest-once"]["memoize"]["key"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from distml.step import command_line as arguments
+from distml.step import command_line
 from support.project import ROOT
 from support.yaml_files import DOCKERFILE, SCRIPTS, documents, files, load, pod_spec
 
@@ -39,7 +39,7 @@ def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
     return importlib.import_module(modules[path]), arguments
 
 
-def test_these_tests_check_every_file_with_a_pod() -> None:
+def test_the_checks_cover_every_yaml_file_with_a_pod() -> None:
     kinds = {path.name: [document["kind"] for document in documents(str(path))] for path in files()}
     assert len(files()) == 27
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob"} & set(kind))) == PODS
@@ -47,13 +47,13 @@ def test_these_tests_check_every_file_with_a_pod() -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_each_file_starts_with_a_comment_and_has_one_kind(path: Any) -> None:
+def test_each_yaml_file_starts_with_a_comment_and_has_one_kind(path: Any) -> None:
     assert path.read_text().startswith("# ")
     assert len({document["kind"] for document in documents(path)}) == 1
 
 
 @pytest.mark.parametrize("name", [*PODS, "multi-worker-pvc.yaml"])
-def test_the_header_names_the_needs_and_the_create_command(name: Any) -> None:
+def test_a_yaml_files_header_names_its_needs_and_its_command(name: Any) -> None:
     header = (ROOT / name).read_text().split("apiVersion:")[0]
     assert "# Needs: " in header
     assert f"kubectl create -f {name}" in header
@@ -74,7 +74,7 @@ def scalars(node: yaml.Node) -> list[yaml.ScalarNode]:
     return [scalar for child in children for scalar in scalars(child)]
 
 
-def test_each_command_is_a_script_that_parses_its_arguments() -> None:
+def test_each_pods_command_is_a_script_that_parses_its_arguments() -> None:
     commands = [container["command"] for container in all_containers()]
     steps = [command for command in commands if command != ["sleep", "infinity"]]
     assert len(steps) == 2
@@ -83,7 +83,7 @@ def test_each_command_is_a_script_that_parses_its_arguments() -> None:
         assert str(module.parse_args(arguments).volume) == "/trained_model"
 
 
-def test_a_command_has_one_flag_a_line_and_a_misspelt_flag_fails() -> None:
+def test_a_workers_command_has_one_flag_a_line_and_fails_on_a_typo() -> None:
     module, arguments = script_of(containers("multi-worker-tfjob.yaml")[1]["command"])
     assert all(argument.startswith("--") and "=" in argument for argument in arguments)
     with pytest.raises(SystemExit):
@@ -93,7 +93,7 @@ def test_a_command_has_one_flag_a_line_and_a_misspelt_flag_fails() -> None:
 def test_every_pod_mounts_the_claim_at_the_scripts_default() -> None:
     claim = load("multi-worker-pvc.yaml")["metadata"]["name"]
     assert claim == "strategy-volume"
-    default = str(arguments.step_parser(None).parse_args([]).volume)
+    default = str(command_line.step_parser(None).parse_args([]).volume)
     for name in PODS:
         assert pod_spec(name)["volumes"][0] == {"name": "volume", "persistentVolumeClaim": {"claimName": claim}}
         for container in containers(name):
@@ -103,7 +103,7 @@ def test_every_pod_mounts_the_claim_at_the_scripts_default() -> None:
         assert mounted == {volume["name"] for volume in pod_spec(name)["volumes"]}
 
 
-def test_all_files_name_the_same_image() -> None:
+def test_all_yaml_files_and_the_makefile_name_the_same_image() -> None:
     image = "kubeflow/multi-worker-strategy:v0.1"
     assert {container["image"] for container in all_containers()} == {image}
     assert {container["imagePullPolicy"] for container in all_containers()} == {"IfNotPresent"}
@@ -156,7 +156,7 @@ def test_two_workers_and_both_pods_leave_room_on_two_cores_and_8_gib() -> None:
     assert requested["memory"] <= 4 * 2**30
 
 
-def test_the_jobs_limits_end_a_hung_job() -> None:
+def test_the_limits_of_the_tfjob_end_a_hung_job() -> None:
     job = load("multi-worker-tfjob.yaml")["spec"]
     policy, worker = job["runPolicy"], job["tfReplicaSpecs"]["Worker"]
     module, arguments = script_of(pod_spec("multi-worker-tfjob.yaml")["containers"][0]["command"])
@@ -177,7 +177,7 @@ def test_a_worker_has_the_operators_names_and_no_readiness_probe() -> None:
     assert "readinessProbe" not in worker
 
 
-def test_each_copy_names_its_original_and_the_test_of_both() -> None:
+def test_each_copied_yaml_block_names_its_original_and_a_test() -> None:
     found = [
         (path.name, *groups)
         for path in files()

@@ -78,7 +78,7 @@ def config(addresses: list, index: int, kind: str = "worker") -> str:
         (config([1], 0), "1 is not host:port"),
     ],
 )
-def test_a_tf_config_without_a_valid_worker_group_is_refused(
+def test_a_tf_config_with_an_invalid_address_or_index_is_refused(
     monkeypatch: pytest.MonkeyPatch, text: Any, reason: str
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
@@ -96,7 +96,7 @@ def test_a_tf_config_without_a_valid_worker_group_is_refused(
         (inference_input.parse_args, "--index", 10_000, "from 0 to 9999"),
     ],
 )
-def test_a_number_above_the_limit_is_refused(
+def test_an_option_above_its_limit_is_refused(
     capsys: pytest.CaptureFixture[str], parse: Any, option: str, value: int, limit: str
 ) -> None:
     model = ["--model", "plain"] if parse is training.parse_args else []

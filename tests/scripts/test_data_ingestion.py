@@ -24,20 +24,20 @@ def ingest(volume: Volume, *options: object) -> None:
     data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume), *map(str, options)]))
 
 
-def test_the_data_set_has_a_manifest_beside_it(volume_with_data: Volume) -> None:
+def test_the_ingested_data_set_has_a_manifest(volume_with_data: Volume) -> None:
     manifest = json.loads((volume_with_data.dataset / fashion_mnist.MANIFEST).read_text())
     assert len(manifest.pop("files")) >= 4
     assert manifest == fashion_mnist.FACTS
 
 
-def test_a_second_ingestion_verifies_the_data_set_and_reports_it(
+def test_a_second_ingestion_reports_that_the_data_set_is_verified(
     volume_with_data: Volume, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ingest(volume_with_data)
     assert capsys.readouterr().out.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
 
 
-def test_a_damaged_file_of_the_data_set_is_named(tmp_path: Path, volume_with_data: Volume) -> None:
+def test_the_error_about_a_damaged_data_set_names_the_file(tmp_path: Path, volume_with_data: Volume) -> None:
     volume = Volume(tmp_path)
     shutil.copytree(volume_with_data.dataset, volume.dataset)
     record = next(volume.dataset.glob("*train*tfrecord*"))
@@ -48,7 +48,7 @@ def test_a_damaged_file_of_the_data_set_is_named(tmp_path: Path, volume_with_dat
         ingest(volume)
 
 
-def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path: Path, small_source: Path) -> None:
+def test_a_damaged_source_file_is_reported_and_nothing_is_stored(tmp_path: Path, small_source: Path) -> None:
     damaged = small_source / published_files.SMALLEST
     damaged.write_bytes(gzip.compress(b"something else"))
     with pytest.raises(outcome.StepError, match=f"{damaged} does not have Fashion-MNIST's content") as refused:
@@ -57,7 +57,7 @@ def test_a_damaged_source_file_is_named_and_nothing_is_stored(tmp_path: Path, sm
     assert list((tmp_path / "datasets").iterdir()) == []
 
 
-def test_a_wrong_source_is_named_even_if_the_data_set_exists(
+def test_a_wrong_source_is_refused_even_if_the_data_set_exists(
     volume_with_data: Volume, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -79,7 +79,7 @@ def test_an_unreachable_source_fails_before_tensorflow_is_loaded(tmp_path: Path)
     assert list((tmp_path / "volume" / "datasets").iterdir()) == []
 
 
-def test_tensorflow_datasets_would_download_from_the_same_address() -> None:
+def test_downloads_use_the_address_of_tensorflow_datasets() -> None:
     assert preparation.FashionMNIST.URL == download.URL
 
 
@@ -90,7 +90,7 @@ def test_tensorflow_datasets_would_download_from_the_same_address() -> None:
         tf.errors.ResourceExhaustedError(None, None, "/volume/file; No space left on device"),
     ],
 )
-def test_a_full_disk_during_the_preparation_is_named(
+def test_a_full_disk_during_the_preparation_is_reported(
     tmp_path: Path, small_source: Path, monkeypatch: pytest.MonkeyPatch, cause: Any
 ) -> None:
     def download_and_prepare(builder: object) -> None:

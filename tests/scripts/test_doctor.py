@@ -89,7 +89,7 @@ def test_no_source_is_searched_if_the_volume_has_the_data_set(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_a_port_in_use_is_reported_with_its_variable(address: str) -> None:
+def test_a_port_in_use_is_reported_with_its_make_variable(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listener = socket.create_server((address, 0), family=family)

@@ -74,7 +74,7 @@ def test_a_damaged_candidate_is_trained_again(started: list[str], volume: Volume
     assert started == ["data_ingestion.py", "plain,dropout", "model_selection.py"]
 
 
-def test_the_script_starts_without_tensorflow() -> None:
+def test_local_pipeline_starts_without_tensorflow() -> None:
     code = "import local_pipeline, sys; print({'tensorflow', 'keras', 'tensorflow_datasets'} & {*sys.modules})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"

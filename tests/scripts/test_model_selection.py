@@ -88,7 +88,7 @@ def test_a_second_selection_tests_only_the_winner_and_reuses_its_version(
     assert versions.numbers(volume.versions) == [1]
 
 
-def test_the_published_version_holds_what_the_predictor_needs(trained_volume: Volume) -> None:
+def test_the_published_version_has_the_predictors_files_and_facts(trained_volume: Volume) -> None:
     manifest = model_manifest.verified(trained_volume.version(1))
     assert {LITE_MODEL, GOLDEN} <= manifest["files"].keys()
     assert sum(manifest["training_intensity"]["counts"]) == 55_000
@@ -144,7 +144,7 @@ def test_a_damaged_published_version_is_an_error(volume: Volume) -> None:
         select(volume)
 
 
-def test_selection_removes_what_a_killed_training_left(volume: Volume, winner: str) -> None:
+def test_selection_removes_the_leftovers_of_a_killed_training(volume: Volume, winner: str) -> None:
     leftover = volume.candidates("first") / f".{winner}-killed"
     leftover.mkdir()
     os.utime(leftover, (1, 1))

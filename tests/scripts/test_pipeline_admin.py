@@ -12,13 +12,13 @@ from support.project import SOURCE, run_script
 SUBCOMMANDS = ("end-training", "smoke-test")
 
 
-def test_the_help_lists_each_subcommand_on_its_own_line() -> None:
+def test_pipeline_admins_help_lists_each_subcommand_on_its_own_line() -> None:
     printed = run_script("pipeline_admin.py", "--help", COLUMNS="120").stdout
     assert tuple(re.findall("^    ([a-z-]+)", printed, re.MULTILINE)) == SUBCOMMANDS
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_the_help_of_a_subcommand_lists_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         pipeline_admin.parse_args([name, "--help"])
     printed = capsys.readouterr().out
@@ -50,7 +50,7 @@ def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], messag
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_no_subcommand_loads_tensorflow(name: str) -> None:
+def test_no_subcommand_of_pipeline_admin_loads_tensorflow(name: str) -> None:
     library = {"end-training": "distml.training.tfjobs", "smoke-test": "distml.publishing.smoke_test"}[name]
     code = f"import pipeline_admin, {library}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)

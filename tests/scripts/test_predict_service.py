@@ -52,7 +52,7 @@ def answers(labels: np.ndarray | None = None) -> predict_service.Answers:
     return predict_service.Answers(["a", "b"], np.zeros((2, 28, 28, 1), np.uint8), PROBABILITIES, labels)
 
 
-def test_it_classifies_test_images_and_draws_them(
+def test_predict_service_classifies_and_draws_test_images(
     predict: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = predict("--samples", 3)
@@ -90,7 +90,7 @@ def test_an_image_gets_the_same_answer_as_a_png_and_as_an_array(published: Volum
     np.testing.assert_allclose(file.probabilities[0], test.probabilities[0], atol=1e-6)
 
 
-def test_the_table_marks_right_and_wrong_answers() -> None:
+def test_the_table_of_predictions_marks_right_and_wrong_answers() -> None:
     assert predict_service.answer_table(answers(np.array([1, 9])), CLASS_NAMES) == "\n".join(
         (
             "image  predicted  probability      second guess        true",
@@ -101,7 +101,7 @@ def test_the_table_marks_right_and_wrong_answers() -> None:
     )
 
 
-def test_a_title_is_green_if_right_red_if_wrong_black_if_unknown() -> None:
+def test_an_images_title_is_green_if_right_red_if_wrong_else_black() -> None:
     known = answers(np.array([1, 9]))
     assert predict_service.title(known, 0, CLASS_NAMES) == ("Trouser 75%\ntrue: Trouser", "green")
     assert predict_service.title(known, 1, CLASS_NAMES) == ("Bag 50%\ntrue: Ankle boot", "red")
@@ -127,12 +127,12 @@ def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
         predict_service.read_image(truncated)
 
 
-def test_the_error_about_a_missing_file_names_the_file(predict: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_error_about_a_missing_image_file_names_the_file(predict: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"none\.png: No such file or directory; expected a PNG or JPEG file"):
         predict(tmp_path / "none.png")
 
 
-def test_without_a_published_version_it_asks_to_publish_one(predict: Callable[..., Path], tmp_path: Path) -> None:
+def test_predict_service_on_an_empty_volume_asks_to_publish(predict: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one, or name another --volume"):
         predict("--volume", tmp_path / "empty")
 

@@ -63,7 +63,7 @@ def test_a_request_over_the_limit_of_waiting_images_is_refused() -> None:
     assert [isinstance(answer, Overloaded) for answer in answers] == [False] * 5 + [True]
 
 
-def test_a_waiting_request_whose_client_hung_up_is_not_run() -> None:
+def test_a_waiting_request_is_not_run_after_its_client_hung_up() -> None:
     async def hang_up(engine: Engine) -> None:
         batcher = Batcher(ServedVersion(1, {}, engine))
         tasks = [asyncio.create_task(batcher.classify(images(0)))]

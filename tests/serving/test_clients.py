@@ -52,7 +52,7 @@ def test_an_invalid_host_name_is_refused_in_one_line(script: str) -> None:
     assert (process.returncode, process.stderr) == (2, line)
 
 
-def test_an_answer_without_the_requested_outputs_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grpc_answer_without_the_outputs_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     args = grpc_client.parse_args(["image.png"])
     monkeypatch.setattr(client, "read_file", lambda path: b"")
     monkeypatch.setattr(grpc_client, "ask", lambda args, files: InferResponse("1", "another", []))

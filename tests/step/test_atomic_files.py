@@ -36,14 +36,14 @@ def test_a_failed_flush_raises_and_leaves_no_file(volume: Volume, monkeypatch: p
     assert list(volume.root.iterdir()) == []
 
 
-def test_a_folder_without_a_time_is_not_removed(volume: Volume) -> None:
+def test_a_work_folder_without_a_modification_time_is_kept(volume: Volume) -> None:
     with atomic_files.folder_beside(volume.report) as work:
         os.utime(work, (0, 0))
         with atomic_files.folder_beside(volume.report):
             assert work.is_dir()
 
 
-def test_a_folder_renamed_during_the_removal_raises_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_removal_of_leftovers_tolerates_a_renamed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     renamed = tmp_path / ".1-renamed"
     monkeypatch.setattr(Path, "glob", lambda *_, **__: [renamed])
     atomic_files.remove_abandoned(tmp_path / "1")

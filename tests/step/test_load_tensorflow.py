@@ -55,7 +55,7 @@ def test_output_of_a_tensorflow_that_kills_the_process_is_shown(tmp_path: Path, 
     assert (ended.returncode, ended.stderr) == (-number, "no AVX here\n")
 
 
-def test_a_failed_import_shows_the_held_back_output_and_one_line(tmp_path: Path) -> None:
+def test_a_failed_tensorflow_import_shows_its_output_and_one_line(tmp_path: Path) -> None:
     ended = load(tmp_path, "os.write(2, b'output\\n')\nraise ImportError('libx.so.1: cannot open\\n\\nFailed to load')")
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
@@ -64,12 +64,12 @@ def test_a_failed_import_shows_the_held_back_output_and_one_line(tmp_path: Path)
     ]
 
 
-def test_announcements_stay_hidden_if_the_process_ends_while_loading(tmp_path: Path) -> None:
+def test_tensorflows_announcements_stay_hidden_if_loading_is_cut_off(tmp_path: Path) -> None:
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\nother\\n')\nos._exit(143)")
     assert (ended.returncode, ended.stderr) == (143, "other\n")
 
 
-def test_announcements_are_held_back_and_later_output_is_not(tmp_path: Path) -> None:
+def test_tensorflows_announcements_are_hidden_and_later_output_is_not(tmp_path: Path) -> None:
     ended = load(tmp_path, f"os.write(2, b'{ANNOUNCEMENT}\\n')", then="import os; os.write(2, b'later\\n')")
     assert (ended.returncode, ended.stderr) == (0, "later\n")
 

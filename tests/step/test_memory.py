@@ -1,4 +1,4 @@
-"""Free memory by the system's figures and a container's limit."""
+"""The free memory, by the system's figures and a container's limit."""
 
 import sys
 from pathlib import Path

@@ -38,7 +38,7 @@ def test_a_listener_accepts_ipv4_and_ipv6() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
-def test_a_machine_without_ipv6_listens_on_ipv4(refuse_address: Callable[[str, int], None], number: int) -> None:
+def test_a_listener_without_ipv6_uses_ipv4(refuse_address: Callable[[str, int], None], number: int) -> None:
     refuse_address("::", number)
     with network.listen(0) as listener:
         assert listener.family == socket.AF_INET

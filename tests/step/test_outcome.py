@@ -46,7 +46,7 @@ def test_a_step_ends_silently_when_the_reader_of_its_pipe_exits(body: str) -> No
         ("OSError(28, 'No space left on device', '/v')", 1, "cannot use /v: No space left on device; make space"),
     ],
 )
-def test_a_failure_ends_with_one_line_and_its_exit_status(raised: str, status: int, line: str) -> None:
+def test_a_failed_step_ends_with_one_line_and_its_exit_status(raised: str, status: int, line: str) -> None:
     step = script(f"raise {raised}")
     output, error = step.communicate(timeout=20)
     assert (step.returncode, output, error.count("\n")) == (status, "", 1)
@@ -82,7 +82,7 @@ def test_a_system_error_reports_what_failed_and_where(error: Any, line: str, sta
 
 
 @pytest.mark.parametrize("volume", ["file", "file/below"])
-def test_a_volume_that_is_a_file_fails_with_one_line(tmp_path: Path, volume: str) -> None:
+def test_a_volume_that_is_a_file_is_refused_in_one_line(tmp_path: Path, volume: str) -> None:
     (tmp_path / "file").touch()
     imports = "from distml.step import command_line; from distml.step.volume import hold_lock"
     step = script(f"{imports}; hold_lock(command_line.volume({str(tmp_path / volume)!r})).__enter__()")
@@ -102,7 +102,7 @@ def test_a_volume_that_is_a_file_fails_with_one_line(tmp_path: Path, volume: str
         ("positive_number", "nan", "is not a number above 0"),
     ],
 )
-def test_a_bad_argument_fails_with_one_line_on_what_was_expected(
+def test_a_bad_argument_is_refused_in_one_line_with_its_valid_range(
     kind: str, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = command_line.Parser("")

@@ -1,4 +1,4 @@
-"""Output of a working step, on a terminal and off one."""
+"""The progress that a step prints, on a terminal and off one."""
 
 import os
 import pty
@@ -44,17 +44,17 @@ def shown(written: str) -> list[str]:
     return [re.split(r"\r|\x1b\[K", line.rstrip("\r"))[-1].rstrip() for line in written.split("\n")]
 
 
-def test_a_silent_process_off_a_terminal_prints_its_activity() -> None:
+def test_a_silent_process_off_a_terminal_prints_signs_of_life() -> None:
     lines = off_a_terminal("with working('waiting for worker 1'): time.sleep(1)")
     assert set(lines) == {"waiting for worker 1 …"} and 1 <= len(lines) <= 3
 
 
-def test_a_printing_process_off_a_terminal_adds_no_sign_of_life() -> None:
+def test_a_process_that_prints_off_a_terminal_adds_no_sign_of_life() -> None:
     lines = off_a_terminal("with working('busy'):\n    for number in range(20): say(number); time.sleep(0.05)")
     assert lines == [str(number) for number in range(20)]
 
 
-def test_a_sign_of_life_has_the_name_the_count_and_the_figures() -> None:
+def test_a_sign_of_life_shows_the_worker_the_count_and_the_rate() -> None:
     lines = off_a_terminal(
         "speak_as('worker 1', draw=False)\n"
         "with counting('plain: epoch 2/4', 429, 'steps') as bar: bar.advance(150, '5,012 images/s'); time.sleep(0.7)"
@@ -62,7 +62,7 @@ def test_a_sign_of_life_has_the_name_the_count_and_the_figures() -> None:
     assert set(lines) == {"worker 1: plain: epoch 2/4, 150 of 429 steps, 5,012 images/s …"}
 
 
-def test_a_bar_on_a_terminal_disappears_at_the_end() -> None:
+def test_a_progress_bar_on_a_terminal_disappears_at_the_end() -> None:
     written = on_a_terminal(
         "with counting('plain: epoch 2/4', 429, 'steps') as bar:\n"
         "    for _ in range(3): bar.advance(143, '5,012 images/s'); time.sleep(0.2)\n"

@@ -64,7 +64,9 @@ def test_a_volume_without_locks_gets_one_warning(
 
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES])
-def test_a_lock_that_another_run_holds_is_refused(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_volume_that_another_run_has_locked_is_refused(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     refuse(monkeypatch, number, (fcntl, "flock"))
     with pytest.raises(volume_module.InUse):
         volume_module.hold_lock(volume).__enter__()

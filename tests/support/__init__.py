@@ -1,1 +1,1 @@
-"""Helpers of several tests: the project's folders, pages and scripts, a running predictor, requests, images."""
+"""Helpers that several tests share: the project's folders, pages and scripts, a running predictor, requests, images."""

@@ -18,7 +18,7 @@ TOOLS = ("make", "sh", "awk", "sed", "uname", "cksum", "rm", "mv", "cp", "env")
 
 
 class Clone(NamedTuple):
-    """The clone's folder, the folder `bin` of its PATH, which also has `TOOLS`, and the wheels that pip finds."""
+    """A clone: its folder, the folder of the programs on its PATH (`TOOLS` are in `bin/tools`), and pip's wheels."""
 
     folder: Path
     bin: Path
@@ -57,9 +57,9 @@ class Clone(NamedTuple):
         path.chmod(0o755)
         return path
 
-    def pretending_python(self, name: str, pretence: str) -> Path:
-        """Put a Python on the PATH that runs the statements `pretence` before its argument of -c."""
-        return self.program(name, f"exec '{PYTHON}' -c 'import sys; {pretence}; exec(sys.argv[-1])' \"$@\"")
+    def fake_python(self, name: str, statements: str) -> Path:
+        """Put a Python on the PATH that runs `statements` before the code given to -c."""
+        return self.program(name, f"exec '{PYTHON}' -c 'import sys; {statements}; exec(sys.argv[-1])' \"$@\"")
 
     def change_stamp(self, pattern: str, line: str) -> None:
         stamp = self.folder / ".venv/made-from"

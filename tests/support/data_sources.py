@@ -60,7 +60,7 @@ def obtain(tmp_path: Path, source: str, progress: Progress | None = None) -> Pat
 
 
 def failure_reason(tmp_path: Path, source: str) -> str:
-    """Return the reason in the failure of `obtain`, without the remedy after it."""
+    """Return the reason with which `obtain` fails, without the remedy after it."""
     with pytest.raises(published_files.NotObtained) as failed:
         obtain(tmp_path, source)
     assert failed.value.exit_status == 1

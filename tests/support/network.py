@@ -14,7 +14,7 @@ PROXIES = (
     "GRPC_PROXY",
     "ALL_PROXY",
 )
-# The environment of a machine on which every connection should use a proxy, but the proxy is dead.
+# The environment of a machine that sends every connection to a proxy, which is dead.
 DEAD_PROXY = {
     **dict.fromkeys(PROXIES, "http://127.0.0.1:9"),
     "GRPC_ADDRESS_HTTP_PROXY": "127.0.0.1:9",

@@ -27,7 +27,7 @@ def commands(page: Path) -> list[str]:
 
 
 def inline_commands(page: Path, start: str) -> list[str]:
-    """Return the page's inline code that begins with `start`, cut likewise."""
+    """Return the page's inline code that begins with `start`, cut at `;`, `|` and backslashes."""
     without_blocks = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     found = re.findall(rf"`({re.escape(start)}[^`]*)`", without_blocks)
     return [re.split(r"[;|\\]", command)[0].strip() for command in found]

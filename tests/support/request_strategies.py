@@ -1,4 +1,4 @@
-"""Hypothesis strategies for arbitrary and nearly valid requests, and a check of the result of reading one."""
+"""Hypothesis strategies for arbitrary and nearly valid requests, and a check of what a reader makes of them."""
 
 from collections.abc import Callable
 from typing import Any

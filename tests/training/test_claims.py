@@ -44,7 +44,7 @@ def claim(volume: Volume, identity: str) -> str | None:
     return identity
 
 
-def test_one_identity_wins_many_claims_at_once_without_hard_links(
+def test_one_identity_wins_concurrent_claims_without_hard_links(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, errno.EPERM, (os, "link"))
@@ -56,7 +56,7 @@ def test_one_identity_wins_many_claims_at_once_without_hard_links(
             assert sorted(filter(None, winners)) == [recorded] * 4
 
 
-def test_a_claim_waits_for_a_record_that_is_being_written(volume: Volume) -> None:
+def test_a_claim_waits_for_another_workers_unfinished_record(volume: Volume) -> None:
     record = volume.run("mine") / "run.json"
     record.parent.mkdir(parents=True)
     record.write_text('{"data_sha256":')
@@ -75,7 +75,9 @@ def test_a_claim_on_a_full_volume_leaves_no_record(volume: Volume, monkeypatch: 
     assert list(volume.run("mine").iterdir()) == []
 
 
-def test_a_claim_with_a_stale_file_loses_to_the_faster_one(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_with_a_stale_file_handle_loses_to_a_faster_claim(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def overwritten(file: IO[str]) -> None:
         file.flush()
         Path(file.name).write_text('{"data_sha256": "b"}')

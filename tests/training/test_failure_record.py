@@ -19,7 +19,7 @@ from support.project import CLASS_NAMES, run_script
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Remove failure callbacks and TF_CONFIG; name a record's file in FAILURE_RECORD."""
+    """Clear the failure callbacks and TF_CONFIG; set FAILURE_RECORD to a record's file."""
     monkeypatch.setattr(outcome, "failure_callbacks", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
     monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
@@ -45,29 +45,29 @@ def test_a_failed_worker_records_its_index_status_and_message(tmp_path: Path, mo
     assert str(recorded(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
 
 
-def test_a_later_failure_replaces_all_records_except_wrong_input(tmp_path: Path) -> None:
+def test_a_later_failure_replaces_any_record_but_wrong_input(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     fail("no data", 2)
-    fail("that peer was lost", 1)
+    fail("another peer was lost", 1)
     assert recorded(tmp_path) == Failure(0, 2, "no data")
 
 
-def test_a_worker_stopped_by_sigterm_leaves_no_record(tmp_path: Path) -> None:
+def test_a_worker_stopped_by_sigterm_leaves_no_failure_record(tmp_path: Path) -> None:
     fail("ended by SIGTERM", outcome.TERMINATED)
     assert recorded(tmp_path) is None
 
 
 def test_an_unexpected_exception_is_recorded(tmp_path: Path) -> None:
     def main(_: argparse.Namespace) -> None:
-        raise RuntimeError("out of luck\nfor once")
+        raise RuntimeError("first line\nsecond line")
 
     failure_record.keep_from_now_on()
     with pytest.raises(RuntimeError):
         outcome.run(main, argparse.Namespace())
-    assert recorded(tmp_path) == Failure(0, 1, "RuntimeError: out of luck")
+    assert recorded(tmp_path) == Failure(0, 1, "RuntimeError: first line")
 
 
-def test_an_exit_while_tensorflow_waits_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distml.training import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
@@ -76,7 +76,7 @@ def test_an_exit_while_tensorflow_waits_is_recorded(tmp_path: Path, monkeypatch:
     assert recorded(tmp_path) == Failure(0, 1, "worker: lost a peer")
 
 
-def test_a_new_candidate_removes_the_record(tmp_path: Path) -> None:
+def test_a_new_candidate_removes_the_failure_record(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
     export_candidate(Volume(tmp_path), MODELS["plain"]().get_weights(), facts)
@@ -84,7 +84,7 @@ def test_a_new_candidate_removes_the_record(tmp_path: Path) -> None:
     assert recorded(tmp_path) is None
 
 
-def test_no_failure_is_recorded_without_the_environment_variable(
+def test_no_failure_is_recorded_without_the_variable_failure_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FAILURE_RECORD")
@@ -102,7 +102,7 @@ def test_no_failure_is_recorded_without_the_environment_variable(
         "/volume/runs/{{workflow.name}}/failures/plain.json",
     ],
 )
-def test_an_invalid_file_name_causes_a_warning_before_the_error(
+def test_an_invalid_failure_record_name_causes_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     monkeypatch.setenv("FAILURE_RECORD", name)
@@ -122,7 +122,7 @@ def test_a_missing_volume_causes_a_warning_and_is_not_created(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_record_that_cannot_be_written_does_not_hide_the_error(
+def test_an_unwritable_failure_record_does_not_hide_the_error(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "runs").write_text("a file")
@@ -130,7 +130,7 @@ def test_a_record_that_cannot_be_written_does_not_hide_the_error(
     assert capsys.readouterr().err.endswith(": a peer was lost\n")
 
 
-def test_wrong_arguments_are_recorded(tmp_path: Path) -> None:
+def test_a_worker_with_wrong_arguments_leaves_a_failure_record(tmp_path: Path) -> None:
     ended = run_script("multi_worker_distributed_training.py", "--model=plain", "--epochs=none")
     assert ended.returncode == 2
     assert str(recorded(tmp_path)).startswith(
@@ -138,7 +138,7 @@ def test_wrong_arguments_are_recorded(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_record_counts_as_missing(tmp_path: Path) -> None:
+def test_a_damaged_failure_record_counts_as_missing(tmp_path: Path) -> None:
     path = Volume(tmp_path).failure("distml-1", "plain")
     path.parent.mkdir(parents=True)
     path.write_text("[1]")

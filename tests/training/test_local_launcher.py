@@ -35,7 +35,7 @@ LAUNCHER = (
     "with hold_lock(Volume(Path(sys.argv[3]))) as lock:\n"
     "    local_launcher.run_worker_group([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"
 )
-# One statement for worker 0, and one for worker 1.
+# Worker 0 runs the first statement, worker 1 the second.
 TWO = "import json, os, sys, time\nif json.loads(os.environ['TF_CONFIG'])['task']['index'] == 0:\n    {}\nelse:\n    {}"
 
 
@@ -56,7 +56,7 @@ def test_a_worker_whose_port_is_taken_exits_with_1() -> None:
 
 
 def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
-    """Start a launcher that locks the volume in `folder`; return its process and its two workers."""
+    """Start a launcher that locks the volume in `folder`; return its process and those of its two workers."""
     command = [sys.executable, "-c", LAUNCHER, str(SOURCE), SLOW, str(folder)]
     launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert launcher.stdout
@@ -65,7 +65,7 @@ def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
 
 
 def run_two(first: str, second: str) -> None:
-    """Run two workers, each with one of the statements."""
+    """Run two workers: worker 0 runs the statement `first`, worker 1 `second`."""
     local_launcher.run_worker_group([sys.executable, "-c", TWO.format(first, second)], workers=2, restarts=1)
 
 
@@ -84,7 +84,7 @@ def test_wrong_input_is_not_retried_even_if_a_peer_failed_first(capsys: pytest.C
     assert (ended.value.exit_status, capsys.readouterr().out) == (2, "")
 
 
-def test_a_worker_that_hangs_at_its_end_restarts_the_group(
+def test_a_worker_that_hangs_after_a_peers_success_restarts_the_group(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(local_launcher, "SECONDS_AFTER_A_SUCCESS", 2)

@@ -40,7 +40,7 @@ def file_of(module: str) -> Path:
 
 
 def imported_by(module: str) -> set[str]:
-    """Return the modules of src that a module imports, inside functions too; a package holds only a docstring."""
+    """Return the modules of src that a module imports, inside functions too; packages contain only docstrings."""
     names = set()
     for node in ast.walk(ast.parse(file_of(module).read_text())):
         if isinstance(node, ast.Import):
@@ -83,7 +83,7 @@ def test_the_code_digest_ignores_location_and_editors_leftovers(source: Path, na
 
 
 @pytest.mark.parametrize("name", ["distml/training/settings.py", "distml/training/local_launcher.py", f"{SCRIPT}.py"])
-def test_a_comment_in_an_option_or_a_launcher_makes_no_new_run(source: Path, name: str) -> None:
+def test_a_change_of_settings_or_launcher_code_makes_no_new_run(source: Path, name: str) -> None:
     with (source / name).open("a") as file:
         file.write("# a comment\n")
     assert run_identity.code_sha256(source) == run_identity.code_sha256()
@@ -96,7 +96,7 @@ def test_a_changed_training_loop_or_a_new_model_makes_a_new_run(source: Path, na
     assert run_identity.code_sha256(source) != run_identity.code_sha256()
 
 
-def test_the_identity_contains_data_code_software_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runs_identity_has_data_code_software_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_identity, "code_sha256", lambda: "code")
     monkeypatch.setattr(run_identity, "software", lambda: {"tensorflow": "2.99.1", "keras": "3.99.2"})
     assert run_identity.identity_of("data", SETTINGS) == {
@@ -109,7 +109,7 @@ def test_the_identity_contains_data_code_software_and_settings(monkeypatch: pyte
     }  # fmt: skip
 
 
-def test_the_software_has_the_versions_that_training_imports() -> None:
+def test_a_runs_identity_has_the_versions_that_training_imports() -> None:
     assert run_identity.software() == {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
@@ -125,7 +125,7 @@ def test_other_software_makes_a_new_run_and_cannot_resume_the_old_one(
         run_identity.claim_run(volume, "mine", after)
 
 
-def test_a_claim_removes_the_leftovers_of_a_killed_one(tmp_path: Path) -> None:
+def test_a_claim_removes_the_leftovers_of_a_killed_claim(tmp_path: Path) -> None:
     volume = Volume(tmp_path)
     run_identity.claim_run(volume, "mine", {})
     left = volume.run("mine") / ".run.json-killed"

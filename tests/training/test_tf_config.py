@@ -1,4 +1,4 @@
-"""TF_CONFIG as the operator or a person sets it, right and wrong."""
+"""TF_CONFIG, valid and invalid, as the operator or a person sets it."""
 
 import json
 from typing import Any
@@ -62,7 +62,7 @@ def test_every_worker_refuses_a_cluster_with_parameter_servers(monkeypatch: pyte
         read(monkeypatch, {kind: ["a:2222"], "ps": ["b:2222"]}, kind)
 
 
-def test_the_error_for_a_master_names_its_new_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_replica_of_type_master_suggests_chief(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(outcome.StepError, match=r"a replica of type 'master'; .*; call it Chief in the TFJob"):
         read(monkeypatch, {"master": ["a:2222"]}, "master")
 
@@ -116,7 +116,7 @@ def test_an_invalid_cluster_is_refused_in_one_line_with_the_reason(
         "{'cluster': 1}",
     ],
 )
-def test_a_text_without_a_worker_group_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_tf_config_that_no_tfjob_sets_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(
         outcome.StepError, match=r"^TF_CONFIG is not the JSON that a TFJob sets \(.*\); expected"
@@ -125,7 +125,7 @@ def test_a_text_without_a_worker_group_is_refused(monkeypatch: pytest.MonkeyPatc
     assert refused.value.exit_status == 2
 
 
-def test_an_evaluator_ends_with_status_2_and_one_line(volume: Volume) -> None:
+def test_an_evaluator_exits_with_2_and_one_line(volume: Volume) -> None:
     config = {"cluster": {"worker": ["127.0.0.1:24011"]}, "task": {"type": "evaluator", "index": 0}}
     ended = run_script(
         "multi_worker_distributed_training.py", "--volume", volume, "--model", "plain", TF_CONFIG=json.dumps(config)

@@ -1,4 +1,4 @@
-"""Reasons why a TFJob did not succeed, and their report; tests/cluster shows that jobs are ended."""
+"""The reason why a TFJob did not succeed, and the report about it; tests/cluster checks that jobs really end."""
 
 import json
 from collections.abc import Callable
@@ -57,13 +57,13 @@ TOO_LONG = job(("Running", "False", "running"), ("Failed", "True", "j was active
 TRAINING = job(("Created", "True", "created"), ("Running", "True", "running"))
 
 
-def test_the_reason_of_a_failed_job_is_its_own_message() -> None:
+def test_a_failed_jobs_reason_is_the_message_of_its_condition() -> None:
     failed = job(("Running", "False", "running"), ("Failed", "True", "it reached its back-off limit"))
     assert has_ended(failed)
     assert reason_of(failed, [], []) == "it reached its back-off limit"
 
 
-def test_the_reason_of_a_failed_job_includes_its_last_useful_warning() -> None:
+def test_a_failed_jobs_reason_includes_its_last_useful_warning() -> None:
     warnings = [
         warning("j-worker-1", "FailedScheduling", "no node", minute=0),
         warning("j-worker-0", "Failed", 'Failed to pull image "no-such-image": not found', minute=1),
@@ -76,24 +76,24 @@ def test_the_reason_of_a_failed_job_includes_its_last_useful_warning() -> None:
     )
 
 
-def test_a_running_job_has_not_ended() -> None:
+def test_a_job_has_ended_only_if_it_succeeded_or_failed() -> None:
     assert not has_ended(TRAINING)
     assert not has_ended({"metadata": {"name": "j"}})
     assert has_ended(job(("Succeeded", "True", "done")))
 
 
-def test_the_reason_names_a_pod_that_waits_for_its_image() -> None:
+def test_a_running_jobs_reason_names_a_pod_that_waits_for_its_image() -> None:
     pods = [waiting("ErrImagePull", "not found"), RUNNING]
     assert reason_of(TRAINING, pods, []) == "j-worker-0 waits, ErrImagePull: not found"
 
 
-def test_the_reason_names_a_pod_that_cannot_be_scheduled() -> None:
+def test_a_running_jobs_reason_names_a_pod_that_cannot_be_scheduled() -> None:
     assert reason_of(TRAINING, [unscheduled("0/1 nodes are available")], []) == (
         "j-worker-1 waits, Unschedulable: 0/1 nodes are available"
     )
 
 
-def test_the_reason_does_not_name_a_pod_that_only_starts() -> None:
+def test_a_running_jobs_reason_names_no_pod_that_is_starting() -> None:
     assert reason_of(TRAINING, [waiting("ContainerCreating", None), RUNNING], []) == "it had not ended yet"
 
 
@@ -143,7 +143,7 @@ LOST_PEER = {"worker": 1, "status": 1, "message": "lost a peer"}
 WRONG_INPUT = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
 
 
-def test_the_end_of_a_workflow_deletes_its_unfinished_jobs(end_training: Callable[..., None]) -> None:
+def test_ending_a_workflow_deletes_only_its_unfinished_jobs(end_training: Callable[..., None]) -> None:
     cluster = Cluster(TRAINING, TOO_LONG)
     end_training(cluster)
     assert cluster.deleted == ["j"]
@@ -151,7 +151,7 @@ def test_the_end_of_a_workflow_deletes_its_unfinished_jobs(end_training: Callabl
     assert cluster.selectors == ["workflows.argoproj.io/workflow=distml-1", workers, workers]
 
 
-def test_the_report_of_a_failed_job_starts_with_the_workers_message(end_training: Callable[..., None]) -> None:
+def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed) as failed:
         end_training(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", failure=LOST_PEER)
     assert str(failed.value) == (
@@ -161,7 +161,7 @@ def test_the_report_of_a_failed_job_starts_with_the_workers_message(end_training
     assert failed.value.exit_status == 1
 
 
-def test_the_report_of_a_missing_job_says_that_it_does_not_exist(end_training: Callable[..., None]) -> None:
+def test_a_deleted_job_is_reported_as_missing(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it does not exist; it was deleted"):
         end_training(Cluster(), "--model=plain", "--failed-job=j")
 

@@ -111,7 +111,7 @@ def measured(manifest: dict, key: str) -> list[float]:
     return [epoch[key] for epoch in manifest["metrics"]["history"]]
 
 
-def test_a_block_that_exceeds_its_bound_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_outlasts_the_watchdogs_limit_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: queue.Queue[tuple[str, int]] = queue.Queue()
     monkeypatch.setattr(worker_module, "end", lambda message, status: ended.put((message, status)))
     with worker_module.Watchdog().bound(1, "a step"):
@@ -130,7 +130,7 @@ def test_tensorboard_shows_each_epoch(trained_volume: Volume) -> None:
     assert shown == pytest.approx(dict(enumerate(measured(manifest, "validation_accuracy"), 1)))
 
 
-def test_the_training_step_has_its_own_graph_outside_the_loops() -> None:
+def test_the_training_step_is_a_graph_function_and_not_inlined() -> None:
     strategy = tf.distribute.get_strategy()
     settings = Settings(workers=1, epochs=1, batch_per_worker=2, learning_rate=1e-3, seed=1, train_images=2)
     model = ReplicatedModel(strategy, "plain", settings, steps_per_epoch=1)
@@ -211,7 +211,7 @@ def test_a_finished_model_is_not_trained_again(trained_volume: Volume) -> None:
     assert (again.returncode, again.stdout) == (0, "plain: already trained in run first; its files verify\n")
 
 
-def test_a_run_with_other_settings_is_refused(trained_volume: Volume) -> None:
+def test_a_claim_of_a_run_with_other_settings_is_refused(trained_volume: Volume) -> None:
     identity = json.loads((trained_volume.run("first") / "run.json").read_text())
     run_identity.claim_run(trained_volume, "first", identity)
     other = {**identity, "settings": {**identity["settings"], "epochs": 4}}

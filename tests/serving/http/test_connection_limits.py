@@ -37,12 +37,12 @@ def answer_to(*parts: bytes) -> bytes:
     return asyncio.run(exchange())
 
 
-def test_unfinished_headers_close_the_connection_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfinished_headers_close_the_connection_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_FOR_HEADERS", 0.1)
     assert answer_to() == answer_to(b"POST / HTTP/1.1\r\nHost: a\r\n") == answer_to(b"\r\n", b"\r\n") == b""
 
 
-def test_the_limit_counts_headers_and_trailers_but_not_the_body() -> None:
+def test_the_header_limit_counts_trailers_but_not_the_body() -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\n"
     long = [b"A: ", *[b"a" * 2**14] * 5]
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"

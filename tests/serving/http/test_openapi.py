@@ -11,7 +11,7 @@ from support.predictor_process import INFER, PREDICT, READY, Predictor
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-def test_the_page_describes_only_the_routes_that_are_offered(server: Predictor) -> None:
+def test_the_openapi_page_describes_only_the_offered_routes(server: Predictor) -> None:
     paths = server.get("/openapi.json")[1]["paths"]
     post_paths = [path.replace("{model_name}", "flower-sample") for path in paths if "post" in paths[path]]
     assert post_paths == [PREDICT, INFER]

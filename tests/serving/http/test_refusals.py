@@ -24,17 +24,9 @@ def png_announcing(width: int, height: int) -> bytes:
 
 
 INSTANCE = 'an instance must be {"image_bytes": {"b64": "..."}} or a 28x28 list of pixels'
-
-
 PIXELS = "pixels must be whole numbers from 0 to 255"
-
-
 LARGE = "the image is too large: at most 16,777,216 pixels in an image, 33,554,432 in a request and 16,384 along a side"
-
-
 ROWS = IMAGES[0, ..., 0].tolist()
-
-
 BAD_V1 = {
     "empty": (b"", "the body is empty"),
     "a list": (b"[]", 'the body must be a JSON object with a list "instances"'),

@@ -1,4 +1,4 @@
-"""Versions that are refused, beside those in test_changes_under_load.py."""
+"""Refused versions, in addition to those in test_changes_under_load.py."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The version that takes over, with a fake loader and no model."""
+"""The watch's choice of the version that takes over, with a fake loader and no model."""
 
 import asyncio
 import json
