@@ -25,7 +25,7 @@ from distml.step.volume import Volume
 CLASSES = 10
 # Each request may reach another replica, and every replica must serve the version.
 ANSWERS_IN_A_ROW = 5
-# The service is inside the cluster; a proxy set in the environment is for requests that leave it.
+# The service is inside the cluster; a proxy set in the environment is for requests to hosts outside.
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -53,7 +53,7 @@ def check_service(volume: Volume, version: int, url: str, model: str, seconds: f
     """Wait until the service at `url` serves the version, then check its prediction for an image.
 
     Args:
-        volume: holds the published version.
+        volume: the volume with the published version.
         version: number of the published version.
         url: URL of the service, without a path.
         model: the model's name, for a service that lists none.

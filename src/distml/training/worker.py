@@ -25,7 +25,7 @@ RETRY_SECONDS = 0.2
 
 
 class PortTaken(outcome.StepError):
-    """Another process uses this worker's port. Exit status 1: a restarted group chooses other ports."""
+    """Another process uses this worker's port; a retry may succeed, since a restarted local group gets other ports."""
 
     exit_status = 1
 
@@ -42,7 +42,7 @@ def end_on_sigterm() -> None:
     """Exit with status 143 on SIGTERM, even as process 1 and while the main thread is inside TensorFlow.
 
     Python runs signal handlers between two bytecodes of the main thread, which is too late for a worker that waits for
-    a peer. But the interpreter writes the signal's number into a pipe at once, and a thread reads it there.
+    a peer. But the interpreter writes the signal's number into a pipe at once, and a thread reads that pipe.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -109,7 +109,7 @@ def wait_for_peers(group: WorkerGroup) -> None:
 
 
 def _listens(address: str) -> bool:
-    """Tell whether a process accepts connections at `address`; a name that does not resolve (yet) counts as no."""
+    """Return whether a process accepts connections at `address`; False if the name does not resolve (yet)."""
     try:
         socket.create_connection(network.host_and_port(address), timeout=2).close()
     except OSError:

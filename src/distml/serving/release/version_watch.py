@@ -35,10 +35,10 @@ class VersionWatch:
         return None
 
     def _load_unless_current(self, number: int, current: ServedVersion | None) -> ServedVersion | None:
-        """Load version `number`. Return `current` if the folder still holds it, and None if the version is refused."""
+        """Load version `number`. Return `current` if the folder still has it, and None if the version is refused."""
         folder = self._folder / str(number)
         try:
-            if current and _holds(folder, current):
+            if current and _is_in(folder, current):
                 return current
             changed = _newest_change(folder)
             if self._refused.get(number) == changed:
@@ -75,8 +75,8 @@ class VersionWatch:
                     current = version
 
 
-def _holds(folder: Path, version: ServedVersion) -> bool:
-    """Return whether `folder` still holds `version`."""
+def _is_in(folder: Path, version: ServedVersion) -> bool:
+    """Return whether the version in `folder` is still `version`, by number and digest."""
     try:
         return int(folder.name) == version.number and manifest.read(folder)["digest"] == version.manifest["digest"]
     except (outcome.StepError, OSError):
