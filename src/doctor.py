@@ -75,7 +75,7 @@ def processor() -> str:
 
 
 def instruction_sets() -> set[str]:
-    """Return the processor's flags, an empty set if the system does not list them."""
+    """Return the processor's flags; an empty set if the system does not list them."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):

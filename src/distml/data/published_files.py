@@ -37,7 +37,7 @@ class NotObtained(outcome.StepError):
 
 
 def check_files(folder: Path) -> None:
-    """Compare the decompressed content of the four files with the published data set."""
+    """Raise StepError unless the four files have the published content when decompressed."""
     for name in FILES:
         if fault := fault_of(folder / name):
             raise outcome.StepError(f"{folder / name} {fault}")

@@ -72,7 +72,7 @@ def check_service(volume: Volume, version: int, url: str, model: str, seconds: f
 
 
 def wait_until_served(url: str, model: str, version: int, digest: str, seconds: float) -> tuple[str, str]:
-    """Ask until the version answers `ANSWERS_IN_A_ROW` times; return the model's name and the last answer.
+    """Ask until the version answers `ANSWERS_IN_A_ROW` times in a row; return the model's name and the last answer.
 
     Raises:
         NotServed: the version does not answer within `seconds`.

@@ -85,7 +85,7 @@ class Watchdog:
 def wait_for_peers(group: WorkerGroup) -> None:
     """Listen on this worker's port, and wait until every peer has accepted a connection.
 
-    TensorFlow waits too, but for an hour and with the interpreter locked: neither a deadline nor SIGTERM would be
+    TensorFlow waits too, but for an hour and holding the interpreter lock: neither a deadline nor SIGTERM would be
     noticed. After this wait, TensorFlow connects at once. If a worker of a former group accepted the connection,
     TensorFlow fails, and all workers restart.
 
@@ -129,7 +129,7 @@ def join_worker_group(
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
     else:
         os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty value
-    # TensorFlow connects with the interpreter locked. If a peer dies now, no Python thread can notice: only
+    # TensorFlow holds the interpreter lock while it connects. If a peer dies now, no Python thread can notice: only
     # faulthandler's own thread can end the process. Its stack dump is of no use to the user.
     with Path(os.devnull).open("w") as null_device, working("connecting the workers"):
         faulthandler.dump_traceback_later(seconds, exit=True, file=null_device)
