@@ -124,7 +124,7 @@ def ask_version(url: str, model: str) -> Served:
 
 
 def check_prediction(url: str, model: str) -> None:
-    """Send an image by the V1 protocol, which every runtime accepts, and check the form of the answer."""
+    """Send an image with the V1 protocol, which every runtime accepts, and check the form of the answer."""
     file = io.BytesIO()
     Image.new("L", (28, 28), 128).save(file, "PNG")
     request = json.dumps(client.v1_request([file.getvalue()])).encode()

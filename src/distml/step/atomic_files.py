@@ -132,7 +132,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def json_beside(target: Path, content: Any) -> Iterator[Path]:
-    """Yield a new file beside `target` with `content` as JSON; remove it after the block, unless it was renamed."""
+    """Yield a new JSON file of `content` beside `target`; remove it after the block, unless the block renamed it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = _beside(target)

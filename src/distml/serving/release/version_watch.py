@@ -14,7 +14,7 @@ from distml.step import outcome
 
 
 class VersionWatch:
-    """A watch of a folder of numbered versions, as `versions` writes it."""
+    """The watch of one folder of numbered versions, as `versions` writes it."""
 
     def __init__(self, folder: Path, threads: int):
         self._folder = folder
@@ -25,8 +25,9 @@ class VersionWatch:
     def newest(self, current: ServedVersion | None = None) -> ServedVersion | None:
         """Load the newest intact version; return None if it is `current`, or if there is none.
 
-        Versions are the same if number and digest are. A damaged version is reported once, in the log and a metric,
-        and the version before it is tried. If the folder of `current` is damaged, `current` still answers from memory.
+        Two versions are the same if their number and digest are. A damaged version is reported once, in the log and a
+        metric, and the version before it is tried. If the folder of `current` is damaged, `current` still answers from
+        memory.
         """
         for number in reversed(versions.numbers(self._folder)):
             version = self._load_unless_current(number, current)
