@@ -34,7 +34,7 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     replicated = ReplicatedModel(strategy, model, settings, steps_per_epoch)
     batches = iter(input_pipeline.training_batches(split, share, seed=1))
     replicated.take_steps(batches, tf.constant(50))
-    if not group.addresses:  # a worker without a group starts when bench/training.py says so
+    if not group.addresses:  # without a group, only bench/training.py can start both workers at once
         print("ready", flush=True)
         sys.stdin.readline()
     started = time.monotonic()
@@ -42,7 +42,8 @@ def main(volume: str, model: str, batch: str, steps: str) -> None:
     seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"images_per_second": int(steps) * share.batch / seconds, "memory_gib": memory}), flush=True)
-    while not group.addresses and not select.select([sys.stdin], [], [], 0)[0]:  # until both have measured
+    # Without a group, keep the machine busy until the other worker has measured too.
+    while not group.addresses and not select.select([sys.stdin], [], [], 0)[0]:
         replicated.take_steps(batches, tf.constant(5))
     worker.values_of_all(strategy, 0)
 

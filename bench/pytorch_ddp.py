@@ -1,4 +1,4 @@
-"""Train the same CNN (`plain`) by PyTorch's DistributedDataParallel: gloo, channels-last, data in memory.
+"""Train the same CNN (`plain`) with PyTorch's DistributedDataParallel: gloo, channels-last, data in memory.
 
 python bench/pytorch_ddp.py FOLDER_OF_TRAIN_NPZ MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
 """

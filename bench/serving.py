@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
                 server.stop()
         servers = {name: start(name, args.volume) for name in starts}
         try:
-            figures = [measure(hey, servers, requests, version, args, turn) for turn in range(args.repetitions)]
+            figures = [measure(hey, servers, requests, version, args, number) for number in range(args.repetitions)]
             memory = {"after the measurements": servers["predictor"].memory_mib()}
             for sent in range(0, args.memory_requests, 10_000):
                 count = min(10_000, args.memory_requests - sent)
@@ -143,14 +143,14 @@ def is_ready(port: int) -> bool:
 
 
 def measure(
-    hey: str, servers: dict[str, Server], requests: dict, version: Path, args: argparse.Namespace, turn: int
+    hey: str, servers: dict[str, Server], requests: dict, version: Path, args: argparse.Namespace, repetition: int
 ) -> dict[str, float]:
     """Measure everything once; return requests/s, images/s and 99th percentiles in ms by the name of the figure."""
     figures: dict[str, float] = {}
     for body in ("image_bytes", "array"):
         for clients in (5, 64):
             # The server that goes first changes with each repetition.
-            for name in list(servers)[:: 1 if turn % 2 else -1]:
+            for name in list(servers)[:: 1 if repetition % 2 else -1]:
                 rate, p99 = load(hey, servers[name].port, requests[body], args.requests, clients)
                 figures[f"{name}, {body}, -c {clients}: requests/s"] = rate
                 figures[f"{name}, {body}, -c {clients}: p99 ms"] = p99
@@ -161,7 +161,7 @@ def measure(
     )
     figures["bare engine in a loop, 64 images: images/s"] = json.loads(bare.stdout)["images_per_second"]
     for name, value in figures.items():
-        print(f"repetition {turn + 1}: {name}: {value:,.1f}", flush=True)
+        print(f"repetition {repetition + 1}: {name}: {value:,.1f}", flush=True)
     return figures
 
 
@@ -185,7 +185,7 @@ def first_number(pattern: str, text: str) -> float:
 
 
 def report(figures: list[dict[str, float]], starts: dict, memory: dict, args: argparse.Namespace) -> None:
-    median = {name: statistics.median(turn[name] for turn in figures) for name in figures[0]}
+    median = {name: statistics.median(repetition[name] for repetition in figures) for name in figures[0]}
     median |= {f"{name}, start to ready: s": statistics.median(seconds) for name, seconds in starts.items()}
 
     def ratio(over: str, under: str, target: str) -> dict:

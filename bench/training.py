@@ -112,7 +112,7 @@ def start(script: str, grouped: bool, arguments: list[object]) -> list[subproces
 
 
 def expect(worker: subprocess.Popen[str], beginning: str, script: str) -> str:
-    """Return the next line of a worker that starts with `beginning`; exit if the worker ends first."""
+    """Return the worker's next line that starts with `beginning`; exit if the worker ends first."""
     for line in worker.stdout or ():
         if line.startswith(beginning):
             return line

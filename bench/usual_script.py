@@ -1,4 +1,4 @@
-"""Train by a tutorial's script, as a baseline: `fit` under MWMS, default options, a per-element input pipeline.
+"""Train with a tutorial's script, as a baseline: `fit` under MWMS, default options, a per-element input pipeline.
 
     python bench/usual_script.py VOLUME MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
 

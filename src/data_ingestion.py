@@ -42,7 +42,7 @@ def ingest(source: str, work: Path) -> dict:
         images = sum(FACTS["images"].values())
         say(f"preparing {images:,} images (about ten seconds)")
         with counting("preparing", images, "images") as bar:
-            from distml.data import preparation  # loads TensorFlow, only after the source has worked
+            from distml.data import preparation  # here, so that a failing source is reported before TensorFlow loads
 
             preparation.prepare(files, work, bar.reach)
     with working("reading the images back"):

@@ -20,7 +20,7 @@ from distml.step import command_line, network, outcome
 from distml.step.memory import GIB, WORKER_MEMORY, free_memory
 from distml.step.volume import Volume
 
-OTHER_MEMORY = 0.6  # GiB: the launcher and a useful page cache
+OTHER_MEMORY = 0.6  # GiB: the launcher, and enough page cache to be of use
 ENVIRONMENT_DISK = 2.5  # GiB
 VOLUME_DISK = 0.5  # GiB: data set, checkpoints, versions, and files that are still being written
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv"
@@ -29,7 +29,7 @@ FASTER = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 class Unfit(Exception):
-    """A failed check: what is wrong with the machine, and what to do. One line."""
+    """A check failed: what is wrong with the machine, and what to do. One line."""
 
 
 def main(args: argparse.Namespace) -> None:
@@ -75,7 +75,7 @@ def processor() -> str:
 
 
 def instruction_sets() -> set[str]:
-    """Return the processor's flags, an empty set if the system does not list them."""
+    """Return the processor's flags; an empty set if the system does not list them."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
@@ -109,9 +109,9 @@ def _space(folders: list[Path], need: float) -> str:
     names, nearest = " and ".join(folder.name for folder in folders), _existing(folders[0])
     for folder in map(_existing, folders):
         if not folder.is_dir():
-            raise Unfit(f"{folder} is not a folder: name another with DATA")
+            raise Unfit(f"{folder} is not a folder: choose another with DATA")
         if not os.access(folder, os.W_OK):
-            raise Unfit(f"{folder} is not writable: name another folder with DATA, or clone into a folder of your own")
+            raise Unfit(f"{folder} is not writable: choose another with DATA, or clone into a folder of your own")
     verb = "need" if len(folders) > 1 else "needs"
     _, _, free = shutil.disk_usage(nearest)
     if free / GIB < need:

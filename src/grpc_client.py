@@ -1,4 +1,4 @@
-"""Ask a predictor to classify image files, over gRPC by KServe's V2 protocol.
+"""Ask a predictor to classify image files, over gRPC with KServe's V2 protocol.
 
     python src/grpc_client.py --host localhost --port 8081 shoe.png shirt.jpg
 

@@ -1,4 +1,4 @@
-"""Ask a predictor to classify image files, over HTTP by KServe's V1 protocol.
+"""Ask a predictor to classify image files, over HTTP with KServe's V1 protocol.
 
     python src/http_client.py --host localhost --port 8080 shoe.png shirt.jpg
 

@@ -79,7 +79,7 @@ def heading(text: str) -> None:
 
 
 def command(script: str, *options: object) -> list[str]:
-    """Return the command line that runs a step script by this Python."""
+    """Return the command line that runs a step script with this Python."""
     return [sys.executable, str(SOURCE / script), *map(str, options)]
 
 
@@ -101,7 +101,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--source", type=sources.source, default="auto", help="source of the data set: see data_ingestion.py --help"
     )
     parser.add_argument(
-        "--run", type=command_line.run_name, help="name of the run, a folder in runs/ (default: a hash)"
+        "--run", type=command_line.run_name, help="name of the run, a folder below runs/ (default: a hash)"
     )
     quality_gate.add_options(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all files of earlier runs from the volume")

@@ -84,7 +84,9 @@ def summary(content: dict, volume: Volume) -> str:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
-    parser.add_argument("--run", type=command_line.run_name, help="folder below runs/ (default: the newest run)")
+    parser.add_argument(
+        "--run", type=command_line.run_name, help="name of the run, a folder below runs/ (default: the newest run)"
+    )
     parser.add_argument("--models", type=names.models, help="models that may win (default: all of the run)")
     quality_gate.add_options(parser)
     parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")

@@ -49,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--run",
         type=command_line.run_name,
-        help="folder below runs/ (default: a hash of data, settings, code and software)",
+        help="name of the run, a folder below runs/ (default: a hash of data, settings, code and software)",
     )
     training_settings.add_options(parser)
     parser.add_argument(

@@ -39,7 +39,8 @@ def smoke_test(args: argparse.Namespace) -> None:
 def add_end_training(subcommands: "Subcommands") -> None:
     """Add the options of `end-training`.
 
-    A workflow runs it at its end, before it retrains a model (`--model`), and after a TFJob failed (`--failed-job`).
+    A workflow runs end-training at its end, before retraining a model (`--model`), and after a failed TFJob
+    (`--failed-job`).
     """
     parser = subcommands.add_parser(
         "end-training",

@@ -30,7 +30,11 @@ TITLE_LENGTH = 22
 class Answers:
     """The model's answers for n images.
 
-    names [n]; images, uint8 [n, 28, 28, 1]; probabilities, float32 [n, 10]; labels, int64 [n], None for image files.
+    Attributes:
+        names: [n], a file's path or "test image 123".
+        images: uint8 [n, 28, 28, 1].
+        probabilities: float32 [n, 10].
+        labels: int64 [n]; None for image files, whose classes are unknown.
     """
 
     names: list[str]
@@ -48,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
     files = {path: read_image(path) for path in args.images}
     folder = versions.current(args.volume)
     if folder is None:
-        raise outcome.StepError(f"no published model in {args.volume.versions}; publish one, or name another --volume")
+        raise outcome.StepError(f"no published model in {args.volume.versions}; publish one or choose another --volume")
     model, manifest = saved_model.load(folder)
     say(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n")
     answers = ask_about_files(model, files) if files else ask_about_test_set(model, args)
@@ -61,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def check_writable(output: Path) -> None:
-    """Raise, before any work, if the picture cannot be written."""
+    """Raise StepError, before any work, if the picture cannot be written."""
     target = output if output.exists() else output.parent
     if output.is_dir() or not os.access(target, os.W_OK):
         raise outcome.StepError(
@@ -83,7 +87,7 @@ def read_image(path: Path) -> tuple[bytes, np.ndarray]:
         return data, image_decoding.decode(data)
     except Exception:
         # Pillow does not document which exceptions a damaged file raises.
-        raise outcome.StepError(f"{path} is not a whole PNG or JPEG image; choose another file") from None
+        raise outcome.StepError(f"{path} is not an intact PNG or JPEG image; choose another file") from None
 
 
 def ask_about_files(model: Any, files: dict[Path, tuple[bytes, np.ndarray]]) -> Answers:

@@ -225,7 +225,7 @@ def test_a_missing_image_fails_at_the_deadline_with_the_reason() -> None:
     name = workflows.submit(image, training_deadline="10")
     status = workflows.wait_for(name, "Failed", seconds=500)
     message = workflows.messages(status)
-    assert f"TFJob {name}-batchnorm-0 did not succeed" in message and "more: kubectl get events" in message
+    assert f"TFJob {name}-batchnorm-0 did not succeed" in message and "for more, run kubectl get events" in message
     assert "no-such-image" in message or "ErrImagePull" in message
     attempts = [node for node in workflows.nodes(status) if node.startswith("train(0:")]
     assert "train(0:batchnorm)(0)" in attempts and "train(0:batchnorm)(1)" not in attempts

@@ -30,5 +30,5 @@ def test_the_largest_request_is_read_but_more_json_values_are_refused() -> None:
     body = json.dumps({"instances": pixels.tolist()}).encode()
     assert np.array_equal(v1.read_request(body), pixels)
     for too_many in (b"[" + b"1," * 500_001 + b"1]", b"[" + b"[]" * 500_001 + b"]", b"{" * 500_001):
-        with pytest.raises(BadInput, match="the JSON holds more than 500,000 values"):
+        with pytest.raises(BadInput, match="the JSON has more than 500,000 values"):
             v1.read_request(too_many)

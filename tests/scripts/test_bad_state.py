@@ -116,7 +116,7 @@ def test_any_error_of_pillow_about_a_file_is_reported_in_one_line(
         raise IndexError("an error of the decoder")
 
     monkeypatch.setattr(predict_service.image_decoding, "decode", decode)
-    with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
+    with pytest.raises(outcome.StepError, match="is not an intact PNG or JPEG image"):
         predict_service.read_image(tmp_path / "image.png")
 
 

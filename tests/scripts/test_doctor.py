@@ -64,7 +64,7 @@ def test_a_volume_and_an_environment_on_one_disk_add_their_needs(
 @pytest.mark.parametrize("volume", ["file", "file/below"])
 def test_a_volume_that_cannot_be_a_folder_is_reported(tmp_path: Path, volume: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(doctor.Unfit, match="file is not a folder: name another with DATA"):
+    with pytest.raises(doctor.Unfit, match="file is not a folder: choose another with DATA"):
         doctor.disk(Volume(tmp_path / volume))
 
 

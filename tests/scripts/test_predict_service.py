@@ -114,7 +114,7 @@ def test_a_file_that_is_not_an_image_is_refused_before_any_answer(
 ) -> None:
     good, bad = image_file(tmp_path / "good.png"), tmp_path / "bad.png"
     bad.write_bytes(content)
-    with pytest.raises(outcome.StepError, match=f"{bad} is not a whole PNG or JPEG image"):
+    with pytest.raises(outcome.StepError, match=f"{bad} is not an intact PNG or JPEG image"):
         predict(good, bad)
     assert capsys.readouterr().out == ""
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.png", "good.png"]
@@ -123,7 +123,7 @@ def test_a_file_that_is_not_an_image_is_refused_before_any_answer(
 def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
     complete, truncated = image_file(tmp_path / "complete.jpg"), tmp_path / "truncated.jpg"
     truncated.write_bytes(complete.read_bytes()[:-20])
-    with pytest.raises(outcome.StepError, match="is not a whole PNG or JPEG image"):
+    with pytest.raises(outcome.StepError, match="is not an intact PNG or JPEG image"):
         predict_service.read_image(truncated)
 
 
@@ -133,7 +133,7 @@ def test_the_error_about_a_missing_image_file_names_the_file(predict: Callable[.
 
 
 def test_predict_service_on_an_empty_volume_asks_to_publish(predict: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one, or name another --volume"):
+    with pytest.raises(outcome.StepError, match=r"no published model in .*; publish one or choose another --volume"):
         predict("--volume", tmp_path / "empty")
 
 

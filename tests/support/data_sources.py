@@ -16,7 +16,7 @@ from distml.data.debian_package import Progress
 
 REMEDY = (
     "Connect this machine to the internet, or install the Debian package dataset-fashion-mnist, or give a folder with"
-    " its four .gz files (make run SOURCE=FOLDER; --source FOLDER)"
+    " the four .gz files (make run SOURCE=FOLDER; --source FOLDER)"
 )
 IMAGES, FIRST = published_files.FILES[0], published_files.SMALLEST
 APT_GET = """#!/bin/sh

@@ -156,7 +156,7 @@ def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Call
         end_training(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", failure=LOST_PEER)
     assert str(failed.value) == (
         "TFJob j did not succeed: worker 1 ended with status 1: lost a peer; j was active longer than"
-        " specified deadline; more: kubectl get events --namespace=kubeflow | grep j"
+        " specified deadline; for more, run kubectl get events --namespace=kubeflow | grep j"
     )
     assert failed.value.exit_status == 1
 

@@ -69,7 +69,7 @@ def fetch(folder: Path, progress: Progress | None = None) -> Path:
 
     Args:
         folder: an empty folder.
-        progress: called with the bytes received and the total, which is None during the package lists.
+        progress: called with the bytes received and the total, which is None while the package lists are fetched.
 
     Raises:
         Unavailable: the package cannot be fetched.
@@ -100,7 +100,7 @@ def _apt_get(folder: Path, *arguments: str, **options: Any) -> str:
         "Dir::Cache::archives": cache / "archives",
         "Dir::Cache::pkgcache": "",
         "Dir::Cache::srcpkgcache": "",
-        "APT::Sandbox::User": "root",  # apt's own user could not write here
+        "APT::Sandbox::User": "root",  # apt would switch to its own user, which cannot write here
         "Acquire::Languages": "none",
         "Acquire::http::Timeout": STALL_SECONDS,
         "Acquire::https::Timeout": STALL_SECONDS,
@@ -121,7 +121,7 @@ def _run(
     Args:
         command: program and arguments.
         folder: the working directory; its growth is the progress.
-        patience: seconds to wait for the first byte (default: STALL_SECONDS, which applies to all later bytes).
+        patience: seconds to wait for the first byte; by default STALL_SECONDS, the limit for each later byte.
         progress: called with the bytes received and `total`.
         total: the expected bytes, None if unknown.
     """

@@ -14,7 +14,7 @@ from distml.step.atomic_files import sha256_of_files
 from distml.step.volume import Volume
 
 MANIFEST = "ingestion.json"
-# Entries of every manifest, regardless of the source of the data.
+# Entries that every manifest must have, whatever the source of the data.
 FACTS: dict[str, Any] = {
     "data_sha256": "1e8ce87441e819ca5509833a1a809fffc5851d03659b5619373dc13a0d7c154b",
     "images": {"train": 60_000, "test": 10_000},

@@ -61,7 +61,10 @@ def load_first(volume: Volume, images: int) -> Split:
 
 
 def steps_per_epoch(images: int, global_batch: int) -> int:
-    """Return the number of whole global batches. The remaining images are left out, different ones each epoch."""
+    """Return the number of whole global batches in an epoch.
+
+    The remaining images are left out, different ones each epoch.
+    """
     return images // global_batch
 
 

@@ -1,4 +1,4 @@
-"""Preparation of the data set: tensorflow-datasets converts Fashion-MNIST's four files, and a check reads it back.
+"""Preparation of the data set: tensorflow-datasets converts Fashion-MNIST's four files; `check` reads the result back.
 
 Import this module only to prepare: it loads TensorFlow, which takes seconds.
 """
@@ -30,7 +30,7 @@ SPLIT_SHA256 = {
 
 
 class NotPrepared(outcome.StepError):
-    """A failure of TFDS on good files: a retry may succeed."""
+    """TFDS failed on good files; a retry may succeed."""
 
     exit_status = 1
 

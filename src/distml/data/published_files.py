@@ -1,6 +1,6 @@
 """Fashion-MNIST's four published files: names, total size and hashes. Standard library only.
 
-The modules that fetch the files report with the types of this module.
+The modules that fetch the files use the types of this module to report.
 """
 
 import gzip
@@ -27,17 +27,17 @@ Progress = Callable[[int, int | None], None]
 
 
 class Unavailable(Exception):
-    """A source of the files that cannot be used now; the message is the reason, in a few words."""
+    """A source of the files cannot be used now; the message is the reason, in a few words."""
 
 
 class NotObtained(outcome.StepError):
-    """A failure to obtain the files, such as without a network: a retry may succeed."""
+    """The files could not be obtained, for example without a network; a retry may succeed."""
 
     exit_status = 1
 
 
 def check_files(folder: Path) -> None:
-    """Compare the decompressed content of the four files with the published data set."""
+    """Raise StepError unless the four files have the published content when decompressed."""
     for name in FILES:
         if fault := fault_of(folder / name):
             raise outcome.StepError(f"{folder / name} {fault}")

@@ -1,7 +1,7 @@
 """Sources of Fashion-MNIST's four files: a folder, a download, or Debian's package.
 
-An unreachable source is given up soon, and files are checked before they are used. Standard library only, since
-`make doctor` runs before the Python environment exists.
+An unreachable source is given up within seconds, and files are checked before they are used. Standard library only,
+since `make doctor` runs before the Python environment exists.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def _first_that_works(source: str, attempt: Callable[[Source], T]) -> T:
             outcome.write_line(sys.stdout, f"skipped: {error}")
     raise NotObtained(
         f"Fashion-MNIST could not be downloaded: {'; '.join(reasons)}. Connect this machine to the internet, or install"
-        f" the Debian package {debian_package.PACKAGE}, or give a folder with its four .gz files (make run"
+        f" the Debian package {debian_package.PACKAGE}, or give a folder with the four .gz files (make run"
         " SOURCE=FOLDER; --source FOLDER)"
     )
 

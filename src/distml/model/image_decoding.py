@@ -36,7 +36,7 @@ _PACKED_GREY = {"L;2": 85, "L;4": 17}
 
 
 class Refused(ValueError):
-    """A kind of file that this module does not decode; the message is one sentence for the sender."""
+    """The file is of a kind that this module does not decode; the message is one sentence for its sender."""
 
 
 def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height: None) -> np.ndarray:
@@ -44,7 +44,7 @@ def decode(data: bytes, allow: Callable[[int, int], None] = lambda width, height
 
     Args:
         data: the file's content.
-        allow: a callback for the width and height in the header, called before pixels take memory; it may raise.
+        allow: called with the header's width and height, before the pixels take memory; may raise.
 
     Raises:
         Refused: decoding would take too long, or Pillow would lose a part of the content.

@@ -42,7 +42,7 @@ class LiteEngine:
 
 
 def _allocate_quietly(interpreter: Interpreter) -> None:
-    """Allocate tensors; hold back stderr the first time, as LiteRT names its delegate there. Errors are exceptions."""
+    """Allocate tensors; the first time, hold back stderr, where LiteRT names its delegate. Errors are exceptions."""
     global _has_announced
     with contextlib.nullcontext() if _has_announced else native_stderr.held_back():
         interpreter.allocate_tensors()

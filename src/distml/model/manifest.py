@@ -1,4 +1,4 @@
-"""The manifest of a SavedModel: facts about the model and the hash of every file, by which damage is detected."""
+"""The manifest of a SavedModel: facts about the model, and the hash of every file, which reveals damage."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def read(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise outcome.StepError(
-            f"{folder} holds no finished model ({MANIFEST} is missing); train or publish again"
+            f"{folder} has no finished model ({MANIFEST} is missing); train or publish again"
         ) from None
     except ValueError:
         manifest = None

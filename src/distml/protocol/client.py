@@ -21,7 +21,7 @@ REMEDY = "start `make serve`, or correct --host and --port"
 
 
 class NoAnswer(outcome.StepError):
-    """The server cannot be reached, is overloaded or has failed: a retry may succeed."""
+    """The server cannot be reached, is overloaded or has failed; a retry may succeed."""
 
     exit_status = 1
 

@@ -33,7 +33,7 @@ class PixelBudget:
     """The number of pixels that the image files of one request may have together."""
 
     def __init__(self, pixels: int = limits.MAX_PIXELS_OF_REQUEST):
-        self._is_whole = pixels >= limits.MAX_PIXELS_OF_REQUEST
+        self._is_request_limit = pixels >= limits.MAX_PIXELS_OF_REQUEST
         self._left = pixels
 
     def decode(self, data: bytes) -> np.ndarray:
@@ -56,7 +56,7 @@ class PixelBudget:
     def _spend(self, width: int, height: int) -> None:
         self._left -= width * height
         is_allowed = width * height <= limits.MAX_PIXELS_OF_IMAGE and max(width, height) <= limits.MAX_PIXELS_OF_SIDE
-        if not is_allowed or (self._left < 0 and self._is_whole):
+        if not is_allowed or (self._left < 0 and self._is_request_limit):
             raise BadInput(_SIZE_RULE)
         if self._left < 0:
             raise TooLargeForEventLoop
@@ -99,17 +99,17 @@ def bytes_of_numbers(values: list) -> bytes:
 def check_count(images: int) -> None:
     """Raise BadInput for a request with no images or too many."""
     if images < 1:
-        raise BadInput("the request holds no images")
+        raise BadInput("the request has no images")
     if images > limits.MAX_IMAGES_OF_REQUEST:
         limit = limits.MAX_IMAGES_OF_REQUEST
-        raise BadInput(f"the request holds {images} images; at most {limit} are answered at once")
+        raise BadInput(f"the request has {images} images; at most {limit} are answered at once")
 
 
 def stack(items: list, read: Callable[[Any], np.ndarray]) -> np.ndarray:
     """Convert each item to an image by `read`, and stack the images, uint8 [n, 28, 28, 1].
 
     Raises:
-        BadInput: from `read`; if there are several items, the message begins with the item's number.
+        BadInput: from `read`; if there are several items, the message begins with the number of the bad one.
     """
     images = []
     for number, item in enumerate(items, 1):

@@ -18,7 +18,7 @@ def read(content: bytes | bytearray) -> Any:
         raise BadInput("the body is empty")
     limit = limits.MAX_JSON_VALUES
     if len(content) > limit and sum(map(content.count, (b",", b"[", b"{"))) > limit:
-        raise BadInput(f"the JSON holds more than {limit:,} values, more than any request needs")
+        raise BadInput(f"the JSON has more than {limit:,} values, more than any request needs")
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:

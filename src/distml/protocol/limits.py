@@ -18,7 +18,7 @@ MAX_PIXELS_OF_REQUEST = 2**25
 # With more, other requests would wait for longer than a few batches.
 MAX_IMAGES_OF_REQUEST = 256
 # The largest request, 256 images of [28, 28, 1] as lists, has about 410,000. A body of nothing but values would take 30
-# times its length in memory, and orjson holds the interpreter's lock until it has parsed everything.
+# times its length in memory, and orjson holds the interpreter lock until it has parsed everything.
 MAX_JSON_VALUES = 500_000
 # The largest request of lists takes 1.2 MB; the rest is room for image files in base64.
 MAX_BYTES_OF_BODY = 2**23

@@ -29,7 +29,7 @@ def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.
 
 
 def outputs_of(request: InferRequest) -> dict[str, bool]:
-    """Map each requested output to True (send binary data) if the inputs were binary data, else to False."""
+    """Map the requested outputs, all by default, to True (send binary data) if the inputs are binary, else to False."""
     requested = [output.name for output in request.request_outputs or []]
     for name in requested:
         v2_tensors.check_output(name)

@@ -63,7 +63,7 @@ def images_of_pixels(content: bytes, count: int) -> np.ndarray:
 
 
 def output_tensors(probabilities: np.ndarray, class_names: list[str]) -> dict[str, np.ndarray]:
-    """Return the tensor of each of OUTPUTS."""
+    """Return the tensors of an answer, by the names in OUTPUTS."""
     index = probabilities.argmax(axis=1)
     names = np.array([class_names[one].encode() for one in index.tolist()], dtype=object)
     return dict(zip(OUTPUTS, (probabilities, index, names), strict=True))

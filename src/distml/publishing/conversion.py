@@ -24,9 +24,9 @@ def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
     """Convert a SavedModel to LiteRT, and write the LiteRT model and a golden request into the SavedModel's folder.
 
     Args:
-        folder: holds the SavedModel.
+        folder: the folder of the SavedModel.
         model: the same SavedModel, loaded.
-        volume: holds the training and test images.
+        volume: the volume with the training and test images.
 
     Returns:
         Facts for the version's manifest: the histogram of the training images' mean intensity.

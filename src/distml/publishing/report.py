@@ -74,7 +74,7 @@ def write(
 
 
 def copy(volume: Volume, run: str) -> None:
-    """Copy the run's report to `volume.report`, the place of the newest report."""
+    """Copy the run's report to `volume.report`, which always has the newest report."""
     with folder_beside(volume.report) as work:
         for file in volume.run_report(run).iterdir():
             (work / file.name).write_bytes(file.read_bytes())

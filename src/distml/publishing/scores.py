@@ -4,7 +4,7 @@ import numpy as np
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of images, 0 to 1, whose most probable class (of [n, 10]) is their label (int64 [n])."""
+    """Return the share of right answers, 0 to 1, for probabilities, float32 [n, 10], and labels, int64 [n]."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 

@@ -25,7 +25,7 @@ from distml.step.volume import Volume
 CLASSES = 10
 # Each request may reach another replica, and every replica must serve the version.
 ANSWERS_IN_A_ROW = 5
-# The service is inside the cluster; a proxy set in the environment is for requests that leave it.
+# The service is inside the cluster; a proxy set in the environment is for requests to hosts outside.
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -53,7 +53,7 @@ def check_service(volume: Volume, version: int, url: str, model: str, seconds: f
     """Wait until the service at `url` serves the version, then check its prediction for an image.
 
     Args:
-        volume: holds the published version.
+        volume: the volume with the published version.
         version: number of the published version.
         url: URL of the service, without a path.
         model: the model's name, for a service that lists none.
@@ -72,7 +72,7 @@ def check_service(volume: Volume, version: int, url: str, model: str, seconds: f
 
 
 def wait_until_served(url: str, model: str, version: int, digest: str, seconds: float) -> tuple[str, str]:
-    """Ask until the version answers `ANSWERS_IN_A_ROW` times; return the model's name and the last answer.
+    """Ask until the version answers `ANSWERS_IN_A_ROW` times in a row; return the model's name and the last answer.
 
     Raises:
         NotServed: the version does not answer within `seconds`.
@@ -124,7 +124,7 @@ def ask_version(url: str, model: str) -> Served:
 
 
 def check_prediction(url: str, model: str) -> None:
-    """Send an image by the V1 protocol, which every runtime accepts, and check the form of the answer."""
+    """Send an image with the V1 protocol, which every runtime accepts, and check the form of the answer."""
     file = io.BytesIO()
     Image.new("L", (28, 28), 128).save(file, "PNG")
     request = json.dumps(client.v1_request([file.getvalue()])).encode()

@@ -86,7 +86,7 @@ def publish(
                 break
     for old in numbers(volume.versions)[:-keep]:
         remove_folder(volume.version(old))
-    remove_abandoned(volume.versions / "[0-9]*")  # left by publications that were killed
+    remove_abandoned(volume.versions / "[0-9]*")  # left by killed publications, whose numbers are never used again
     return number
 
 

@@ -36,7 +36,7 @@ class _Line(logging.Formatter):
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Filter out the stack trace that KServe logs for a refused request; the metrics count refusals."""
+    """Return False for the stack trace that KServe logs of each refused request; the metrics count refusals."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady)
 

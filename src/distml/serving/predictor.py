@@ -18,7 +18,7 @@ from distml.serving.release.served_version import ServedVersion, check_version
 
 
 class Predictor:
-    """The predictor: one published version at a time answers; `ready` is true until draining starts.
+    """The predictor, which answers with one published version at a time; `ready` is true until draining starts.
 
     Callers enter `admission.admit()` before they ask for an answer.
     """
@@ -45,7 +45,7 @@ class Predictor:
         """Answer the body of a V1 request.
 
         Raises:
-            BadInput: the client has to change the request.
+            BadInput: the request is invalid; the message names what the client must change.
             Overloaded: the client should retry later.
         """
         images = await self._read(len(body), partial(v1.read_request, body))

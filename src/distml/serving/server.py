@@ -51,7 +51,7 @@ def serve(
     watch = VersionWatch(folder, engine_threads)
     version = watch.newest()
     if version is None:
-        raise outcome.StepError(f"no published model in {folder} can be served; publish one, or name another --volume")
+        raise outcome.StepError(f"no published model in {folder} can be served; publish one or choose another --volume")
     predictor = Predictor(version)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 

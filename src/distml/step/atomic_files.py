@@ -47,7 +47,7 @@ def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
     for leftover in target.parent.glob(f".{target.name}-*"):
         with contextlib.suppress(OSError):  # its owner may rename or remove it at this moment
             changed = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
-            # Object stores may report no time for a folder, which another process may be filling.
+            # Object stores may report no time for a folder; another process may be filling it.
             if older_than and (changed <= 0 or time.time() - changed <= older_than):
                 continue
             if leftover.is_dir():
@@ -92,7 +92,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add `path` to OSErrors of the block that name no file, such as that of a full disk."""
+    """Add `path` to the block's OSErrors that name no file, such as the error of a full disk."""
     try:
         yield
     except OSError as error:
@@ -132,7 +132,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def json_beside(target: Path, content: Any) -> Iterator[Path]:
-    """Yield a new file beside `target` with `content` as JSON; remove it after the block, unless it was renamed."""
+    """Yield a new JSON file of `content` beside `target`; remove it after the block, unless the block renamed it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = _beside(target)

@@ -49,7 +49,7 @@ def add_volume(parser: argparse.ArgumentParser) -> None:
 
 
 def volume(text: str) -> Volume:
-    """Parse the folder of a volume (argparse type); make passes on `~`, the user's home, unexpanded."""
+    """Parse the folder of a volume (argparse type), expanding `~`, which make passes on unchanged."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the volume's folder has no name; give one, such as ./trained_model")
     return Volume(path(text))

@@ -11,7 +11,7 @@ LEAST_WORKER_MEMORY = 0.5  # GiB: only TensorFlow and the images
 
 
 def free_memory() -> float | None:
-    """Return the GiB available without swapping, within a container's limit; None if unknown."""
+    """Return the GiB available without swapping, within a container's limit (on macOS, all memory); None if unknown."""
     if sys.platform == "darwin":
         output = subprocess.run(["sysctl", "-n", "hw.memsize"], capture_output=True, text=True, check=False).stdout
         return int(output) / GIB if output.strip().isdigit() else None

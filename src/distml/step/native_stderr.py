@@ -39,7 +39,7 @@ def held_back() -> Iterator[None]:
 
 
 def keep(source: int, target: int) -> None:
-    """Read `source` to its end and write it to `target` without announcements, or nothing if it ends with LOADED."""
+    """Read `source` to its end, then copy it to `target` without announcements, unless it ends with LOADED."""
     text = b""
     while not text.endswith(LOADED) and (block := os.read(source, 2**16)):
         text += block

@@ -52,7 +52,7 @@ def listen(port: int) -> socket.socket:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Return `count` loopback addresses with ports that are free now; IPv6 ones on a machine without IPv4."""
+    """Return `count` loopback addresses with ports that are free now, on IPv6 if the machine has no IPv4."""
     listeners = [listen(0) for _ in range(count)]
     addresses = [place(loopback(), listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:

@@ -36,7 +36,7 @@ class StepError(Exception):
 
 
 class Refused(StepError):
-    """A refusal by the quality gate: the step worked, and nothing was published."""
+    """The quality gate refused the winner: the step worked, and nothing was published."""
 
     exit_status = REFUSED
 
@@ -75,7 +75,7 @@ def write_line(stream: TextIO, text: str) -> None:
 
 
 def said_by_the_system(error: OSError) -> tuple[str, int]:
-    """Return the message and the exit status for an OSError, which need not concern the volume."""
+    """Return the message and the exit status for an OSError, which may concern any file, not only the volume."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
     if error.errno in NO_SPACE:

@@ -1,7 +1,7 @@
-"""Output of a working step: whole lines, a progress bar on a terminal, and signs of life elsewhere.
+"""The output of a step at work: whole lines, a progress bar on a terminal, and signs of life elsewhere.
 
-tqdm draws the bars. Off a terminal, such as under `kubectl logs --follow`, a process that has printed nothing for a
-while prints its current activity.
+tqdm draws the bars. Without a terminal, for example under `kubectl logs --follow`, a process that has printed nothing
+for a while prints its current activity.
 """
 
 import contextlib

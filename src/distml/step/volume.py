@@ -40,7 +40,7 @@ class Volume:
         return self.run(run) / "checkpoints" / model
 
     def failure(self, run: str, model: str) -> Path:
-        """Return the failure record of the model's last worker group, which is removed once a candidate exists."""
+        """Return the path of the last worker group's failure record, removed once the model has a candidate."""
         return self.run(run) / "failures" / f"{model}.json"
 
     def logs(self, run: str, model: str) -> Path:
@@ -84,7 +84,7 @@ class Volume:
 
 
 class InUse(outcome.StepError):
-    """A volume that another run of the pipeline uses now."""
+    """Another run of the pipeline uses the volume; a retry may succeed."""
 
     exit_status = 1
 
@@ -93,8 +93,8 @@ class InUse(outcome.StepError):
 def hold_lock(volume: Volume) -> Iterator[int]:
     """Hold the volume's lock; yield its descriptor. A process that inherits the descriptor also holds the lock.
 
-    Workers that outlive their launcher continue to train, so they keep the lock until they end. A volume without locks
-    gets one warning.
+    Workers that outlive their launcher continue to train, so they keep the lock until they end. On a volume without
+    locks, a warning is printed once.
 
     Raises:
         InUse: another process holds the lock.

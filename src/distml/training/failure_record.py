@@ -50,7 +50,7 @@ def keep_from_now_on() -> None:
 
 
 def _is_record(path: Path) -> bool:
-    """Tell whether the path is absolute and has the form that `Volume.failure` returns."""
+    """Return whether the path is absolute and has the form that `Volume.failure` returns."""
     if not path.is_absolute() or len(path.parents) < 4:
         return False
     run, model = path.parents[1].name, path.stem
@@ -76,7 +76,7 @@ def remove(volume: Volume, run: str, model: str) -> None:
 
 
 def _keep(path: Path, message: str, status: int) -> None:
-    if status == outcome.TERMINATED:  # whoever stopped the worker knows the reason
+    if status == outcome.TERMINATED:  # the process that stopped the worker knows the reason
         return
     recorded = read(path)
     if recorded and recorded.status == WRONG_INPUT != status:  # this worker only lost the peer that failed

@@ -23,7 +23,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class GivenUp(outcome.StepError):
-    """The group failed again after its last restart. Exit status 1: a retry may succeed."""
+    """The group failed again after its last restart; a retry may succeed."""
 
     exit_status = 1
 

@@ -35,10 +35,11 @@ STEPS_PER_CALL = 50
 class TrainingJob:
     """A training, the same for every worker of the group.
 
-    models: names of models, trained one after another.
-    identity: the run's identity; with `class_names`, part of each candidate's manifest.
-    start_timeout: seconds for all workers to start, and again for them to connect.
-    stall_timeout: seconds that a worker may spend without progress.
+    Attributes:
+        models: names of models, trained one after another.
+        identity: the run's identity; with `class_names`, part of each candidate's manifest.
+        start_timeout: seconds for all workers to start, and again for them to connect.
+        stall_timeout: seconds that a worker may spend without progress.
     """
 
     volume: Volume
@@ -132,7 +133,7 @@ class TrainingLoop:
 
 
 def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> None:
-    """Fail unless every worker holds the same weights and BatchNorm statistics, bit for bit."""
+    """Raise StepError unless every worker has the same weights and BatchNorm statistics, bit for bit."""
     sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
     say(f"worker: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:

@@ -56,7 +56,7 @@ class ReplicatedModel:
                 images,
                 training=True,
             )
-            # The function, because the class divides by the number of replicas, for gradients that are summed.
+            # The function, because the class divides by the number of replicas, which suits only summed gradients.
             loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
         statistics = [value for value in state if is_statistic(value)]
@@ -88,5 +88,5 @@ class ReplicatedModel:
 
 
 def is_statistic(value: Any) -> bool:
-    """Tell whether a non-trainable value is a statistic of BatchNorm (float), not a random state (integer)."""
+    """Return whether a non-trainable value is a statistic of BatchNorm (float), not a random state (integer)."""
     return tf.as_dtype(value.dtype).is_floating

@@ -9,7 +9,7 @@ from distml.step import command_line, outcome
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that decide the weights, with data, code and software. Global batch = batch_per_worker * workers."""
+    """Settings that decide the weights besides data, code and software. Global batch = batch_per_worker * workers."""
 
     workers: int
     epochs: int
@@ -46,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch-per-worker", type=command_line.positive, default=64, help="images per worker and training step"
     )
     parser.add_argument("--learning-rate", type=command_line.positive_number, default=6e-3, help="peak learning rate")
-    parser.add_argument("--seed", type=seed, default=1, help="for weights, dropout and the order of images")
+    parser.add_argument("--seed", type=seed, default=1, help="seed of weights, dropout and the order of images")
     parser.add_argument(
         "--train-images", type=train_images, default=TRAIN_IMAGES, help="training images; fewer for a quick trial"
     )

@@ -14,8 +14,9 @@ JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integ
 class WorkerGroup:
     """All workers of a training, and this worker's index among them; by default, a single worker.
 
-    addresses: "host:port" of every worker in TensorFlow's order, the Chief (if any) first; empty for a single worker.
-    index: this worker's place in `addresses`, from 0.
+    Attributes:
+        addresses: "host:port" of each worker in TensorFlow's order, any Chief first; empty for a single worker.
+        index: this worker's place in `addresses`, from 0.
     """
 
     addresses: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ class WorkerGroup:
 
     @property
     def is_chief(self) -> bool:
-        """The chief's role, to write the shared files. If there is no Chief, worker 0 has the role."""
+        """True for the worker that writes the shared files: the Chief or, in a group without one, worker 0."""
         return self.index == 0
 
 

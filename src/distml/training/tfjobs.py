@@ -1,4 +1,4 @@
-"""The TFJobs of a workflow: their end, and the reason why one has not succeeded."""
+"""The TFJobs of a workflow: ending them, and the reason why one has not succeeded."""
 
 import http
 import os
@@ -20,7 +20,7 @@ MODEL_LABEL = "model"
 
 
 class TrainingFailed(outcome.StepError):
-    """A TFJob that did not succeed. Exit status 1: another attempt may succeed."""
+    """A TFJob did not succeed, or its workers did not end in time; a retry may succeed."""
 
     exit_status = 1
 
@@ -56,8 +56,8 @@ def end_training(
     if failed_job:
         reason = reasons.get(failed_job, "it does not exist; it was deleted or could not be created")
         raise TrainingFailed(
-            f"TFJob {failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; more: kubectl get"
-            f" events --namespace={namespace} | grep {failed_job}"
+            f"TFJob {failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; for more, run"
+            f" kubectl get events --namespace={namespace} | grep {failed_job}"
         )
     if failure and failure.status == failure_record.WRONG_INPUT:
         raise outcome.StepError(f"{model} is not retried, since the same input would fail again: {failure}")
@@ -110,7 +110,7 @@ def delete(jobs: Any, namespace: str, name: str) -> None:
 
 
 def has_ended(job: dict[str, Any]) -> bool:
-    """Tell whether a job has succeeded or failed."""
+    """Return whether a job has succeeded or failed."""
     return any(condition["type"] in ("Succeeded", "Failed") for condition in true_conditions(job))
 
 
@@ -170,5 +170,5 @@ def wait_for_workers(core: Any, namespace: str, selector: str, seconds: float) -
         if not running:
             return
         if time.monotonic() > deadline:
-            raise TrainingFailed(f"{', '.join(running)} did not end within {seconds:.0f} s; see kubectl describe pod")
+            raise TrainingFailed(f"{', '.join(running)} did not end within {seconds:.0f} s; run kubectl describe pod")
         time.sleep(1)

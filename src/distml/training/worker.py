@@ -25,7 +25,7 @@ RETRY_SECONDS = 0.2
 
 
 class PortTaken(outcome.StepError):
-    """Another process uses this worker's port. Exit status 1: a restarted group chooses other ports."""
+    """Another process uses this worker's port; a retry may succeed, since a restarted local group gets other ports."""
 
     exit_status = 1
 
@@ -42,7 +42,7 @@ def end_on_sigterm() -> None:
     """Exit with status 143 on SIGTERM, even as process 1 and while the main thread is inside TensorFlow.
 
     Python runs signal handlers between two bytecodes of the main thread, which is too late for a worker that waits for
-    a peer. But the interpreter writes the signal's number into a pipe at once, and a thread reads it there.
+    a peer. But the interpreter writes the signal's number into a pipe at once, and a thread reads that pipe.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -85,7 +85,7 @@ class Watchdog:
 def wait_for_peers(group: WorkerGroup) -> None:
     """Listen on this worker's port, and wait until every peer has accepted a connection.
 
-    TensorFlow waits too, but for an hour and with the interpreter locked: neither a deadline nor SIGTERM would be
+    TensorFlow waits too, but for an hour and holding the interpreter lock: neither a deadline nor SIGTERM would be
     noticed. After this wait, TensorFlow connects at once. If a worker of a former group accepted the connection,
     TensorFlow fails, and all workers restart.
 
@@ -109,7 +109,7 @@ def wait_for_peers(group: WorkerGroup) -> None:
 
 
 def _listens(address: str) -> bool:
-    """Tell whether a process accepts connections at `address`; a name that does not resolve (yet) counts as no."""
+    """Return whether a process accepts connections at `address`; False if the name does not resolve (yet)."""
     try:
         socket.create_connection(network.host_and_port(address), timeout=2).close()
     except OSError:
@@ -129,7 +129,7 @@ def join_worker_group(
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
     else:
         os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty value
-    # TensorFlow connects with the interpreter locked. If a peer dies now, no Python thread can notice: only
+    # TensorFlow holds the interpreter lock while it connects. If a peer dies now, no Python thread can notice: only
     # faulthandler's own thread can end the process. Its stack dump is of no use to the user.
     with Path(os.devnull).open("w") as null_device, working("connecting the workers"):
         faulthandler.dump_traceback_later(seconds, exit=True, file=null_device)

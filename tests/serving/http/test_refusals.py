@@ -31,8 +31,8 @@ BAD_V1 = {
     "empty": (b"", "the body is empty"),
     "a list": (b"[]", 'the body must be a JSON object with a list "instances"'),
     "no instances": (b"{}", 'the body must be a JSON object with a list "instances"'),
-    "no image": ({"instances": []}, "the request holds no images"),
-    "too many": ({"instances": [0] * 257}, "the request holds 257 images; at most 256 are answered at once"),
+    "no image": ({"instances": []}, "the request has no images"),
+    "too many": ({"instances": [0] * 257}, "the request has 257 images; at most 256 are answered at once"),
     "a number": ({"instances": [1]}, INSTANCE),
     "no b64": ({"instances": [{"image_bytes": "abc"}]}, INSTANCE),
     "bad base64": (
@@ -72,7 +72,7 @@ def test_invalid_json_gets_400(server: Predictor, body: bytes) -> None:
     [
         ({"datatype": "FP32"}, "expected one input, either"),
         ({"shape": [3, 28, 28, 3]}, "expected one input, either"),
-        ({"shape": [-1, 28, 28, 1]}, "the request holds no images"),
+        ({"shape": [-1, 28, 28, 1]}, "the request has no images"),
         ({"shape": [2, 28, 28, 1]}, "the shape announces 1568 pixels, but the data has 2352"),
         ({"data": ["a"]}, "pixels must be whole numbers"),
         ({"data": None}, 'the input needs either "data"'),

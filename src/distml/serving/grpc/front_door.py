@@ -31,7 +31,7 @@ class RegisteredModel(Model):
         """Ignore the value that KServe sets: the predictor decides."""
 
     def load(self) -> bool:
-        """Load nothing: the version watch does. KServe calls this for a request while the model is not ready."""
+        """Load nothing: the version watch loads versions. KServe calls this for a request if the model is not ready."""
         return self.ready
 
     async def predict(

@@ -51,7 +51,7 @@ class FrontDoor:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
         elif not path.isprintable():
-            # KServe's routes ignore a line feed at a path's end, but it would hide the path from the checks below.
+            # KServe's routes ignore a final line feed, which would hide the path from the checks below.
             await self._refuse(Refusal(404, "not found", "there is no such path"), Body(receive), send)
         elif inference := INFERENCE.fullmatch(path):
             if scope["method"] == "POST":

@@ -30,7 +30,7 @@ class ServedVersion:
 
 
 class OtherVersion(Exception):
-    """The request names a version other than the served one; the message is one sentence for the client."""
+    """The request names a version other than the served one; the message is one sentence for its sender."""
 
 
 def check_version(wanted: str | None, served: ServedVersion) -> None:

@@ -14,7 +14,7 @@ from distml.step import outcome
 
 
 class VersionWatch:
-    """A watch of a folder of numbered versions, as `versions` writes it."""
+    """The watch of one folder of numbered versions, as `versions` writes it."""
 
     def __init__(self, folder: Path, threads: int):
         self._folder = folder
@@ -25,8 +25,9 @@ class VersionWatch:
     def newest(self, current: ServedVersion | None = None) -> ServedVersion | None:
         """Load the newest intact version; return None if it is `current`, or if there is none.
 
-        Versions are the same if number and digest are. A damaged version is reported once, in the log and a metric,
-        and the version before it is tried. If the folder of `current` is damaged, `current` still answers from memory.
+        Two versions are the same if their number and digest are. A damaged version is reported once, in the log and a
+        metric, and the version before it is tried. If the folder of `current` is damaged, `current` still answers from
+        memory.
         """
         for number in reversed(versions.numbers(self._folder)):
             version = self._load_unless_current(number, current)
@@ -35,10 +36,10 @@ class VersionWatch:
         return None
 
     def _load_unless_current(self, number: int, current: ServedVersion | None) -> ServedVersion | None:
-        """Load version `number`. Return `current` if the folder still holds it, and None if the version is refused."""
+        """Load version `number`. Return `current` if the folder still has it, and None if the version is refused."""
         folder = self._folder / str(number)
         try:
-            if current and _holds(folder, current):
+            if current and _is_in(folder, current):
                 return current
             changed = _newest_change(folder)
             if self._refused.get(number) == changed:
@@ -75,8 +76,8 @@ class VersionWatch:
                     current = version
 
 
-def _holds(folder: Path, version: ServedVersion) -> bool:
-    """Return whether `folder` still holds `version`."""
+def _is_in(folder: Path, version: ServedVersion) -> bool:
+    """Return whether the version in `folder` is still `version`, by number and digest."""
     try:
         return int(folder.name) == version.number and manifest.read(folder)["digest"] == version.manifest["digest"]
     except (outcome.StepError, OSError):
