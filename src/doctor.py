@@ -52,7 +52,7 @@ def passes(name: str, check: Callable[[], str]) -> bool:
     except (Unfit, outcome.StepError) as error:
         finding = str(error)
     except OSError as error:
-        finding, _ = outcome.said_by_the_system(error)
+        finding, _ = outcome.describe_os_error(error)
     else:
         return True
     outcome.write_line(sys.stdout, f"FAIL  {name:10} {finding}")

@@ -19,12 +19,12 @@ def main(args: argparse.Namespace) -> None:
     files = [client.read_file(path) for path in args.images]
     answer = ask(args, files)
     try:
-        print(described(args.images, answer))
+        print(prediction_text(args.images, answer))
     except (LookupError, TypeError, ValueError, AttributeError):
         raise client.no_prediction(args) from None
 
 
-def described(images: list[Path], answer: Any) -> str:
+def prediction_text(images: list[Path], answer: Any) -> str:
     """Return a table of the predictions.
 
     Raises:
@@ -57,7 +57,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
     images.set_data_from_numpy(np.array(files, dtype=object))
     request = InferRequest(MODEL_NAME, [images]).to_grpc()
     options = [("grpc.default_authority", args.service_hostname)] if args.service_hostname else []
-    place = network.place(args.host, args.port)
+    place = network.format_address(args.host, args.port)
     with grpc.insecure_channel(place, options) as channel:
         try:
             answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=client.TIMEOUT)

@@ -20,12 +20,12 @@ def main(args: argparse.Namespace) -> None:
     files = [client.read_file(path) for path in args.images]
     answer = ask(args, client.v1_request(files))
     try:
-        print(described(args.images, answer))
+        print(prediction_text(args.images, answer))
     except (LookupError, TypeError, ValueError):
         raise client.no_prediction(args) from None
 
 
-def described(images: list[Path], answer: Any) -> str:
+def prediction_text(images: list[Path], answer: Any) -> str:
     """Return a table of the predictions.
 
     Raises:
@@ -42,7 +42,7 @@ def ask(args: argparse.Namespace, request: dict[str, Any]) -> Any:
     Raises:
         StepError: no server answers, the server refuses (the message has its reason), or the answer is not JSON.
     """
-    place = network.place(args.host, args.port)
+    place = network.format_address(args.host, args.port)
     headers = {"Content-Type": "application/json", "Host": args.service_hostname or place}
     connection = http.client.HTTPConnection(args.host, args.port, timeout=client.TIMEOUT)
     try:

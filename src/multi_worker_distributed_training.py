@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
     run = args.run or run_identity.default_run(identity)
     run_identity.claim_run(args.volume, run, identity)
     if group.addresses:
-        progress_bar.speak_as(f"worker {group.index}", draw=group.is_chief)
+        progress_bar.configure(f"worker {group.index}", draw=group.is_chief)
     models = candidates.unfinished(args.volume, run, args.model, announce=group.is_chief)
     if models:
         job = TrainingJob(
@@ -65,5 +65,5 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    failure_record.keep_from_now_on()  # before parsing: wrong arguments are recorded too
+    failure_record.start_recording()  # before parsing: wrong arguments are recorded too
     outcome.run(main, parse_args())

@@ -21,9 +21,9 @@ def test_a_converted_model_that_disagrees_is_not_published(
 ) -> None:
     candidate = published_volume.candidate("test", "batchnorm")
     saved_model.export(MODELS["plain"](), ["a", "b"], tmp_path / "other")
-    lite_model_of_another = conversion.converted(tf.saved_model.load(tmp_path / "other"))
+    lite_model_of_another = conversion.convert(tf.saved_model.load(tmp_path / "other"))
     model, _ = saved_model.load(candidate)
-    monkeypatch.setattr(conversion, "converted", lambda model: lite_model_of_another)
+    monkeypatch.setattr(conversion, "convert", lambda model: lite_model_of_another)
     volume = Volume(tmp_path / "volume")
     with pytest.raises(outcome.StepError, match="the converted model's probabilities differ from the SavedModel's by"):
         versions.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=published_volume))

@@ -36,7 +36,7 @@ class Service(ThreadingHTTPServer):
     def __init__(self, status: dict, digests: list[str], prediction: object) -> None:
         super().__init__((self.host, 0), Answer)
         self.status, self.digests, self.prediction = status, digests, prediction
-        self.url = f"http://{network.place(self.host, self.server_address[1])}"
+        self.url = f"http://{network.format_address(self.host, self.server_address[1])}"
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
 

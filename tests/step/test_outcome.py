@@ -78,7 +78,7 @@ NO_FOLDER = "; a file is where a folder is expected"
     ],
 )
 def test_a_system_error_reports_what_failed_and_where(error: Any, line: str, status: int) -> None:
-    assert step.said_by_the_system(error) == (line, status)
+    assert step.describe_os_error(error) == (line, status)
 
 
 @pytest.mark.parametrize("volume", ["file", "file/below"])

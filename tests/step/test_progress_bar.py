@@ -56,7 +56,7 @@ def test_a_process_that_prints_off_a_terminal_adds_no_sign_of_life() -> None:
 
 def test_a_sign_of_life_shows_the_worker_the_count_and_the_rate() -> None:
     lines = off_a_terminal(
-        "speak_as('worker 1', draw=False)\n"
+        "configure('worker 1', draw=False)\n"
         "with counting('plain: epoch 2/4', 429, 'steps') as bar: bar.advance(150, '5,012 images/s'); time.sleep(0.7)"
     )
     assert set(lines) == {"worker 1: plain: epoch 2/4, 150 of 429 steps, 5,012 images/s …"}
@@ -90,7 +90,7 @@ def test_a_line_of_another_process_does_not_mix_with_a_bar() -> None:
 
 
 def test_a_process_that_may_not_draw_shows_no_bar() -> None:
-    written = on_a_terminal("speak_as('worker 1', draw=False)\nwith working('epoch'): time.sleep(0.3)")
+    written = on_a_terminal("configure('worker 1', draw=False)\nwith working('epoch'): time.sleep(0.3)")
     assert written == ""
 
 

@@ -31,7 +31,7 @@ def recorded(tmp_path: Path) -> Failure | None:
 
 def fail(message: str, status: int) -> None:
     outcome.failure_callbacks.clear()
-    failure_record.keep_from_now_on()
+    failure_record.start_recording()
     with pytest.raises(SystemExit):
         outcome.fail(message, status)
 
@@ -61,7 +61,7 @@ def test_an_unexpected_exception_is_recorded(tmp_path: Path) -> None:
     def main(_: argparse.Namespace) -> None:
         raise RuntimeError("first line\nsecond line")
 
-    failure_record.keep_from_now_on()
+    failure_record.start_recording()
     with pytest.raises(RuntimeError):
         outcome.run(main, argparse.Namespace())
     assert recorded(tmp_path) == Failure(0, 1, "RuntimeError: first line")
@@ -71,7 +71,7 @@ def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch
     from distml.training import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
-    failure_record.keep_from_now_on()
+    failure_record.start_recording()
     worker.end("worker: lost a peer", 1)
     assert recorded(tmp_path) == Failure(0, 1, "worker: lost a peer")
 

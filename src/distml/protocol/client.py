@@ -48,7 +48,7 @@ def prediction_table(model: str, version: str, predictions: Iterable[tuple[Path,
 
 def no_prediction(args: argparse.Namespace) -> outcome.StepError:
     """Return the error for an answer that is not a prediction."""
-    place = network.place(args.host, args.port)
+    place = network.format_address(args.host, args.port)
     return outcome.StepError(f"{place} answered something that is not a prediction for these images; {REMEDY}")
 
 

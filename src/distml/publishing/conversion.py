@@ -37,15 +37,15 @@ def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
     test = input_pipeline.load(volume, "test")
     lite_model = folder / LITE_MODEL
     lite_model.parent.mkdir(exist_ok=True)
-    lite_model.write_bytes(converted(model))
+    lite_model.write_bytes(convert(model))
     check_agreement(model, lite_model, test.images[:CHECKED_IMAGES])
     one_of_each = [int(np.argmax(test.labels == label)) for label in np.unique(test.labels)]
-    write_json(folder / GOLDEN, golden(model, test.images[one_of_each]))
+    write_json(folder / GOLDEN, golden_request(model, test.images[one_of_each]))
     counts, total = image_intensity.histogram(input_pipeline.load(volume, "train").images)
     return {"training_intensity": {"edges": image_intensity.EDGES.tolist(), "counts": counts.tolist(), "sum": total}}
 
 
-def converted(model: Any) -> bytes:
+def convert(model: Any) -> bytes:
     """Return a SavedModel's LiteRT form, from images, uint8 [n, 28, 28, 1], to probabilities, float32 [n, classes]."""
     signature = model.signatures["serving_arrays"]
     (images,) = signature.structured_input_signature[1].values()
@@ -69,7 +69,7 @@ def check_agreement(model: Any, lite_model: Path, images: np.ndarray) -> None:
         )
 
 
-def golden(model: Any, images: np.ndarray) -> dict[str, Any]:
+def golden_request(model: Any, images: np.ndarray) -> dict[str, Any]:
     """Return a V1 request with `images` as PNG files, and the SavedModel's probabilities for them."""
     files = [image_decoding.png(image) for image in images]
     probabilities = model.signatures["serving_default"](image_bytes=tf.constant(files))["probabilities"]

@@ -54,7 +54,7 @@ def write(
         "version": version,
         "validation_accuracy": manifest["metrics"]["validation_accuracy"],
         "test_accuracy": test_accuracy,
-        "models": {name: measured(manifests[name]) for name in manifests},
+        "models": {name: facts_of_candidate(manifests[name]) for name in manifests},
         **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "software", "settings", "digest")},
         "confusion_matrix": confusion.tolist(),
         "classes": scores.by_class(confusion, class_names),
@@ -81,7 +81,7 @@ def copy(volume: Volume, run: str) -> None:
         replace_folder(work, volume.report)
 
 
-def measured(manifest: dict) -> dict:
+def facts_of_candidate(manifest: dict) -> dict:
     """Return the numbers that the report shows for every candidate."""
     metrics = manifest["metrics"]
     return {

@@ -27,7 +27,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
     remove_abandoned(target)
     work = _beside(target)
     work.mkdir(0o755)
-    let_others_read(work, 0o755)
+    set_mode(work, 0o755)
     try:
         yield work
     finally:
@@ -111,7 +111,7 @@ def flush_to_disk(file: IO) -> None:
             raise
 
 
-def let_others_read(path: Path, mode: int) -> None:
+def set_mode(path: Path, mode: int) -> None:
     """Set the mode of a new file or folder, regardless of the umask; on some volumes only the mount sets modes."""
     try:
         path.chmod(mode)
@@ -141,7 +141,7 @@ def json_beside(target: Path, content: Any) -> Iterator[Path]:
             json.dump(content, file, indent=2)
             file.write("\n")
             flush_to_disk(file)  # after a power cut, a renamed file must have its content
-        let_others_read(work, 0o644)
+        set_mode(work, 0o644)
         yield work
     finally:
         work.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ HOST_NAME = re.compile(r"([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 WITHOUT_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
-def place(host: str, port: int) -> str:
+def format_address(host: str, port: int) -> str:
     """Return `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -54,7 +54,7 @@ def listen(port: int) -> socket.socket:
 def free_addresses(count: int) -> list[str]:
     """Return `count` loopback addresses with ports that are free now, on IPv6 if the machine has no IPv4."""
     listeners = [listen(0) for _ in range(count)]
-    addresses = [place(loopback(), listener.getsockname()[1]) for listener in listeners]
+    addresses = [format_address(loopback(), listener.getsockname()[1]) for listener in listeners]
     for listener in listeners:
         listener.close()
     return addresses

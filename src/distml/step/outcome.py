@@ -59,7 +59,7 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail again
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        fail(*said_by_the_system(error))
+        fail(*describe_os_error(error))
     except Exception as error:
         call_failure_callbacks(f"{type(error).__name__}: {error}".splitlines()[0], 1)
         raise
@@ -74,7 +74,7 @@ def write_line(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def said_by_the_system(error: OSError) -> tuple[str, int]:
+def describe_os_error(error: OSError) -> tuple[str, int]:
     """Return the message and the exit status for an OSError, which may concern any file, not only the volume."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]

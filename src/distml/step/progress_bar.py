@@ -29,7 +29,7 @@ class _Output:
     last_line = time.monotonic()
 
 
-def speak_as(name: str, draw: bool) -> None:
+def configure(name: str, draw: bool) -> None:
     """Begin signs of life with `name`, such as "worker 1"; only one of several processes may `draw` on a terminal."""
     _Output.prefix, _Output.draws = f"{name}: ", draw
 

@@ -30,7 +30,7 @@ class Failure:
         return f"worker {self.worker} ended with status {self.status}: {self.message}"
 
 
-def keep_from_now_on() -> None:
+def start_recording() -> None:
     """Keep this worker's error message, if it fails, in the file that FAILURE_RECORD names.
 
     An invalid file name causes a warning: the worker runs, and its failure is not recorded.

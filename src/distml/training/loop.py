@@ -60,7 +60,7 @@ def run(job: TrainingJob, group: WorkerGroup) -> None:
             loop.train_and_export(model)
     except tf.errors.OpError as error:
         if disk_error := disk_errors.cause(error):
-            worker.end(f"worker: {outcome.said_by_the_system(disk_error)[0]}", 1)
+            worker.end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
         reason = (error.message or type(error).__name__).splitlines()[0][:300]
         worker.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.atomic_files import flush_to_disk, json_beside, let_others_read, naming, sha256_of_file
+from distml.step.atomic_files import flush_to_disk, json_beside, naming, set_mode, sha256_of_file
 from distml.step.volume import Volume
 from distml.training.settings import Settings
 
@@ -115,7 +115,7 @@ def _write_first(path: Path, content: bytes) -> None:
                 raise FileExistsError from error
             path.unlink()
             raise
-    let_others_read(path, 0o644)
+    set_mode(path, 0o644)
 
 
 def _read(path: Path) -> dict:
