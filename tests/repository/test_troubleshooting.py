@@ -11,7 +11,15 @@ PROGRAM = [*ROOT.glob("src/**/*.py"), ROOT / "environment.sh"]
 SOURCE = re.sub(r'"\n\s*f?"', "", "\n".join(path.read_text() for path in PROGRAM))
 # States that Kubernetes shows.
 OF_KUBERNETES = {
-    *("Pending", "Init:Error", "Init:CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "Failed"),
+    *(
+        "Pending",
+        "Init:Error",
+        "Init:CrashLoopBackOff",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "Failed",
+        "Multi-Attach error",
+    ),
 }
 
 
