@@ -4,6 +4,9 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
+from distml.training import tf_config
 from support.project import ROOT
 
 PAGE = ROOT / "docs/patterns.md"
@@ -51,3 +54,12 @@ def test_each_theme_has_an_introduction_before_its_table() -> None:
     sections = dict(re.findall(r"^## (.*)\n\n(.*)$", PAGE.read_text(), re.MULTILINE))
     assert [theme for theme in THEMES if sections[theme].startswith("|")] == []
     assert set(sections) == {"Glossary", *THEMES}
+
+
+def test_the_two_workers_by_hand_are_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    (value,) = re.findall(r"^export TF_CONFIG='(.*)'$", PAGE.read_text(), re.MULTILINE)
+    groups = []
+    for index in ("0", "1"):
+        monkeypatch.setenv("TF_CONFIG", value.replace('"index": 0', f'"index": {index}'))
+        groups.append(tf_config.read())
+    assert [(group.size, group.index) for group in groups] == [(2, 0), (2, 1)]
