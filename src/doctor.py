@@ -137,12 +137,15 @@ def ports(wanted: dict[str, int]) -> str:
     """Return the ports of `make serve` if it can listen on them."""
     if len(set(wanted.values())) < len(wanted):
         raise Unfit(f"{' and '.join(wanted)} are the same port: change one of them")
+    problems = []
     for variable, port in wanted.items():
         try:
             network.listen(port).close()
         except OSError as error:
             remedy = "end the program that uses it, or " if error.errno == errno.EADDRINUSE else ""
-            raise Unfit(f"{port}: {network.reason(error)}: {remedy}choose another with {variable}") from None
+            problems.append(f"{port}: {network.reason(error)}: {remedy}choose another with {variable}")
+    if problems:
+        raise Unfit(f"{'; '.join(problems)} (only `make serve` needs the ports)")
     return f"{', '.join(map(str, wanted.values()))} are free"
 
 

@@ -97,5 +97,14 @@ def test_a_port_in_use_is_reported_with_its_make_variable(address: str) -> None:
         pytest.skip(f"{address} cannot be listened on: {error}")
     with listener:
         port = listener.getsockname()[1]
-        with pytest.raises(doctor.Unfit, match=f"^{port}: .* choose another with GRPC_PORT$"):
+        with pytest.raises(
+            doctor.Unfit, match=f"^{port}: .* choose another with GRPC_PORT .only `make serve` needs the ports.$"
+        ):
             doctor.ports({"HTTP_PORT": 18471, "GRPC_PORT": port})
+
+
+def test_doctor_names_every_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        ports = {"HTTP_PORT": first.getsockname()[1], "GRPC_PORT": second.getsockname()[1]}
+        with pytest.raises(doctor.Unfit, match=r"choose another with HTTP_PORT; .* choose another with GRPC_PORT"):
+            doctor.ports(ports)

@@ -25,14 +25,16 @@ def test_a_port_in_use_on_ipv6_only_is_reported(published_volume: Volume, option
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
         result = run_script("serve.py", "--volume", published_volume, "--http-port", free_port(), option, port)
-    line = f"serve.py: cannot listen on port {port}: Address already in use; choose another {option}\n"
+    variable = option.removeprefix("--").replace("-", "_").upper()
+    remedy = f"choose another {option} (make serve {variable}=...)"
+    line = f"serve.py: cannot listen on port {port}: Address already in use; {remedy}\n"
     assert (result.returncode, result.stderr) == (2, line)
 
 
 def test_one_port_for_both_protocols_is_refused(tmp_path: Path) -> None:
     port = free_port()
     result = run_script("serve.py", "--volume", tmp_path, "--http-port", port, "--grpc-port", port)
-    line = f"serve.py: REST and gRPC cannot share port {port}; choose another --grpc-port\n"
+    line = f"serve.py: REST and gRPC cannot share port {port}; choose another --grpc-port (make serve GRPC_PORT=...)\n"
     assert (result.returncode, result.stderr) == (2, line)
 
 
@@ -46,7 +48,9 @@ def test_an_invalid_port_is_refused_in_one_line(port: str, tmp_path: Path) -> No
 def test_a_volume_without_a_published_model_is_refused_in_one_line(tmp_path: Path) -> None:
     result = run_script("serve.py", "--volume", tmp_path)
     assert result.returncode == 2
-    line = r"^serve.py: no published model in .* can be served; publish one or choose another --volume$"
+    line = (
+        r"^serve.py: no published model in .* can be served; publish one or choose another --volume \(make serve DATA="
+    )
     assert re.search(line, result.stderr, re.M)
 
 

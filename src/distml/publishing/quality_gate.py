@@ -52,7 +52,7 @@ def check(
     if accuracy < floor:
         raise outcome.Refused(
             f"not published: {winner}'s validation accuracy {accuracy:.4f} is below the floor {floor:g};"
-            " train longer, or lower --accuracy-floor"
+            " train longer, or lower --accuracy-floor (make run FLOOR=...)"
         )
     if published is None:
         return
@@ -60,5 +60,6 @@ def check(
     if accuracy < published_accuracy - tolerance:
         raise outcome.Refused(
             f"not published: {winner}'s validation accuracy {accuracy:.4f} is more than {tolerance:g} below version"
-            f" {published.name}'s {published_accuracy:.4f}; train longer, or raise --tolerance"
+            f" {published.name}'s {published_accuracy:.4f}; train longer, or raise"
+            " --tolerance (make run TOLERANCE=...)"
         )

@@ -45,13 +45,18 @@ def serve(
     """
     event_log.configure()
     if http_port == grpc_port:
-        raise outcome.StepError(f"REST and gRPC cannot share port {http_port}; choose another --grpc-port")
-    for option, port in (("--http-port", http_port), ("--grpc-port", grpc_port)):
-        check_port(option, port)
+        raise outcome.StepError(
+            f"REST and gRPC cannot share port {http_port}; choose another --grpc-port (make serve GRPC_PORT=...)"
+        )
+    for option, variable, port in (("--http-port", "HTTP_PORT", http_port), ("--grpc-port", "GRPC_PORT", grpc_port)):
+        check_port(f"{option} (make serve {variable}=...)", port)
     watch = VersionWatch(folder, engine_threads)
     version = watch.newest()
     if version is None:
-        raise outcome.StepError(f"no published model in {folder} can be served; publish one or choose another --volume")
+        raise outcome.StepError(
+            f"no published model in {folder} can be served; publish one or choose another --volume"
+            " (make serve DATA=...)"
+        )
     predictor = Predictor(version)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 

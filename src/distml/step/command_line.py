@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that shows defaults in its help and reports an error in one line, without the usage."""
 
     def __init__(self, description: str | None = None, **options: Any):
-        super().__init__(description=description, formatter_class=_HelpFormatter, **options)
+        super().__init__(description=description, formatter_class=_HelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         _, _, subcommand = self.prog.partition(" ")

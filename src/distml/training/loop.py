@@ -61,8 +61,14 @@ def run(job: TrainingJob, group: WorkerGroup) -> None:
     except tf.errors.OpError as error:
         if disk_error := disk_errors.cause(error):
             worker.end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
-        reason = (error.message or type(error).__name__).splitlines()[0][:300]
-        worker.end(f"worker: lost a peer, or TensorFlow failed: {reason}", 1)
+        worker.end(f"worker {group.index}: lost a peer, or TensorFlow failed: {reason_of(error)}", 1)
+
+
+def reason_of(error: tf.errors.OpError) -> str:
+    """Return the first line of the message that says what failed, after its heading and its indented traceback."""
+    lines = [line for line in (error.message or type(error).__name__).splitlines() if line.strip()]
+    headings = ("Graph execution error:", "Detected at node", " ", "\t")
+    return next((line for line in lines if not line.startswith(headings)), lines[0])[:300]
 
 
 class TrainingLoop:
@@ -83,7 +89,7 @@ class TrainingLoop:
         job = self._job
         model, checkpoints = self.train(name)
         with self._bound("finishing the training"), working(f"saving {name}"):
-            check_agreement(self._strategy, model.network)
+            check_agreement(self._strategy, model.network, self._group.index)
             if self._group.is_chief:
                 facts = {"run": job.run, **job.identity, "class_names": job.class_names, "model": name}
                 export_candidate(job.volume, model.network.get_weights(), {**facts, **checkpoints.facts()})
@@ -132,10 +138,10 @@ class TrainingLoop:
         return self._watchdog.bound(self._job.stall_timeout, activity)
 
 
-def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model) -> None:
+def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model, worker_index: int) -> None:
     """Raise StepError unless every worker has the same weights and BatchNorm statistics, bit for bit."""
     sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
-    say(f"worker: weights sha256 {sha256}")
+    say(f"worker {worker_index}: {network.name}: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
         raise outcome.StepError("the workers ended with different weights; this is a bug, please report it")
 
