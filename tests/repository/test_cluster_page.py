@@ -1,11 +1,9 @@
 """docs/cluster.md shows the commands that make runs."""
 
-import os
-import subprocess
-
 import pytest
 
 from support import pages
+from support.makefile import dry_run
 from support.project import ROOT
 
 LINES = pages.lines(ROOT / "docs/cluster.md")
@@ -14,10 +12,7 @@ LINES = pages.lines(ROOT / "docs/cluster.md")
 @pytest.mark.parametrize("tool", ["kind", "k3d"])
 def test_make_runs_the_cluster_pages_commands_and_three_others(tool: str) -> None:
     targets = ("cluster", "image", "install", "train", "clean-cluster")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    made = subprocess.check_output(
-        ["make", "--dry-run", *targets, f"CLUSTER_TOOL={tool}"], cwd=ROOT, text=True, env=environment
-    )
+    made = dry_run(*targets, f"CLUSTER_TOOL={tool}")
     ran = [line.rpartition(" || ")[2].replace("kubectl --namespace=kubeflow", "kubectl") for line in made.splitlines()]
     assert [command for command in ran if command not in LINES] == [
         "kubectl delete tfjob multi-worker-training --ignore-not-found --cascade=foreground",
@@ -42,8 +37,7 @@ def test_the_resubmit_lines_differ_only_in_loading_the_image() -> None:
 
 
 def test_make_clean_workflows_runs_the_cluster_pages_lines() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    made = subprocess.check_output(["make", "--dry-run", "clean-workflows"], cwd=ROOT, text=True, env=environment)
+    made = dry_run("clean-workflows")
     ran = [line.replace("kubectl --namespace=kubeflow", "kubectl") for line in made.splitlines()]
     expected = [line.replace("strategy-volume --ignore-not-found", "strategy-volume") for line in ran]
     start = LINES.index("kubectl delete workflow --all")

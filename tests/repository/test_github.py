@@ -9,11 +9,11 @@ import tomllib
 import pytest
 import yaml
 
+from support import makefile
 from support.project import ROOT
 
 WORKFLOW = (ROOT / ".github/workflows/ci.yaml").read_text()
 JOBS = yaml.safe_load(WORKFLOW)["jobs"]
-MAKEFILE = (ROOT / "Makefile").read_text()
 HOOKS = {
     hook["id"]: hook | {"repo": repository["repo"]}
     for repository in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
@@ -39,8 +39,8 @@ def test_each_ci_job_runs_its_make_targets() -> None:
 def test_the_ci_jobs_use_targets_and_variables_of_the_makefile() -> None:
     words = [word for job in JOBS for word in made(job)]
     targets = {word for word in words if "=" not in word}
-    assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-    assert {word.partition("=")[0] for word in words} - targets == {"PYTHON"}
+    assert targets <= makefile.TARGETS
+    assert {word.partition("=")[0] for word in words} - targets <= set(makefile.VARIABLES)
 
 
 def test_the_ci_runs_the_tests_on_each_supported_python() -> None:
@@ -50,7 +50,7 @@ def test_the_ci_runs_the_tests_on_each_supported_python() -> None:
 
 
 def test_make_cluster_creates_nodes_with_a_supported_kubernetes() -> None:
-    images = re.findall(r"--image (kindest/node|rancher/k3s):v([\w.-]+)", MAKEFILE)
+    images = re.findall(r"--image (kindest/node|rancher/k3s):v([\w.-]+)", makefile.TEXT)
     assert dict(images) == {
         "kindest/node": VERSIONS["kind's node image"].removeprefix("v"),
         "rancher/k3s": VERSIONS["k3d's node image"].removeprefix("v"),
@@ -100,11 +100,3 @@ def test_each_pattern_of_gitattributes_matches_a_tracked_file() -> None:
     assert patterns == ["*", "*.png", "requirements/*.txt"]
     for pattern in patterns:
         assert subprocess.check_output(["git", "ls-files", "--", pattern], cwd=ROOT), pattern
-
-
-def test_each_link_of_security_leads_to_a_heading() -> None:
-    links = re.findall(r"\]\(([\w./]+)#([\w-]+)\)", (ROOT / "SECURITY.md").read_text())
-    assert links == [("docs/design.md", "its-limits")]
-    for page, anchor in links:
-        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
-        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]

@@ -1,18 +1,20 @@
 """The Makefile: the variables that it accepts, and what its targets pass to the scripts."""
 
-import os
 import re
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
+import local_pipeline
+from distml.step.volume import Volume
 from support.clone import Clone
+from support.makefile import TEXT, VARIABLES, dry_run
 from support.project import ROOT, SOURCE
 
-MAKEFILE = (ROOT / "Makefile").read_text()
-ASSIGNED = set(re.findall(r"^(\w+) [:?]?=", MAKEFILE, re.MULTILINE))
+ASSIGNED = set(re.findall(r"^(\w+) [:?]?=", TEXT, re.MULTILINE))
 PRIVATE = {"VARIABLES", "given", "unknown", "quoted", "RUN", "KUBECTL", "CREATE_CLUSTER", "DELETE_CLUSTER"}
-ACCEPTED = re.findall(r"[A-Z_]+", re.findall(r"^VARIABLES := ((?:.*\\\n)*.*)", MAKEFILE, re.MULTILINE)[0])
 
 
 @pytest.mark.parametrize(
@@ -24,38 +26,33 @@ def test_a_misspelt_make_variable_is_refused_before_anything_runs(
 ) -> None:
     ended = clone.run("make", "run", *variables)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    assert f": *** no such variable: {misspelt}; expected one of {' '.join(ACCEPTED)}.  Stop." in ended.stderr
+    assert f": *** no such variable: {misspelt}; expected one of {' '.join(VARIABLES)}.  Stop." in ended.stderr
     assert not (clone.folder / ".venv").exists()
 
 
 def test_the_accepted_make_variables_are_the_assigned_ones() -> None:
-    assert set(ACCEPTED) == ASSIGNED - PRIVATE | {"PYTHON"}
+    assert set(VARIABLES) == ASSIGNED - PRIVATE | {"PYTHON"}
 
 
 def test_every_accepted_make_variable_may_have_any_value(clone: Clone) -> None:
-    values = [f"{name}=it's a=b $$c" for name in ACCEPTED if name != "FRESH"]
+    values = [f"{name}=it's a=b $$c" for name in VARIABLES if name != "FRESH"]
     assert clone.run("make", "help", *values, "FRESH=1").returncode == 0
 
 
-def test_the_make_commands_in_texts_and_messages_use_accepted_variables() -> None:
-    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *SOURCE.rglob("*.py"), ROOT / ".ci/run"]
+def test_the_make_commands_in_messages_and_ci_use_accepted_variables() -> None:
+    files = [*SOURCE.rglob("*.py"), ROOT / ".ci/run"]
     commands = [
         found for file in files for found in re.findall(r"\bmake(?: [a-z-]+)+((?: \w+=\S*)+)", file.read_text())
     ]
     assert len(commands) > 4
-    assert {name for command in commands for name in re.findall(r" (\w+)=", command)} <= set(ACCEPTED)
+    assert {name for command in commands for name in re.findall(r" (\w+)=", command)} <= set(VARIABLES)
 
 
 def test_make_reads_no_variable_of_the_environment_but_python() -> None:
-    used = set(re.findall(r"\$\(([A-Z]\w+)\)", MAKEFILE))
+    used = set(re.findall(r"\$\(([A-Z]\w+)\)", TEXT))
     assert used - ASSIGNED == {"MAKE", "MAKEFILE_LIST"}
     targets = "help doctor run serve test lint format bench clean cluster image install train workflow clean-cluster"
-    command = ["make", "-n", *targets.split()]
-    printed = [
-        subprocess.run(command, cwd=ROOT, env={"PATH": os.environ["PATH"], **more}, capture_output=True, check=True)
-        for more in ({}, dict.fromkeys(ASSIGNED, "7"))
-    ]
-    assert printed[0].stdout == printed[1].stdout
+    assert dry_run(*targets.split()) == dry_run(*targets.split(), **dict.fromkeys(ASSIGNED, "7"))
 
 
 @pytest.mark.parametrize("place", ["environment", "command line"])
@@ -90,3 +87,42 @@ def test_make_doctor_passes_its_variables_to_the_script(clone: Clone) -> None:
     assert ended.stdout.splitlines()[1:] == [str(options)]
     (clone.folder / "src/doctor.py").write_text("raise SystemExit(3)")
     assert clone.run("make", "doctor").returncode == 2
+
+
+def parsed_by_make_run(**variables: str) -> dict:
+    """Parse the arguments that `make run` with these variables passes to the script."""
+    printed = dry_run("run", *(f"{name}={value}" for name, value in variables.items()))
+    first, program = printed.split("\n", 1)
+    assert first == "sh environment.sh run"
+    python, script, *arguments = shlex.split(program.replace("\\\n", " "))
+    assert (python, script) == (".venv/bin/python", "src/local_pipeline.py")
+    return vars(local_pipeline.parse_args(arguments))
+
+
+def test_make_run_passes_its_variables_unchanged(tmp_path: Path) -> None:
+    source = tmp_path / "my folder"
+    source.mkdir()
+    numbers = {"WORKERS": "3", "EPOCHS": "2", "BATCH_PER_WORKER": "32", "FRESH": "1", "FLOOR": "0.9", "TOLERANCE": "1"}
+    assert parsed_by_make_run(DATA="it's a volume", MODELS="plain batchnorm", SOURCE=str(source), **numbers) == {
+        **vars(local_pipeline.parse_args([])),
+        **{"volume": Volume(Path("it's a volume")), "models": ["plain", "batchnorm"], "source": str(source)},
+        **{"workers": 3, "epochs": 2, "batch_per_worker": 32, "fresh": True, "accuracy_floor": 0.9, "tolerance": 1.0},
+    }
+
+
+def test_make_run_without_variables_uses_the_defaults() -> None:
+    assert parsed_by_make_run() == vars(local_pipeline.parse_args(["--volume", "trained_model"]))
+
+
+def test_make_run_refuses_a_value_of_fresh_other_than_1_and_0() -> None:
+    ended = subprocess.run(["make", "-n", "run", "FRESH=yes"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("*** FRESH is yes; expected 1, to start over, or 0.  Stop.\n")
+
+
+def test_make_run_refuses_a_volume_without_a_name_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed_by_make_run(DATA="")
+    assert capsys.readouterr().err.endswith(
+        "the volume's folder has no name; give one, such as ./trained_model; see --help\n"
+    )

@@ -11,7 +11,7 @@ import pytest
 
 import local_pipeline
 from distml.serving.http import front_door
-from support import pages
+from support import makefile, pages
 from support.pages import PAGES, all_commands, name
 from support.project import ROOT
 
@@ -62,8 +62,8 @@ def test_every_make_command_of_a_page_names_targets_and_variables() -> None:
     assert {"doctor", "run", "test", "serve", "install", "workflow", "test-cluster"} <= set(named)
     assert len(named) > 60
     variables = {word.partition("=")[0] for word in named if "=" in word}
-    assert variables - pages.VARIABLES == set()
-    assert {word for word in named if "=" not in word} - pages.TARGETS == set()
+    assert variables - set(makefile.VARIABLES) == set()
+    assert {word for word in named if "=" not in word} - makefile.TARGETS == set()
 
 
 def test_every_script_accepts_the_arguments_on_the_pages() -> None:

@@ -6,9 +6,6 @@ from pathlib import Path
 from support.project import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "bench/README.md"])
-MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
-VARIABLES = {*re.findall(r"^([A-Z_]+) :=", MAKEFILE, re.MULTILINE), "PYTHON"}
 
 
 def name(page: Path) -> str:
