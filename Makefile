@@ -57,7 +57,7 @@ endif
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 } \
-	  END { print "variables, as in make run WORKERS=3 (README.md explains them): $(VARIABLES)" }' $(MAKEFILE_LIST)
+	  END { print "variables, as in make run WORKERS=3 (README.md and docs explain them): $(VARIABLES)" }' $(MAKEFILE_LIST)
 
 doctor: ## check this machine for `make run`: Python, processor, memory, disk, data, ports
 	@sh environment.sh doctor --volume $(call quoted,$(DATA)) --source $(call quoted,$(SOURCE)) \
