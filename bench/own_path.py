@@ -17,7 +17,7 @@ from distml.step.load_tensorflow import tf
 from distml.data import input_pipeline
 from distml.data.input_pipeline import Share
 from distml.step.volume import Volume
-from distml.training import tf_config, worker
+from distml.training.group import tf_config, worker
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 

@@ -20,7 +20,7 @@ from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
 from distml.training import run_identity
 from distml.training import settings as training_settings
-from distml.training.local_launcher import check_workers, run_worker_group
+from distml.training.group.local_launcher import check_workers, run_worker_group
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parent

@@ -12,8 +12,9 @@ from distml.data import fashion_mnist
 from distml.model import names
 from distml.publishing import candidates
 from distml.step import command_line, outcome, progress_bar
-from distml.training import failure_record, loop, run_identity, tf_config, worker
+from distml.training import failure_record, loop, run_identity
 from distml.training import settings as training_settings
+from distml.training.group import tf_config, worker
 from distml.training.loop import TrainingJob
 from distml.training.settings import Settings
 

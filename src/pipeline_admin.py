@@ -26,7 +26,7 @@ def end_training(args: argparse.Namespace) -> None:
     """Run `end-training`."""
     if args.failed_job and not args.model:
         raise outcome.StepError("--failed-job needs --model; see end-training --help")
-    from distml.training import tfjobs  # here, because the Kubernetes client loads slowly
+    from distml.training.group import tfjobs  # here, because the Kubernetes client loads slowly
 
     tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, args.model, args.failed_job)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distml.training import tf_config
+from distml.training.group import tf_config
 from support.project import ROOT
 
 PAGE = ROOT / "docs/patterns.md"

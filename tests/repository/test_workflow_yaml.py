@@ -11,7 +11,8 @@ import yaml
 import pipeline_admin
 from cluster import templates
 from distml.model import names
-from distml.training import failure_record, tfjobs
+from distml.training import failure_record
+from distml.training.group import tfjobs
 from support.project import ROOT
 from support.yaml_files import load
 

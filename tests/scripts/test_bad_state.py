@@ -18,7 +18,8 @@ from distml.data import fashion_mnist
 from distml.model import manifest
 from distml.step import outcome
 from distml.step.volume import Volume
-from distml.training import run_identity, tf_config
+from distml.training import run_identity
+from distml.training.group import tf_config
 
 DATA = {**fashion_mnist.FACTS, "files": {}}
 IDENTITY = {"data_sha256": "data", "code_sha256": "code", "settings": {}}

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import multi_worker_distributed_training as training
 from distml.step import disk_errors
-from distml.training import worker
+from distml.training.group import worker
 
 SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No space left on device [Op:SaveV2]"
 

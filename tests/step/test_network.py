@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from distml.step import network
-from distml.training import local_launcher
+from distml.training.group import local_launcher
 from support.network import needs_ipv6
 
 

@@ -68,7 +68,7 @@ def test_an_unexpected_exception_is_recorded(tmp_path: Path) -> None:
 
 
 def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distml.training import worker
+    from distml.training.group import worker
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
     failure_record.start_recording()

@@ -82,8 +82,10 @@ def test_the_code_digest_ignores_location_and_editors_leftovers(source: Path, na
     assert run_identity.code_sha256(source) == run_identity.code_sha256()
 
 
-@pytest.mark.parametrize("name", ["distml/training/settings.py", "distml/training/local_launcher.py", f"{SCRIPT}.py"])
-def test_a_change_of_settings_or_launcher_code_makes_no_new_run(source: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["distml/training/settings.py", "distml/training/group/local_launcher.py", f"{SCRIPT}.py"]
+)
+def test_a_change_of_settings_or_identity_code_makes_no_new_run(source: Path, name: str) -> None:
     with (source / name).open("a") as file:
         file.write("# a comment\n")
     assert run_identity.code_sha256(source) == run_identity.code_sha256()

@@ -25,8 +25,8 @@ from distml.model import saved_model
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
-from distml.training import worker as worker_module
 from distml.training.checkpoints import COLUMNS, Checkpoints
+from distml.training.group import worker as worker_module
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 from support.project import SOURCE, run_script
@@ -40,7 +40,8 @@ class Group:
 
     def __init__(self, volume: Volume, *options: str, workers: int = 2) -> None:
         code = (
-            "import sys; sys.path.insert(0, sys.argv[1]); from distml.training.local_launcher import run_worker_group\n"
+            "import sys; sys.path.insert(0, sys.argv[1])\n"
+            "from distml.training.group.local_launcher import run_worker_group\n"
             "run_worker_group([sys.executable, *sys.argv[3:]], int(sys.argv[2]), restarts=3)"
         )
         command = [sys.executable, "-c", code, SOURCE, workers, SCRIPT, "--volume", volume, *FAST, *options]

@@ -7,7 +7,7 @@ from typing import Any
 
 from distml.step import outcome
 from distml.step.progress_bar import say
-from distml.training import worker
+from distml.training.group import worker
 from distml.training.replicated_model import ReplicatedModel
 
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")

@@ -11,7 +11,7 @@ from pathlib import Path
 from distml.step import command_line, outcome
 from distml.step.atomic_files import write_json
 from distml.step.volume import Volume
-from distml.training import tf_config
+from distml.training.group import tf_config
 
 # The environment variable that names the record's file; without it, no record is kept.
 VARIABLE = "FAILURE_RECORD"

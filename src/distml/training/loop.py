@@ -20,12 +20,13 @@ from distml.step import disk_errors, outcome
 from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import counting, say, working
 from distml.step.volume import Volume
-from distml.training import failure_record, worker
+from distml.training import failure_record
 from distml.training.checkpoints import Checkpoints
+from distml.training.group import worker
+from distml.training.group.tf_config import WorkerGroup
+from distml.training.group.worker import Watchdog, values_of_all
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
-from distml.training.tf_config import WorkerGroup
-from distml.training.worker import Watchdog, values_of_all
 
 # Training steps per call into TensorFlow: enough to hide the call's cost, few enough to notice a stall.
 STEPS_PER_CALL = 50

@@ -28,8 +28,8 @@ CODE = (
     "distml/training/loop.py",
     "distml/training/optimizer.py",
     "distml/training/replicated_model.py",
-    "distml/training/tf_config.py",
-    "distml/training/worker.py",
+    "distml/training/group/tf_config.py",
+    "distml/training/group/worker.py",
 )
 # How long another worker may take to finish writing the record, on a slow volume.
 SECONDS_TO_WRITE = 5

@@ -22,8 +22,8 @@ from kubernetes.client import (
 import pipeline_admin
 from distml.step import outcome
 from distml.step.volume import Volume
-from distml.training import tfjobs
-from distml.training.tfjobs import has_ended, reason_of
+from distml.training.group import tfjobs
+from distml.training.group.tfjobs import has_ended, reason_of
 
 
 def job(*conditions: tuple[str, str, str]) -> dict:

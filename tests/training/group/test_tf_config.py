@@ -8,8 +8,8 @@ from tensorflow.python.distribute import multi_worker_util
 
 from distml.step import outcome
 from distml.step.volume import Volume
-from distml.training import tf_config
-from distml.training.tf_config import WorkerGroup
+from distml.training.group import tf_config
+from distml.training.group.tf_config import WorkerGroup
 from support.project import run_script
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from distml.step import network
-from distml.training import worker
-from distml.training.tf_config import WorkerGroup
+from distml.training.group import worker
+from distml.training.group.tf_config import WorkerGroup
 from support.network import needs_ipv6
 
 

@@ -17,7 +17,7 @@ import local_pipeline
 from distml.step import outcome
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
-from distml.training import local_launcher, tf_config, worker
+from distml.training.group import local_launcher, tf_config, worker
 from support.project import SOURCE
 
 # A worker that takes a second to end on SIGTERM, as a real one inside TensorFlow may.
@@ -30,7 +30,7 @@ SLOW = (
 )
 LAUNCHER = (
     "import sys; sys.path.insert(0, sys.argv[1])\n"
-    "from pathlib import Path; from distml.training import local_launcher\n"
+    "from pathlib import Path; from distml.training.group import local_launcher\n"
     "from distml.step.volume import Volume, hold_lock\n"
     "with hold_lock(Volume(Path(sys.argv[3]))) as lock:\n"
     "    local_launcher.run_worker_group([sys.executable, '-c', sys.argv[2]], workers=2, restarts=0, keep_open=[lock])"

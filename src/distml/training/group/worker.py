@@ -19,7 +19,7 @@ from pathlib import Path
 
 from distml.step import network, outcome
 from distml.step.progress_bar import say, working
-from distml.training.tf_config import WorkerGroup
+from distml.training.group.tf_config import WorkerGroup
 
 RETRY_SECONDS = 0.2
 
