@@ -1,4 +1,4 @@
-"""Write the training split to FOLDER/train.npz, for the PyTorch benchmark, which cannot load TensorFlow.
+"""Write FOLDER/train.npz and FOLDER/validation.npz, for the benchmarks that run without TensorFlow.
 
 python bench/as_npz.py VOLUME FOLDER     # started by bench/training.py
 """
@@ -15,8 +15,9 @@ from distml.step.volume import Volume
 
 
 def main(volume: str, folder: str) -> None:
-    split = input_pipeline.load(Volume(Path(volume)), "train")
-    np.savez(Path(folder) / "train.npz", images=split.images, labels=split.labels.astype(np.int64))
+    for name in ("train", "validation"):
+        split = input_pipeline.load(Volume(Path(volume)), name)
+        np.savez(Path(folder) / f"{name}.npz", images=split.images, labels=split.labels.astype(np.int64))
 
 
 if __name__ == "__main__":

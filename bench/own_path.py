@@ -1,51 +1,82 @@
-"""Run one worker of the project's own training path, with its input pipeline; print speed and peak memory as JSON.
+"""Train `plain` by the project's own training step and input pipeline, as one worker of a group or without peers.
 
-python bench/own_path.py VOLUME MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
+python bench/own_path.py VOLUME MODEL BATCH_PER_WORKER GOAL PRECISION [SHARDING]     # started by bench/training.py
+
+GOAL is a number of training steps or a validation accuracy below 1, PRECISION float32 or bfloat16, SHARDING own (the
+project's) or automatic (tf.data's). Optimizer, learning rate and epochs are the pipeline's defaults.
 """
 
-import json
-import resource
+import ctypes
 import select
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from distml.step.load_tensorflow import tf
 
+from measurement import measure
+
+import local_pipeline
 from distml.data import input_pipeline
 from distml.data.input_pipeline import Share
 from distml.step.volume import Volume
-from distml.training.group import tf_config, worker
+from distml.training.group import agreement, tf_config, worker
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 
 
-def main(volume: str, model: str, batch: str, steps: str) -> None:
-    group = tf_config.read()
+def automatically_sharded(global_batches: tf.data.Dataset, size: int, strategy: tf.distribute.Strategy) -> Iterator:
+    """Return an iterator over this worker's share of each global batch, by tf.data's automatic sharding at its best.
+
+    The length and the shape are declared. Otherwise the workers ask each other before each training step whether all
+    still have a batch. mallopt undoes what TensorFlow sets when it creates the iterator.
+    """
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    shaped = global_batches.map(lambda *parts: [tf.ensure_shape(part, [size, *part.shape[1:]]) for part in parts])
+    endless = shaped.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    iterator = iter(strategy.experimental_distribute_dataset(endless.with_options(options)))
+    for parameter, value in ((-3, 32 * 2**20), (-1, 64 * 2**20)):  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
+        ctypes.CDLL(None).mallopt(parameter, value)
+    return iterator
+
+
+def main(folder: str, model: str, batch: str, goal: str, precision: str, sharding: str = "own") -> None:
+    volume, group = Volume(Path(folder)), tf_config.read()
     strategy = worker.join_worker_group(group, worker.Watchdog(), 120)
-    share = Share(int(batch), group.size, group.index)
-    split = input_pipeline.load(Volume(Path(volume)), "train")
-    settings = Settings(
-        group.size, epochs=100, batch_per_worker=share.batch, learning_rate=1e-3, seed=1, train_images=len(split)
-    )
-    steps_per_epoch = input_pipeline.steps_per_epoch(len(split), share.global_batch)
-    replicated = ReplicatedModel(strategy, model, settings, steps_per_epoch)
-    batches = iter(input_pipeline.training_batches(split, share, seed=1))
-    replicated.take_steps(batches, tf.constant(50))
+    options = ["--batch-per-worker", batch, "--precision", precision]
+    settings = Settings.from_args(local_pipeline.parse_args(options), group.size)
+    split, held_out = input_pipeline.load(volume, "train"), input_pipeline.load(volume, "validation")
+    steps_per_epoch = input_pipeline.steps_per_epoch(len(split), settings.global_batch)
+    share = Share(settings.batch_per_worker, group.size, group.index)
+    held_out_batches, held_out_steps = input_pipeline.evaluation_batches(held_out, share)
+    validation = iter(held_out_batches)
+    if sharding == "own":
+        batches = iter(input_pipeline.training_batches(split, share, settings.seed))
+    else:
+        global_batches = input_pipeline.training_batches(split, Share(settings.global_batch), settings.seed)
+        batches = automatically_sharded(global_batches, settings.global_batch, strategy)
+    trained = ReplicatedModel(strategy, model, settings, steps_per_epoch)
+    variables = [*trained.network.variables, *trained.optimizer.variables]
+    initial = [variable.numpy() for variable in variables]
+    trained.take_steps(batches, tf.constant(50))
+    for variable, value in zip(variables, initial, strict=True):
+        variable.assign(value)
     if not group.addresses:  # without a group, only bench/training.py can start both workers at once
         print("ready", flush=True)
         sys.stdin.readline()
-    started = time.monotonic()
-    replicated.take_steps(batches, tf.constant(int(steps)))
-    seconds = time.monotonic() - started
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"images_per_second": int(steps) * share.batch / seconds, "memory_gib": memory}), flush=True)
+    measure(
+        goal,
+        settings.batch_per_worker,
+        lambda steps: float(trained.take_steps(batches, tf.constant(steps))),
+        lambda: float(trained.count_correct(validation, tf.constant(held_out_steps))) / len(held_out),
+    )
     # Without a group, keep the machine busy until the other worker has measured too.
     while not group.addresses and not select.select([sys.stdin], [], [], 0)[0]:
-        replicated.take_steps(batches, tf.constant(5))
-    worker.values_of_all(strategy, 0)
+        trained.take_steps(batches, tf.constant(5))
+    agreement.values_of_all(strategy, 0)
 
 
 if __name__ == "__main__":

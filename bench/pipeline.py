@@ -6,8 +6,6 @@ Prints the figures and writes them to bench/results/pipeline.json.
 """
 
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -15,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+import this_machine
 
 from distml.step.volume import Volume
 
@@ -32,7 +30,7 @@ def main() -> None:
     # The peak of the largest process, workers included; macOS reports bytes, Linux KiB.
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     content = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": this_machine.description(),
         "winner": report["winner"],
         "ratios": [
             {"name": "test accuracy of the winner", "value": report["test_accuracy"], "target": 0.915},

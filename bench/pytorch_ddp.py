@@ -1,17 +1,22 @@
 """Train the same CNN (`plain`) with PyTorch's DistributedDataParallel: gloo, channels-last, data in memory.
 
-python bench/pytorch_ddp.py FOLDER_OF_TRAIN_NPZ MODEL BATCH_PER_WORKER STEPS     # started by bench/training.py
+python bench/pytorch_ddp.py FOLDER_OF_NPZ MODEL BATCH_PER_WORKER GOAL PRECISION     # started by bench/training.py
+
+GOAL is a number of training steps or a validation accuracy below 1, PRECISION float32 or bfloat16.
 """
 
+import copy
+import itertools
 import json
 import os
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from measurement import measure
 from torch import nn
 
 
@@ -22,32 +27,60 @@ def build_network() -> nn.Module:
     return nn.Sequential(*block(1, 32), *block(32, 64), *block(64, 64), nn.Flatten(), nn.Linear(576, 10))
 
 
-def main(volume: str, model: str, batch: str, steps: str) -> None:
+def load(folder: str, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read what as_npz.py wrote, since TensorFlow cannot load beside PyTorch: images uint8 [n, 1, 28, 28], labels."""
+    split = np.load(Path(folder) / f"{name}.npz")
+    return torch.from_numpy(split["images"]).permute(0, 3, 1, 2), torch.from_numpy(split["labels"])
+
+
+def scale(images: torch.Tensor) -> torch.Tensor:
+    return (images.float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def main(folder: str, model: str, batch: str, goal: str, precision: str) -> None:
     assert model == "plain"
     torch.set_num_threads(1)
+    torch.manual_seed(1)
     task = json.loads(os.environ["TF_CONFIG"])
     addresses, index = task["cluster"]["worker"], task["task"]["index"]
     dist.init_process_group("gloo", init_method=f"tcp://{addresses[0]}", rank=index, world_size=len(addresses))
-    split = np.load(Path(volume) / "train.npz")  # written by as_npz.py: TensorFlow cannot be loaded beside PyTorch
-    images = torch.from_numpy(split["images"]).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(split["labels"])
-    network = nn.parallel.DistributedDataParallel(build_network().to(memory_format=torch.channels_last))
-    optimizer, loss = torch.optim.Adam(network.parameters()), nn.CrossEntropyLoss()
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))[index :: len(addresses)]
+    images, labels = load(folder, "train")
+    network = nn.parallel.DistributedDataParallel(
+        build_network().to(memory_format=torch.channels_last), static_graph=True, gradient_as_bucket_view=True
+    )
+    optimizer, loss = torch.optim.Adam(network.parameters(), fused=True), nn.CrossEntropyLoss()
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+
+    def shares() -> Iterator[torch.Tensor]:
+        """Yield the indices of this worker's share of endless global batches, in one order for all workers."""
+        generator = torch.Generator().manual_seed(1)
+        while True:
+            order = torch.randperm(len(labels), generator=generator)[index :: len(addresses)]
+            yield from order[: len(order) // int(batch) * int(batch)].split(int(batch))
+
+    chosen = shares()
 
     def take_steps(count: int) -> None:
-        for number in range(count):
-            at = number * int(batch) % (len(order) - int(batch))
-            chosen = order[at : at + int(batch)]
-            inputs = (images[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
-            optimizer.zero_grad(set_to_none=True)
-            loss(network(inputs), labels[chosen]).backward()
+        for indices in itertools.islice(chosen, count):
+            optimizer.zero_grad()
+            with autocast:
+                logits = network(scale(images[indices]))
+            loss(logits.float(), labels[indices]).backward()
             optimizer.step()
 
+    @torch.no_grad()
+    def accuracy() -> float:
+        inputs, expected = load(folder, "validation")
+        with autocast:
+            right = network.module(scale(inputs)).argmax(1) == expected
+        dist.barrier()
+        return right.float().mean().item()
+
+    initial = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
     take_steps(50)
-    started = time.monotonic()
-    take_steps(int(steps))
-    print(json.dumps({"images_per_second": int(steps) * int(batch) / (time.monotonic() - started)}), flush=True)
+    network.load_state_dict(initial[0])
+    optimizer.load_state_dict(initial[1])
+    measure(goal, int(batch), take_steps, accuracy)
     dist.barrier()
     dist.destroy_process_group()
 

@@ -9,8 +9,6 @@ bench/results/serving.json.
 import argparse
 import http.client
 import json
-import os
-import platform
 import re
 import shutil
 import socket
@@ -23,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+import this_machine
 
 from distml.publishing import versions
 from distml.step.volume import Volume
@@ -201,7 +198,7 @@ def report(figures: list[dict[str, float]], starts: dict, memory: dict, args: ar
     ratios.append(ratio(by_binary, bare, "at least 0.5"))
     ratios.append(ratio("predictor, start to ready: s", "empty, start to ready: s", "at most 1.4"))
     content = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": this_machine.description(),
         "repetitions": args.repetitions,
         "medians": {name: round(value, 3) for name, value in median.items()},
         "ratios": ratios,

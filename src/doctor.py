@@ -6,7 +6,6 @@ The script imports only Python's standard library: it runs before `.venv` exists
 """
 
 import argparse
-import contextlib
 import errno
 import os
 import platform
@@ -17,15 +16,13 @@ from pathlib import Path
 
 from distml.data import sources
 from distml.step import command_line, network, outcome
-from distml.step.memory import GIB, WORKER_MEMORY, free_memory
+from distml.step.machine import GIB, INSTRUCTION_SETS, WORKER_MEMORY, cores, free_memory, processor_flags
 from distml.step.volume import Volume
 
 OTHER_MEMORY = 0.6  # GiB: the launcher, and enough page cache to be of use
 ENVIRONMENT_DISK = 2.5  # GiB
 VOLUME_DISK = 0.5  # GiB: data set, checkpoints, versions, and files that are still being written
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv"
-# TensorFlow requires AVX; these instruction sets make it faster.
-FASTER = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 class Unfit(Exception):
@@ -61,26 +58,16 @@ def passes(name: str, check: Callable[[], str]) -> bool:
 
 def processor() -> str:
     """Return the number of cores and the instruction sets that TensorFlow uses."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}"
+    machine = f"{cores()} core{'s' * (cores() > 1)}, {platform.machine()}"
     if platform.machine() not in ("x86_64", "AMD64"):
         return machine
-    flags = instruction_sets()
+    flags = processor_flags()
     if flags and "avx" not in flags:
         raise Unfit(
             f"{machine}, without AVX, which TensorFlow needs: use another machine, or pass the host's CPU through"
             " to this virtual machine"
         )
-    return f"{machine}, {' '.join(name for name in ('avx', *FASTER) if name in flags) or 'instruction sets unknown'}"
-
-
-def instruction_sets() -> set[str]:
-    """Return the processor's flags; an empty set if the system does not list them."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return set(line.split(":", 1)[1].split())
-    return set()
+    return f"{machine}, {' '.join(flag for flag in INSTRUCTION_SETS if flag in flags) or 'instruction sets unknown'}"
 
 
 def memory(workers: int) -> str:

@@ -18,7 +18,7 @@ from distml.publishing import candidates, quality_gate
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
-from distml.training import run_identity
+from distml.training import precision, run_identity
 from distml.training import settings as training_settings
 from distml.training.group.local_launcher import check_workers, run_worker_group
 from distml.training.settings import Settings
@@ -47,9 +47,10 @@ def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
     # The training script computes the same identity from the same options.
-    identity = run_identity.identity_of(data_sha256, settings)
-    run = args.run or run_identity.default_run(identity)
-    run_identity.claim_run(args.volume, run, identity)
+    settings = run_identity.with_recorded_precision(args.volume, args.run, data_sha256, settings)
+    if settings.precision == precision.AUTO:
+        settings = settings.with_precision(precision.of_this_machine())
+    run, _ = run_identity.claim(args.volume, args.run, data_sha256, settings)
     heading(f"train {', '.join(args.models)} on {args.workers} workers")
     missing = candidates.unfinished(args.volume, run, args.models)
     if missing:

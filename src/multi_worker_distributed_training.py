@@ -7,15 +7,18 @@ workers: they resume from the last checkpoint.
 """
 
 import argparse
+from typing import Any
 
 from distml.data import fashion_mnist
 from distml.model import names
 from distml.publishing import candidates
 from distml.step import command_line, outcome, progress_bar
-from distml.training import failure_record, loop, run_identity
+from distml.training import failure_record, run_identity
 from distml.training import settings as training_settings
-from distml.training.group import tf_config, worker
-from distml.training.loop import TrainingJob
+from distml.training.group import agreement, tf_config, worker
+from distml.training.group.tf_config import WorkerGroup
+from distml.training.loop import TrainingJob, TrainingLoop
+from distml.training.precision import AUTO
 from distml.training.settings import Settings
 
 
@@ -24,24 +27,32 @@ def main(args: argparse.Namespace) -> None:
     data = fashion_mnist.verified_manifest(args.volume)
     group = tf_config.read()
     settings = Settings.from_args(args, group.size)
-    identity = run_identity.identity_of(data["data_sha256"], settings)
-    run = args.run or run_identity.default_run(identity)
-    run_identity.claim_run(args.volume, run, identity)
+    settings = run_identity.with_recorded_precision(args.volume, args.run, data["data_sha256"], settings)
     if group.addresses:
         progress_bar.configure(f"worker {group.index}", draw=group.is_chief)
+    job = None
+    if settings.precision != AUTO:  # with nothing left to agree on, a finished job needs no peers, which may have ended
+        job = claimed_job(args, data, group, settings)
+        if not job.models:
+            return
+    with worker.ending_on_tensorflow_errors(group.index):
+        watchdog = worker.Watchdog()
+        strategy = worker.join_worker_group(group, watchdog, args.start_timeout)
+        with watchdog.bound(args.stall_timeout, "agreeing on the precision"):
+            agreed = settings.with_precision(agreement.on_precision(strategy, settings.precision, group.index))
+        if job is None:
+            agreed = run_identity.claim_agreed(args.volume, args.run, data["data_sha256"], agreed)
+            job = claimed_job(args, data, group, agreed)
+        loop = TrainingLoop(job, group, strategy, watchdog)
+        for model in job.models:
+            loop.train_and_export(model)
+
+
+def claimed_job(args: argparse.Namespace, data: dict[str, Any], group: WorkerGroup, settings: Settings) -> TrainingJob:
+    """Claim the run that these settings belong to; return the training of its unfinished models."""
+    run, identity = run_identity.claim(args.volume, args.run, data["data_sha256"], settings)
     models = candidates.unfinished(args.volume, run, args.model, announce=group.is_chief)
-    if models:
-        job = TrainingJob(
-            args.volume,
-            run,
-            models,
-            settings,
-            identity,
-            data["class_names"],
-            start_timeout=args.start_timeout,
-            stall_timeout=args.stall_timeout,
-        )
-        loop.run(job, group)
+    return TrainingJob(args.volume, run, models, settings, identity, data["class_names"], args.stall_timeout)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -46,7 +46,7 @@ def test_unknown_free_memory_is_not_a_failure(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_processor_without_avx_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(doctor, "instruction_sets", lambda: {"sse4_2"})
+    monkeypatch.setattr(doctor, "processor_flags", lambda: {"sse4_2"})
     with pytest.raises(doctor.Unfit, match="x86_64, without AVX, which TensorFlow needs"):
         doctor.processor()
 

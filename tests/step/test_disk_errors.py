@@ -48,7 +48,7 @@ def test_a_worker_on_a_full_disk_reports_the_file(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         training.fashion_mnist, "verified_manifest", lambda volume: {"data_sha256": "", "class_names": []}
     )
-    monkeypatch.setattr(training.loop, "TrainingLoop", save)
+    monkeypatch.setattr(training, "TrainingLoop", save)
     training.main(training.parse_args(["--volume", str(tmp_path), "--model", "plain"]))
     expected = "worker: cannot use /volume/ckpt-1.data: No space left on device; make space on that disk"
     assert ended[0] == (expected, 1)

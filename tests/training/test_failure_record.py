@@ -79,7 +79,7 @@ def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch
 def test_a_new_candidate_removes_the_failure_record(tmp_path: Path) -> None:
     fail("a peer was lost", 1)
     facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
-    export_candidate(Volume(tmp_path), MODELS["plain"]().get_weights(), facts)
+    export_candidate(Volume(tmp_path), MODELS["plain"](), facts)
     assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain"))["model"] == "plain"
     assert recorded(tmp_path) is None
 

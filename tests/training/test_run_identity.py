@@ -15,7 +15,9 @@ from distml.training import run_identity
 from distml.training.settings import Settings
 from support.project import SOURCE
 
-SETTINGS = Settings(2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1, train_images=55_000)
+SETTINGS = Settings(
+    2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1, train_images=55_000, precision="float32"
+)
 
 SCRIPT = "multi_worker_distributed_training"
 CANNOT_CHANGE_WEIGHTS = {
@@ -24,12 +26,14 @@ CANNOT_CHANGE_WEIGHTS = {
     "distml.step.atomic_files": "writes, renames and hashes files",
     "distml.step.command_line": "parses options; their values are in the identity",
     "distml.step.disk_errors": "finds the cause of an error",
+    "distml.step.machine": "names the instruction set and the threads, which the manifest has",
     "distml.step.native_stderr": "holds back what libraries print",
     "distml.step.network": "opens connections",
     "distml.step.outcome": "ends the process",
     "distml.step.progress_bar": "prints",
     "distml.step.volume": "names folders",
     "distml.training.failure_record": "records an error message",
+    "distml.training.precision": "its value is in the identity",
     "distml.training.run_identity": "names the run",
     "distml.training.settings": "its values are in the identity",
 }
@@ -106,7 +110,8 @@ def test_a_runs_identity_has_data_code_software_and_settings(monkeypatch: pytest
         "code_sha256": "code",
         "software": {"tensorflow": "2.99.1", "keras": "3.99.2"},
         "settings": {
-            "workers": 2, "epochs": 4, "batch_per_worker": 64, "learning_rate": 2e-3, "seed": 1, "train_images": 55_000
+            "workers": 2, "epochs": 4, "batch_per_worker": 64, "learning_rate": 2e-3, "seed": 1, "train_images": 55_000,
+            "precision": "float32",
         },
     }  # fmt: skip
 

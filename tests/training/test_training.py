@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,9 +23,9 @@ import multi_worker_distributed_training
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
-from distml.step import outcome
+from distml.step import machine, outcome
 from distml.step.volume import Volume
-from distml.training import run_identity
+from distml.training import precision, run_identity
 from distml.training.checkpoints import COLUMNS, Checkpoints
 from distml.training.group import worker as worker_module
 from distml.training.replicated_model import ReplicatedModel
@@ -105,6 +106,55 @@ def test_two_kills_and_a_stall_do_not_change_the_final_weights(volume: Volume, t
     assert disturbed["files"][weights] == undisturbed["files"][weights]
 
 
+@pytest.mark.skipif(precision.of_this_machine() == "float32", reason="here the test above trains in float32")
+def test_a_kill_does_not_change_the_final_weights_in_float32(volume: Volume) -> None:
+    weights = []
+    for kill in (False, True):
+        group = Group(volume, "--model", "plain", "--epochs", "2", "--precision", "float32", f"--run=killed-{kill}")
+        group.wait_for("epoch 1/2")
+        if kill:
+            group.workers()[1].kill()
+        assert group.end() == 0, group.lines
+        assert ("worker 1 was killed by SIGKILL" in "\n".join(group.lines)) == kill
+        manifest = model_manifest.verified(volume.candidate(f"killed-{kill}", "plain"))
+        assert manifest["settings"]["precision"] == "float32"
+        weights.append(manifest["files"]["variables/variables.data-00000-of-00001"])
+    assert weights[0] == weights[1]
+
+
+def test_a_candidate_and_its_run_name_precision_and_hardware(trained_volume: Volume) -> None:
+    manifest = model_manifest.verified(trained_volume.candidate("first", "plain"))
+    taken = precision.of_this_machine()
+    record = json.loads((trained_volume.run("first") / "run.json").read_text())
+    report = json.loads((trained_volume.report / "report.json").read_text())
+    assert {facts["settings"]["precision"] for facts in (manifest, record, report)} == {taken}
+    assert manifest["hardware"] == {"instruction_set": machine.instruction_set(), "threads": machine.cores() // 2 or 1}
+    assert (
+        f"worker 0: training in {taken} on {machine.instruction_set()}"
+        in (trained_volume.root / "output.txt").read_text()
+    )
+
+
+def test_a_resume_without_the_instructions_keeps_bfloat16_and_warns(volume: Volume) -> None:
+    """The group is a single worker, whose processor the program makes poorer."""
+    options = ["--volume", volume, "--model", "plain", "--epochs", 1, "--run", "moved", "--train-images", 640]
+    started = run_script(SCRIPT.name, *options, "--precision", "bfloat16", "--start-timeout", 60)
+    assert started.returncode == 0, started.stderr
+    shutil.rmtree(volume.candidate("moved", "plain"))  # the checkpoint stays
+    program = (
+        "import runpy, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from distml.step import machine; machine.processor_flags = lambda: {'avx2'}\n"
+        "sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", program, SOURCE, SCRIPT, *options]
+    resumed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "plain: resuming after epoch 1/1 from its checkpoint" in resumed.stdout
+    warning = "training in bfloat16 on AVX2: the run's precision, but this processor has no instructions for it"
+    assert warning in resumed.stdout
+    assert model_manifest.verified(volume.candidate("moved", "plain"))["settings"]["precision"] == "bfloat16"
+
+
 CURVES = ("loss", "validation_accuracy", "learning_rate")
 
 
@@ -131,9 +181,14 @@ def test_tensorboard_shows_each_epoch(trained_volume: Volume) -> None:
     assert shown == pytest.approx(dict(enumerate(measured(manifest, "validation_accuracy"), 1)))
 
 
+def settings_of(epochs: int, batch: int, images: int, precision: str = "float32") -> Settings:
+    """Return the settings of a training on one worker."""
+    return Settings(1, epochs, batch, learning_rate=1e-3, seed=1, train_images=images, precision=precision)
+
+
 def test_the_training_step_is_a_graph_function_and_not_inlined() -> None:
     strategy = tf.distribute.get_strategy()
-    settings = Settings(workers=1, epochs=1, batch_per_worker=2, learning_rate=1e-3, seed=1, train_images=2)
+    settings = settings_of(epochs=1, batch=2, images=2)
     model = ReplicatedModel(strategy, "plain", settings, steps_per_epoch=1)
     batch = (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
@@ -143,7 +198,7 @@ def test_the_training_step_is_a_graph_function_and_not_inlined() -> None:
 
 
 def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
-    settings = Settings(workers=1, epochs=2, batch_per_worker=8, learning_rate=1e-3, seed=1, train_images=16)
+    settings = settings_of(epochs=2, batch=8, images=16)
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))
 
     def training() -> tuple[ReplicatedModel, Checkpoints]:

@@ -1,7 +1,8 @@
 """The table of models: three small CNNs for 28x28 grey images and ten classes.
 
-Each accepts uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns float32 logits [batch, 10].
-Max pooling comes before the ReLU: the two commute, and the ReLU computes a quarter of the values.
+Each accepts uint8 [batch, 28, 28, 1] (0 is black), scales inside the model, and returns logits [batch, 10]. The
+logits are float32 in either precision, because the classifier names its type. Max pooling comes before the ReLU: the
+two commute, and the ReLU computes a quarter of the values.
 
 To add a model: write a builder, add it to `MODELS`, and add its name to `names.MODELS` and workflow.yaml.
 """
@@ -34,7 +35,7 @@ def plain() -> keras.Sequential:
             layers.MaxPooling2D(),
             layers.ReLU(),
             layers.Flatten(),
-            layers.Dense(CLASSES),
+            layers.Dense(CLASSES, dtype="float32"),
         ],
         name="plain",
     )
@@ -57,7 +58,7 @@ def dropout() -> keras.Sequential:
             layers.ReLU(),
             layers.Flatten(),
             layers.Dropout(0.3),
-            layers.Dense(CLASSES),
+            layers.Dense(CLASSES, dtype="float32"),
         ],
         name="dropout",
     )
@@ -85,7 +86,7 @@ def batchnorm() -> keras.Sequential:
             layers.BatchNormalization(momentum=0.9),
             layers.ReLU(),
             layers.Flatten(),
-            layers.Dense(CLASSES),
+            layers.Dense(CLASSES, dtype="float32"),
         ],
         name="batchnorm",
     )
@@ -98,12 +99,20 @@ MODELS: dict[str, Callable[[], keras.Sequential]] = {
 }
 
 
-def build(name: str) -> keras.Sequential:
+def build(name: str, precision: str = "float32") -> keras.Sequential:
     """Build the model called `name`, with new weights.
+
+    Args:
+        name: a key of `MODELS`.
+        precision: of convolutions and activations, "float32" or "bfloat16"; the weights are float32.
 
     Raises:
         StepError: `MODELS` has no such name.
     """
     if name not in MODELS:
         raise outcome.StepError(f"model {name} has no builder; add one to MODELS in src/distml/model/variants.py")
-    return MODELS[name]()
+    keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
+    try:
+        return MODELS[name]()
+    finally:
+        keras.config.set_dtype_policy("float32")

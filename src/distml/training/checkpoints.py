@@ -7,7 +7,7 @@ from typing import Any
 
 from distml.step import outcome
 from distml.step.progress_bar import say
-from distml.training.group import worker
+from distml.training.group import agreement
 from distml.training.replicated_model import ReplicatedModel
 
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
@@ -53,7 +53,7 @@ class Checkpoints:
                 f"checkpoint {path} cannot be read ({type(error).__name__}); remove {Path(path).parent} to start over"
             ) from error
         done = int(tf.shape(self._history)[0])
-        all_done = worker.values_of_all(self._strategy, done)
+        all_done = agreement.values_of_all(self._strategy, done)
         if len(set(all_done)) > 1:
             raise outcome.StepError(
                 f"the workers found checkpoints of different epochs ({all_done}); all must mount the same volume"

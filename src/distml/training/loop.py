@@ -2,7 +2,6 @@
 
 from distml.step.load_tensorflow import tf
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -11,20 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import keras
-import numpy as np
 
 from distml.data import input_pipeline
 from distml.data.input_pipeline import Share
-from distml.model import manifest, saved_model, variants
-from distml.step import disk_errors, outcome
+from distml.model import manifest, saved_model
 from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import counting, say, working
 from distml.step.volume import Volume
 from distml.training import failure_record
 from distml.training.checkpoints import Checkpoints
-from distml.training.group import worker
+from distml.training.group import agreement, worker
 from distml.training.group.tf_config import WorkerGroup
-from distml.training.group.worker import Watchdog, values_of_all
+from distml.training.group.worker import Watchdog
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 
@@ -37,9 +34,9 @@ class TrainingJob:
     """A training, the same for every worker of the group.
 
     Attributes:
+        run: name of the run.
         models: names of models, trained one after another.
         identity: the run's identity; with `class_names`, part of each candidate's manifest.
-        start_timeout: seconds for all workers to start, and again for them to connect.
         stall_timeout: seconds that a worker may spend without progress.
     """
 
@@ -49,38 +46,17 @@ class TrainingJob:
     settings: Settings
     identity: dict[str, Any]
     class_names: Sequence[str]
-    start_timeout: float
     stall_timeout: float
-
-
-def run(job: TrainingJob, group: WorkerGroup) -> None:
-    """Train and export all models of the job; a TensorFlow error, such as a lost peer, ends the process."""
-    try:
-        loop = TrainingLoop(job, group)
-        for model in job.models:
-            loop.train_and_export(model)
-    except tf.errors.OpError as error:
-        if disk_error := disk_errors.cause(error):
-            worker.end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
-        worker.end(f"worker {group.index}: lost a peer, or TensorFlow failed: {reason_of(error)}", 1)
-
-
-def reason_of(error: tf.errors.OpError) -> str:
-    """Return the first line of the message that says what failed, after its heading and its indented traceback."""
-    lines = [line for line in (error.message or type(error).__name__).splitlines() if line.strip()]
-    headings = ("Graph execution error:", "Detected at node", " ", "\t")
-    return next((line for line in lines if not line.startswith(headings)), lines[0])[:300]
 
 
 class TrainingLoop:
     """One worker's part of a job, with its connection to the peers and the images in memory."""
 
-    def __init__(self, job: TrainingJob, group: WorkerGroup):
+    def __init__(self, job: TrainingJob, group: WorkerGroup, strategy: tf.distribute.Strategy, watchdog: Watchdog):
         self._job = job
         self._group = group
-        self._share = Share(job.settings.batch_per_worker, group.size, group.index)
-        self._watchdog = Watchdog()
-        self._strategy = worker.join_worker_group(group, self._watchdog, job.start_timeout)
+        self._strategy = strategy
+        self._watchdog = watchdog
         with working("reading the images"):
             self._images = input_pipeline.load_first(job.volume, job.settings.train_images)
             self._held_out = input_pipeline.load(job.volume, "validation")
@@ -90,16 +66,18 @@ class TrainingLoop:
         job = self._job
         model, checkpoints = self.train(name)
         with self._bound("finishing the training"), working(f"saving {name}"):
-            check_agreement(self._strategy, model.network, self._group.index)
+            agreement.on_weights(self._strategy, model.network, self._group.index)
             if self._group.is_chief:
                 facts = {"run": job.run, **job.identity, "class_names": job.class_names, "model": name}
-                export_candidate(job.volume, model.network.get_weights(), {**facts, **checkpoints.facts()})
-            values_of_all(self._strategy, 0)  # a barrier: a worker that exits early would make its peers fail
+                facts |= {"hardware": worker.hardware(), **checkpoints.facts()}
+                export_candidate(job.volume, model.exported(), facts)
+            agreement.values_of_all(self._strategy, 0)  # a barrier: a worker that exits early would make its peers fail
 
     def train(self, name: str) -> tuple[ReplicatedModel, Checkpoints]:
         """Train a model for all epochs, resuming from its last checkpoint if there is one."""
-        job, settings, share = self._job, self._job.settings, self._share
-        steps = input_pipeline.steps_per_epoch(len(self._images), share.global_batch)
+        job, settings, global_batch = self._job, self._job.settings, self._job.settings.global_batch
+        share = Share(settings.batch_per_worker, self._group.size, self._group.index)
+        steps = input_pipeline.steps_per_epoch(len(self._images), global_batch)
         held_out, held_out_steps = input_pipeline.evaluation_batches(self._held_out, share)
         with self._bound("preparing the training"), working(f"preparing {name}"):
             model = ReplicatedModel(self._strategy, name, settings, steps)
@@ -117,7 +95,7 @@ class TrainingLoop:
                     loss=loss,
                     validation_accuracy=correct / len(self._held_out),
                     learning_rate=float(model.optimizer.learning_rate),
-                    images_per_second=steps * share.global_batch / seconds,
+                    images_per_second=steps * global_batch / seconds,
                     seconds=seconds,
                 )
         return model, checkpoints
@@ -131,7 +109,7 @@ class TrainingLoop:
                 taken = min(STEPS_PER_CALL, steps - done)
                 with self._bound(f"{STEPS_PER_CALL} training steps of epoch {epoch + 1}"):
                     loss += float(model.take_steps(batches, tf.constant(taken)))
-                speed = (done + taken) * self._share.global_batch / (time.monotonic() - started)
+                speed = (done + taken) * self._job.settings.global_batch / (time.monotonic() - started)
                 bar.advance(taken, f"{speed:,.0f} images/s, loss {loss / (done + taken):.4f}")
         return loss / steps, time.monotonic() - started
 
@@ -139,28 +117,18 @@ class TrainingLoop:
         return self._watchdog.bound(self._job.stall_timeout, activity)
 
 
-def check_agreement(strategy: tf.distribute.Strategy, network: keras.Model, worker_index: int) -> None:
-    """Raise StepError unless every worker has the same weights and BatchNorm statistics, bit for bit."""
-    sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
-    say(f"worker {worker_index}: {network.name}: weights sha256 {sha256}")
-    if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
-        raise outcome.StepError("the workers ended with different weights; this is a bug, please report it")
-
-
-def export_candidate(volume: Volume, weights: Sequence[np.ndarray], facts: dict[str, Any]) -> None:
+def export_candidate(volume: Volume, network: keras.Model, facts: dict[str, Any]) -> None:
     """Write the SavedModel and its manifest to a temporary folder, then rename that folder to the candidate's name.
 
     The failure record of an earlier attempt is removed.
 
     Args:
         volume: the volume.
-        weights: the trained weights, in the order of Keras' `get_weights`.
+        network: the trained network, in float32 and outside the strategy, so that any program can load the export.
         facts: entries of the manifest; among them `run` and `model`, which name the candidate, and `class_names`.
     """
     run, model = facts["run"], facts["model"]
     candidate = volume.candidate(run, model)
-    network = variants.build(model)  # outside the strategy, so that any program can load the export
-    network.set_weights(weights)
     with folder_beside(candidate) as work:
         saved_model.export(network, facts["class_names"], work)
         created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from distml.model import variants
+from distml.training.group import mean
 from distml.training.optimizer import MeanGradientAdam, learning_rate_schedule
 from distml.training.settings import Settings
 
@@ -20,9 +21,10 @@ class ReplicatedModel:
         keras.backend.clear_session()  # saved layer names must not depend on the models trained before
         with strategy.scope():
             keras.utils.set_random_seed(settings.seed)
-            self.network = variants.build(model)
+            self.network = variants.build(model, settings.precision)
             self.optimizer = MeanGradientAdam(learning_rate_schedule(settings, steps_per_epoch))
             self.optimizer.build(self.network.trainable_variables)
+        self._exported = variants.build(model)  # outside the strategy's scope
 
     @property
     def random_state(self) -> list[tf.Variable]:
@@ -60,11 +62,11 @@ class ReplicatedModel:
             loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
         gradients = tape.gradient(loss, [variable.value for variable in network.trainable_variables])
         statistics = [value for value in state if is_statistic(value)]
-        # One all-reduce for everything: each all-reduce costs a round trip to every peer, whatever its size.
-        mean_loss, *means = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [loss, *gradients, *statistics])
+        # Everything at once: each exchange costs a round trip to every peer, whatever its size.
+        mean_loss, *means = mean.over_workers([loss, *gradients, *statistics])
         self.optimizer.apply(means[: len(gradients)], network.trainable_variables)
-        means = iter(means[len(gradients) :])
-        state = [next(means) if is_statistic(value) else value - seed_shift for value in state]
+        mean_statistics = iter(means[len(gradients) :])
+        state = [next(mean_statistics) if is_statistic(value) else value - seed_shift for value in state]
         replica.merge_call(self._store, args=(state,))
         return mean_loss
 
@@ -73,9 +75,18 @@ class ReplicatedModel:
         for variable, value in zip(self.network.non_trainable_variables, state, strict=True):
             strategy.extended.update(variable.value, lambda stored, new: stored.assign(new), args=(value,))
 
-    @tf.function
+    def exported(self) -> keras.Sequential:
+        """Return the network that is validated and exported: the current weights in float32, outside the strategy."""
+        self._exported.set_weights(self.network.get_weights())
+        return self._exported
+
     def count_correct(self, batches: Iterator, steps: tf.Tensor) -> tf.Tensor:
-        """Count the correctly classified images of `steps` batches, over all workers."""
+        """Count the images of `steps` batches, over all workers, that the exported model would classify correctly."""
+        self.exported()
+        return self._count(batches, steps)
+
+    @tf.function
+    def _count(self, batches: Iterator, steps: tf.Tensor) -> tf.Tensor:
         correct = tf.zeros(())
         for _ in tf.range(steps):
             counts = self.strategy.run(self._count_on_replica, args=next(batches))
@@ -83,7 +94,7 @@ class ReplicatedModel:
         return correct
 
     def _count_on_replica(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        predicted = tf.argmax(self.network(images, training=False), axis=1)
+        predicted = tf.argmax(self._exported(images, training=False), axis=1)
         return tf.reduce_sum(tf.cast(predicted == labels, tf.float32) * weights)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from distml.step import outcome
 from distml.step.atomic_files import flush_to_disk, json_beside, naming, set_mode, sha256_of_file
 from distml.step.volume import Volume
+from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -28,6 +29,8 @@ CODE = (
     "distml/training/loop.py",
     "distml/training/optimizer.py",
     "distml/training/replicated_model.py",
+    "distml/training/group/agreement.py",
+    "distml/training/group/mean.py",
     "distml/training/group/tf_config.py",
     "distml/training/group/worker.py",
 )
@@ -74,6 +77,52 @@ def _tensorflow_version() -> str:
 def default_run(identity: dict) -> str:
     """Return the name of a run without --run: a hash of its identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def with_recorded_precision(volume: Volume, run: str | None, data_sha256: str, settings: Settings) -> Settings:
+    """Return `settings` with the precision of the run that they continue, if precision is `AUTO` and a run exists.
+
+    A run keeps its precision on every machine. Of two unnamed runs that differ only in precision, bfloat16's is chosen.
+    """
+    if settings.precision != AUTO:
+        return settings
+    for precision in (BFLOAT16, FLOAT32):
+        candidate = settings.with_precision(precision)
+        path = volume.run(run or default_run(identity_of(data_sha256, candidate))) / "run.json"
+        recorded = _read(path).get("settings") if path.exists() else None
+        if isinstance(recorded, dict) and recorded.get("precision") == precision:
+            return candidate
+    return settings
+
+
+def claim_agreed(volume: Volume, run: str | None, data_sha256: str, settings: Settings) -> Settings:
+    """Claim a run in the precision on which the workers of one model agreed; return the settings that hold for it.
+
+    The groups of a workflow's models share a run. On different nodes they may agree on different precisions at the same
+    moment. The first claim holds for all of them.
+
+    Raises:
+        StepError: the run was made with other data, settings, code or software.
+    """
+    try:
+        claim(volume, run, data_sha256, settings)
+    except outcome.StepError:
+        recorded = with_recorded_precision(volume, run, data_sha256, settings.with_precision(AUTO))
+        claim(volume, run, data_sha256, recorded)
+        return recorded
+    return settings
+
+
+def claim(volume: Volume, run: str | None, data_sha256: str, settings: Settings) -> tuple[str, dict[str, Any]]:
+    """Claim the run with this name, by default a hash of its identity; return its name and identity.
+
+    Raises:
+        StepError: the run was made with other data, settings, code or software.
+    """
+    identity = identity_of(data_sha256, settings)
+    name = run or default_run(identity)
+    claim_run(volume, name, identity)
+    return name, identity
 
 
 def claim_run(volume: Volume, run: str, identity: dict) -> None:

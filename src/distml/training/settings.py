@@ -1,15 +1,19 @@
 """The settings of a training, and their options, for the training script and the local pipeline."""
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from distml.data.fashion_mnist import TRAIN_IMAGES
 from distml.step import command_line, outcome
+from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that decide the weights besides data, code and software. Global batch = batch_per_worker * workers."""
+    """Settings that decide the weights besides data, code and software.
+
+    Global batch = batch_per_worker * workers. `precision` may be `AUTO` until a run is chosen.
+    """
 
     workers: int
     epochs: int
@@ -17,6 +21,7 @@ class Settings:
     learning_rate: float
     seed: int
     train_images: int
+    precision: str
 
     @classmethod
     def from_args(cls, args: argparse.Namespace, workers: int) -> "Settings":
@@ -30,7 +35,24 @@ class Settings:
                 f"a global batch of {global_batch} is more than the {args.train_images} training images; lower"
                 " --batch-per-worker or train on fewer workers"
             )
-        return cls(workers, args.epochs, args.batch_per_worker, args.learning_rate, args.seed, args.train_images)
+        return cls(
+            workers,
+            args.epochs,
+            args.batch_per_worker,
+            args.learning_rate,
+            args.seed,
+            args.train_images,
+            args.precision,
+        )
+
+    @property
+    def global_batch(self) -> int:
+        """Images in one training step over all workers."""
+        return self.batch_per_worker * self.workers
+
+    def with_precision(self, precision: str) -> "Settings":
+        """Return the same settings with another precision."""
+        return replace(self, precision=precision)
 
     def options(self) -> list[str]:
         """Return the options that parse back to these settings; `workers` has no option."""
@@ -49,6 +71,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=1, help="seed of weights, dropout and the order of images")
     parser.add_argument(
         "--train-images", type=train_images, default=TRAIN_IMAGES, help="training images; fewer for a quick trial"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=(AUTO, FLOAT32, BFLOAT16),
+        default=AUTO,
+        help="auto: bfloat16 if every worker's processor has AVX512-BF16 or AMX instructions, else float32",
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from distml.step import network, outcome
-from distml.step.memory import LEAST_WORKER_MEMORY, free_memory
+from distml.step.machine import LEAST_WORKER_MEMORY, free_memory
 from distml.step.progress_bar import say
 
 GRACE_SECONDS = 10

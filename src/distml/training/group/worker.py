@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distml.step import network, outcome
+from distml.step import disk_errors, machine, network, outcome
 from distml.step.progress_bar import say, working
 from distml.training.group.tf_config import WorkerGroup
 
@@ -80,6 +80,24 @@ class Watchdog:
             for deadline, message in tuple(self._waits):
                 if time.monotonic() > deadline:
                     end(f"worker: {message}", 1)
+
+
+@contextmanager
+def ending_on_tensorflow_errors(index: int) -> Iterator[None]:
+    """End worker `index` with status 1 and one line if TensorFlow fails, as it does when a peer is lost."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if disk_error := disk_errors.cause(error):
+            end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
+        end(f"worker {index}: lost a peer, or TensorFlow failed: {reason_of(error)}", 1)
+
+
+def reason_of(error: tf.errors.OpError) -> str:
+    """Return the first line of the message that says what failed, after its heading and its indented traceback."""
+    lines = [line for line in (error.message or type(error).__name__).splitlines() if line.strip()]
+    headings = ("Graph execution error:", "Detected at node", " ", "\t")
+    return next((line for line in lines if not line.startswith(headings)), lines[0])[:300]
 
 
 def wait_for_peers(group: WorkerGroup) -> None:
@@ -154,14 +172,7 @@ def _communication_options(group: WorkerGroup) -> tf.distribute.experimental.Com
     )
 
 
-def values_of_all(strategy: tf.distribute.Strategy, value: int) -> list[int]:
-    """Exchange one int64 per worker and return those of all workers. The exchange is also a barrier."""
-    return _gather(strategy, tf.constant([value], tf.int64)).numpy().tolist()
-
-
-@tf.function
-def _gather(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
-    def from_all(value: tf.Tensor) -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(tf.identity(value), axis=0)
-
-    return strategy.experimental_local_results(strategy.run(from_all, args=(value,)))[0]
+def hardware() -> dict[str, str | int]:
+    """Return the processor's instruction set and this worker's threads: they change the last bits of the weights."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+    return {"instruction_set": machine.instruction_set(), "threads": threads or machine.cores()}

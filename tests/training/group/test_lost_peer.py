@@ -1,10 +1,10 @@
-"""The reason that the training loop gives for an error of TensorFlow."""
+"""The reason that a worker gives for an error of TensorFlow."""
 
 from distml.step.load_tensorflow import tf
 
 import pytest
 
-from distml.training import loop
+from distml.training.group import worker
 
 LOST_PEER = """Graph execution error:
 
@@ -25,4 +25,4 @@ Additional GRPC error information from remote target /job:worker/replica:0/task:
     ],
 )
 def test_the_reason_of_a_tensorflow_error_skips_its_traceback(message: str, reason: str) -> None:
-    assert loop.reason_of(tf.errors.UnavailableError(None, None, message)) == reason
+    assert worker.reason_of(tf.errors.UnavailableError(None, None, message)) == reason
