@@ -48,16 +48,16 @@ def main(folder: str, model: str, batch: str, goal: str, precision: str, shardin
     strategy = worker.join_worker_group(group, worker.Watchdog(), 120)
     options = ["--batch-per-worker", batch, "--precision", precision]
     settings = Settings.from_args(local_pipeline.parse_args(options), group.size)
-    split, held_out = input_pipeline.load(volume, "train"), input_pipeline.load(volume, "validation")
-    steps_per_epoch = input_pipeline.steps_per_epoch(len(split), settings.global_batch)
     share = Share(settings.batch_per_worker, group.size, group.index)
+    split, held_out = input_pipeline.load(volume, "train"), input_pipeline.load(volume, "validation")
+    steps_per_epoch = input_pipeline.steps_per_epoch(len(split), share.global_batch)
     held_out_batches, held_out_steps = input_pipeline.evaluation_batches(held_out, share)
     validation = iter(held_out_batches)
     if sharding == "own":
         batches = iter(input_pipeline.training_batches(split, share, settings.seed))
     else:
-        global_batches = input_pipeline.training_batches(split, Share(settings.global_batch), settings.seed)
-        batches = automatically_sharded(global_batches, settings.global_batch, strategy)
+        global_batches = input_pipeline.training_batches(split, Share(share.global_batch), settings.seed)
+        batches = automatically_sharded(global_batches, share.global_batch, strategy)
     trained = ReplicatedModel(strategy, model, settings, steps_per_epoch)
     variables = [*trained.network.variables, *trained.optimizer.variables]
     initial = [variable.numpy() for variable in variables]

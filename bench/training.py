@@ -60,7 +60,7 @@ WAYS = {
     )
     for number_format in (precision.FLOAT32, precision.BFLOAT16)
 }
-del WAYS[f"{USUAL}, bfloat16"]  # as it is found, it trains in float32
+del WAYS[f"{USUAL}, bfloat16"], WAYS[f"{AUTOMATIC}, float32"]  # as it is found, the usual script trains in float32
 
 
 def ratios_of(best: str) -> list[tuple[str, tuple[str, ...], int, float]]:

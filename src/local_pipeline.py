@@ -46,10 +46,10 @@ def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
     heading("ingest")
     run_step(lock, "data_ingestion.py", "--volume", args.volume, "--source", args.source)
     data_sha256 = fashion_mnist.verified_manifest(args.volume)["data_sha256"]
-    # The training script computes the same identity from the same options.
     settings = run_identity.with_recorded_precision(args.volume, args.run, data_sha256, settings)
     if settings.precision == precision.AUTO:
         settings = settings.with_precision(precision.of_this_machine())
+    # The training script computes the same identity from its options.
     run, _ = run_identity.claim(args.volume, args.run, data_sha256, settings)
     heading(f"train {', '.join(args.models)} on {args.workers} workers")
     missing = candidates.unfinished(args.volume, run, args.models)

@@ -39,10 +39,12 @@ def main(args: argparse.Namespace) -> None:
         watchdog = worker.Watchdog()
         strategy = worker.join_worker_group(group, watchdog, args.start_timeout)
         with watchdog.bound(args.stall_timeout, "agreeing on the precision"):
-            agreed = settings.with_precision(agreement.on_precision(strategy, settings.precision, group.index))
-        if job is None:
+            precision = agreement.on_precision(strategy, settings.precision)
+        if job is None:  # otherwise all workers agreed on the precision of this job
+            agreed = settings.with_precision(precision)
             agreed = run_identity.claim_agreed(args.volume, args.run, data["data_sha256"], agreed)
             job = claimed_job(args, data, group, agreed)
+        agreement.announce(job.settings.precision, group.index)
         loop = TrainingLoop(job, group, strategy, watchdog)
         for model in job.models:
             loop.train_and_export(model)

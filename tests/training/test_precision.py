@@ -87,6 +87,8 @@ def test_groups_that_agree_at_the_same_moment_train_in_the_first_precision(tmp_p
         run_identity.claim_agreed(volume, "mine", "data", dataclasses.replace(later, epochs=9))
     unnamed = [run_identity.claim_agreed(volume, None, "data", settings) for settings in (sooner, later)]
     assert unnamed == [sooner, later]
+    # Both unnamed runs exist now: the workers have to agree, whatever was tried before.
+    assert run_identity.with_recorded_precision(volume, None, "data", AUTO) == AUTO
 
 
 def test_the_two_precisions_are_two_runs() -> None:

@@ -3,8 +3,8 @@
 The images of a split (43 MB) stay in memory. Only vectors of their indices are shuffled and batched: an epoch costs one
 shuffle and each batch one gather, instead of work per image.
 
-Each worker shards by itself and uses a plain tf.data iterator. The automatic way, `experimental_distribute_dataset`, is
-slower, and delays the end of each training by many seconds (see bench/README.md).
+Each worker shards by itself and uses a plain tf.data iterator. The automatic way, `experimental_distribute_dataset`,
+delays the end of each training by many seconds (see bench/README.md).
 """
 
 from distml.step.load_tensorflow import tf

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 GIB = 2**30
-WORKER_MEMORY = 1.2  # GiB: the peak that bench/pipeline.py measures
+WORKER_MEMORY = 1.2  # GiB: the target for the peak that bench/pipeline.py measures
 LEAST_WORKER_MEMORY = 0.5  # GiB: only TensorFlow and the images
 # Flags of /proc/cpuinfo, and their names, of the instruction sets that TensorFlow's kernels use, from slow to fast.
 INSTRUCTION_SETS = {

@@ -57,6 +57,7 @@ class TrainingLoop:
         self._group = group
         self._strategy = strategy
         self._watchdog = watchdog
+        self._share = Share(job.settings.batch_per_worker, group.size, group.index)
         with working("reading the images"):
             self._images = input_pipeline.load_first(job.volume, job.settings.train_images)
             self._held_out = input_pipeline.load(job.volume, "validation")
@@ -75,9 +76,8 @@ class TrainingLoop:
 
     def train(self, name: str) -> tuple[ReplicatedModel, Checkpoints]:
         """Train a model for all epochs, resuming from its last checkpoint if there is one."""
-        job, settings, global_batch = self._job, self._job.settings, self._job.settings.global_batch
-        share = Share(settings.batch_per_worker, self._group.size, self._group.index)
-        steps = input_pipeline.steps_per_epoch(len(self._images), global_batch)
+        job, settings, share = self._job, self._job.settings, self._share
+        steps = input_pipeline.steps_per_epoch(len(self._images), share.global_batch)
         held_out, held_out_steps = input_pipeline.evaluation_batches(self._held_out, share)
         with self._bound("preparing the training"), working(f"preparing {name}"):
             model = ReplicatedModel(self._strategy, name, settings, steps)
@@ -95,7 +95,7 @@ class TrainingLoop:
                     loss=loss,
                     validation_accuracy=correct / len(self._held_out),
                     learning_rate=float(model.optimizer.learning_rate),
-                    images_per_second=steps * global_batch / seconds,
+                    images_per_second=steps * share.global_batch / seconds,
                     seconds=seconds,
                 )
         return model, checkpoints
@@ -109,7 +109,7 @@ class TrainingLoop:
                 taken = min(STEPS_PER_CALL, steps - done)
                 with self._bound(f"{STEPS_PER_CALL} training steps of epoch {epoch + 1}"):
                     loss += float(model.take_steps(batches, tf.constant(taken)))
-                speed = (done + taken) * self._job.settings.global_batch / (time.monotonic() - started)
+                speed = (done + taken) * self._share.global_batch / (time.monotonic() - started)
                 bar.advance(taken, f"{speed:,.0f} images/s, loss {loss / (done + taken):.4f}")
         return loss / steps, time.monotonic() - started
 

@@ -1,4 +1,4 @@
-"""The precision of a training: float32, or bfloat16, which halves the time on processors with instructions for it.
+"""The precision of a training: float32, or bfloat16, which is faster on processors with instructions for it.
 
 bfloat16 means mixed precision: convolutions and activations are bfloat16; weights, optimizer, BatchNorm's statistics,
 logits, loss and all-reduce are float32 (Micikevicius et al. 2018; Kalamkar et al. 2019). The exported model is float32.

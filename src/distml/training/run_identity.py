@@ -82,17 +82,18 @@ def default_run(identity: dict) -> str:
 def with_recorded_precision(volume: Volume, run: str | None, data_sha256: str, settings: Settings) -> Settings:
     """Return `settings` with the precision of the run that they continue, if precision is `AUTO` and a run exists.
 
-    A run keeps its precision on every machine. Of two unnamed runs that differ only in precision, bfloat16's is chosen.
+    A run keeps its precision on every machine. If the unnamed runs of both precisions exist, neither is preferred.
     """
     if settings.precision != AUTO:
         return settings
-    for precision in (BFLOAT16, FLOAT32):
-        candidate = settings.with_precision(precision)
-        path = volume.run(run or default_run(identity_of(data_sha256, candidate))) / "run.json"
-        recorded = _read(path).get("settings") if path.exists() else None
-        if isinstance(recorded, dict) and recorded.get("precision") == precision:
-            return candidate
-    return settings
+    both = [settings.with_precision(precision) for precision in (FLOAT32, BFLOAT16)]
+    if run is None:
+        found = [one for one in both if volume.run(default_run(identity_of(data_sha256, one))).exists()]
+    else:
+        record = volume.run(run) / "run.json"
+        recorded = _read(record).get("settings") if record.exists() else None
+        found = [one for one in both if isinstance(recorded, dict) and recorded.get("precision") == one.precision]
+    return found[0] if len(found) == 1 else settings
 
 
 def claim_agreed(volume: Volume, run: str | None, data_sha256: str, settings: Settings) -> Settings:

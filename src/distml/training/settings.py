@@ -36,19 +36,14 @@ class Settings:
                 " --batch-per-worker or train on fewer workers"
             )
         return cls(
-            workers,
-            args.epochs,
-            args.batch_per_worker,
-            args.learning_rate,
-            args.seed,
-            args.train_images,
-            args.precision,
+            workers=workers,
+            epochs=args.epochs,
+            batch_per_worker=args.batch_per_worker,
+            learning_rate=args.learning_rate,
+            seed=args.seed,
+            train_images=args.train_images,
+            precision=args.precision,
         )
-
-    @property
-    def global_batch(self) -> int:
-        """Images in one training step over all workers."""
-        return self.batch_per_worker * self.workers
 
     def with_precision(self, precision: str) -> "Settings":
         """Return the same settings with another precision."""

@@ -21,7 +21,8 @@ for wanted, able in json.loads(sys.argv[2]):
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         try:
-            results.append(agreement.on_precision(strategy, wanted, index))
+            results.append(agreement.on_precision(strategy, wanted))
+            agreement.announce(results[-1], index)
         except outcome.StepError as error:
             results.append(str(error))
     results.append(output.getvalue())

@@ -14,14 +14,13 @@ from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 WANTED = (AUTO, FLOAT32, BFLOAT16)
 
 
-def on_precision(strategy: tf.distribute.Strategy, wanted: str, worker_index: int) -> str:
-    """Return the precision in which all workers train, and print it.
+def on_precision(strategy: tf.distribute.Strategy, wanted: str) -> str:
+    """Return the precision in which all workers train.
 
     Args:
         strategy: the strategy that connects the workers.
-        wanted: the precision that this worker's command line or the run's record names, or `AUTO`: the faster one, if
-            every worker's machine has it.
-        worker_index: this worker.
+        wanted: the precision that this worker's command line or the run's record names, or `AUTO`: bfloat16 if every
+            worker's machine takes it, else float32.
 
     Raises:
         StepError: the workers' command lines name different precisions.
@@ -33,13 +32,16 @@ def on_precision(strategy: tf.distribute.Strategy, wanted: str, worker_index: in
             f"the workers were started with different precisions ({', '.join(sorted(named))}); give all the same"
             " --precision"
         )
-    taken = named.pop() if named else BFLOAT16 if everywhere else FLOAT32
+    return named.pop() if named else BFLOAT16 if everywhere else FLOAT32
+
+
+def announce(taken: str, worker_index: int) -> None:
+    """Print the precision of the training, on the chief, and on a worker that will be slow in it."""
     warning = ""
-    if taken == BFLOAT16 and not precision.has_instructions():
+    if taken == BFLOAT16 and not precision.has_instructions() and not tf.config.list_physical_devices("GPU"):
         warning = ": the run's precision, but this processor has no instructions for it and will be slow"
     if warning or worker_index == 0:
         say(f"worker {worker_index}: training in {taken} on {machine.instruction_set()}{warning}")
-    return taken
 
 
 def on_weights(strategy: tf.distribute.Strategy, network: keras.Model, worker_index: int) -> None:
