@@ -51,7 +51,7 @@ def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
         settings = settings.with_precision(precision.of_this_machine())
     # The training script computes the same identity from its options.
     run, _ = run_identity.claim(args.volume, args.run, data_sha256, settings)
-    heading(f"train {', '.join(args.models)} on {args.workers} workers")
+    heading(f"train {', '.join(args.models)} on {args.workers} workers in {settings.precision}")
     missing = candidates.unfinished(args.volume, run, args.models)
     if missing:
         # One worker group trains all models: it loads TensorFlow and the images once.
