@@ -125,6 +125,18 @@ def test_bfloat16_convolves_in_bfloat16_and_keeps_float32_elsewhere(name: str) -
     assert np.allclose(exported(images, training=False), logits, atol=0.05 * float(tf.reduce_max(tf.abs(logits))))
 
 
+def test_validation_counts_the_answers_of_the_exported_model() -> None:
+    settings = dataclasses.replace(AUTO, workers=1, precision="bfloat16")
+    model = ReplicatedModel(tf.distribute.get_strategy(), "plain", settings, steps_per_epoch=1)
+    images = np.random.default_rng(1).integers(0, 256, (512, 28, 28, 1), np.uint8)
+    by_precision = [network(images, training=False).numpy().argmax(1) for network in (model.exported(), model.network)]
+    counts = []
+    for labels in by_precision:
+        batch = (images, labels, np.ones(512, np.float32))
+        counts.append(float(model.count_correct(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(1))))
+    assert counts[0] == 512 > counts[1]  # untrained, the two precisions often choose different classes
+
+
 def test_building_a_model_leaves_keras_policy_alone() -> None:
     variants.build("plain", "bfloat16")
     assert variants.build("plain").layers[1].compute_dtype == "float32"
