@@ -23,7 +23,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from measurement import measure
 
 State = tuple[jax.Array, ...]
-LAYOUT = ("NHWC", "HWIO", "NHWC")
 SHAPES = [(3, 3, 1, 32), (3, 3, 32, 64), (3, 3, 64, 64), (576, 10)]
 
 
