@@ -12,4 +12,4 @@ from distml.step import machine
 def description() -> str:
     """Return processor, instruction set, cores and system."""
     processor = f"{platform.machine()} with {machine.instruction_set()}"
-    return f"{processor}, {machine.cores()} cores, {platform.system()} {platform.release()}"
+    return f"{processor}, {len(machine.cores())} cores, {platform.system()} {platform.release()}"

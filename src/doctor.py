@@ -58,7 +58,8 @@ def passes(name: str, check: Callable[[], str]) -> bool:
 
 def processor() -> str:
     """Return the number of cores and the instruction sets that TensorFlow uses."""
-    machine = f"{cores()} core{'s' * (cores() > 1)}, {platform.machine()}"
+    count = len(cores())
+    machine = f"{count} core{'s' * (count > 1)}, {platform.machine()}"
     if platform.machine() not in ("x86_64", "AMD64"):
         return machine
     flags = processor_flags()

@@ -50,6 +50,6 @@ def instruction_set() -> str:
     return next((name for flag, name in reversed(INSTRUCTION_SETS.items()) if flag in flags), platform.machine())
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores() -> list[int]:
+    """Return the numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count() or 1))

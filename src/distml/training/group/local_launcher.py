@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from distml.step import network, outcome
-from distml.step.machine import LEAST_WORKER_MEMORY, free_memory
+from distml.step.machine import LEAST_WORKER_MEMORY, cores, free_memory
 from distml.step.progress_bar import say
 
 GRACE_SECONDS = 10
@@ -101,7 +101,7 @@ def _wait(processes: Sequence[subprocess.Popen]) -> None:
 
 def _environments(workers: int) -> list[dict[str, str]]:
     """Return one environment per worker, with ports that are free at this moment."""
-    share = max(1, len(_cores()) // workers)
+    share = max(1, len(cores()) // workers)
     common = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(share), "TF_NUM_INTEROP_THREADS": str(share)}
     common.pop("TF_CONFIG", None)
     if workers == 1:
@@ -114,16 +114,12 @@ def _environments(workers: int) -> list[dict[str, str]]:
     ]
 
 
-def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else list(range(os.cpu_count() or 1))
-
-
 def _pin(pid: int, index: int, workers: int) -> None:
     """Give each worker its own cores, if there are enough: the kernel does not always spread the workers."""
-    cores = _cores()
-    share = len(cores) // workers
+    own = cores()
+    share = len(own) // workers
     if share and sys.platform == "linux":
-        os.sched_setaffinity(pid, cores[index * share : (index + 1) * share])
+        os.sched_setaffinity(pid, own[index * share : (index + 1) * share])
 
 
 @contextmanager

@@ -175,4 +175,4 @@ def _communication_options(group: WorkerGroup) -> tf.distribute.experimental.Com
 def hardware() -> dict[str, str | int]:
     """Return the instruction set and the threads of this worker: they change the last bits of the weights."""
     threads = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
-    return {"instruction_set": machine.instruction_set(), "threads": threads or machine.cores()}
+    return {"instruction_set": machine.instruction_set(), "threads": threads or len(machine.cores())}
