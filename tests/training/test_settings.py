@@ -29,3 +29,14 @@ def test_a_global_batch_larger_than_the_training_set_is_refused() -> None:
     ) as refused:
         Settings.from_args(args, 3)
     assert refused.value.exit_status == 2
+
+
+@pytest.mark.parametrize(("workers", "rate"), [(1, 0.004243), (2, 0.006), (8, 0.012), (32, 0.024)])
+def test_the_learning_rate_grows_with_the_root_of_the_global_batch(workers: int, rate: float) -> None:
+    args = script.parse_args(["--model=plain", "--batch-per-worker=64"])
+    assert Settings.from_args(args, workers).learning_rate == rate
+
+
+def test_a_learning_rate_that_is_given_holds_for_every_batch() -> None:
+    args = script.parse_args(["--model=plain", "--learning-rate=0.001"])
+    assert [Settings.from_args(args, workers).learning_rate for workers in (1, 64)] == [0.001, 0.001]

@@ -1,18 +1,24 @@
 """The settings of a training, and their options, for the training script and the local pipeline."""
 
 import argparse
+import math
 from dataclasses import asdict, dataclass, replace
 
 from distml.data.fashion_mnist import TRAIN_IMAGES
 from distml.step import command_line, outcome
 from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 
+# The peak learning rate that suits a global batch of this many images; docs/patterns.md has the measurements.
+LEARNING_RATE = 6e-3
+AT_GLOBAL_BATCH = 128
+
 
 @dataclass(frozen=True)
 class Settings:
     """Settings that decide the weights besides data, code and software.
 
-    Global batch = batch_per_worker * workers. `precision` may be `AUTO` until a run is chosen.
+    Global batch = batch_per_worker * workers. `learning_rate` is the peak of the schedule. `precision` may be `AUTO`
+    until a run is chosen.
     """
 
     workers: int
@@ -39,7 +45,7 @@ class Settings:
             workers=workers,
             epochs=args.epochs,
             batch_per_worker=args.batch_per_worker,
-            learning_rate=args.learning_rate,
+            learning_rate=args.learning_rate or peak_learning_rate(global_batch),
             seed=args.seed,
             train_images=args.train_images,
             precision=args.precision,
@@ -56,13 +62,28 @@ class Settings:
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
 
 
+def peak_learning_rate(global_batch: int) -> float:
+    """Return the default peak learning rate for this many images per training step: it grows with their square root.
+
+    The mean gradient of k times as many images has a k times smaller variance. Adam divides each step by the size of
+    the gradients, so a learning rate larger by the square root of k keeps the noise of the weights as it was. Plain
+    gradient descent needs k (Goyal et al. 2017). Source: Malladi et al. 2022, "On the SDEs and Scaling Rules for
+    Adaptive Gradient Algorithms".
+    """
+    return round(LEARNING_RATE * math.sqrt(global_batch / AT_GLOBAL_BATCH), 6)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting except `workers`, which TF_CONFIG or the launcher determines."""
     parser.add_argument("--epochs", type=command_line.positive, default=4, help="passes over the training images")
     parser.add_argument(
         "--batch-per-worker", type=command_line.positive, default=64, help="images per worker and training step"
     )
-    parser.add_argument("--learning-rate", type=command_line.positive_number, default=6e-3, help="peak learning rate")
+    parser.add_argument(
+        "--learning-rate",
+        type=command_line.positive_number,
+        help=f"peak learning rate (default: {LEARNING_RATE} * square root of (global batch / {AT_GLOBAL_BATCH}))",
+    )
     parser.add_argument("--seed", type=seed, default=1, help="seed of weights, dropout and the order of images")
     parser.add_argument(
         "--train-images", type=train_images, default=TRAIN_IMAGES, help="training images; fewer for a quick trial"
