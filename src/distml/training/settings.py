@@ -8,7 +8,7 @@ from distml.data.fashion_mnist import TRAIN_IMAGES
 from distml.step import command_line, outcome
 from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 
-# The peak learning rate that suits a global batch of this many images; docs/patterns.md has the measurements.
+# The peak learning rate that suits a global batch of this many images; docs/design.md has measurements.
 LEARNING_RATE = 6e-3
 AT_GLOBAL_BATCH = 128
 
