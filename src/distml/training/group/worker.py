@@ -84,13 +84,15 @@ class Watchdog:
 
 @contextmanager
 def ending_on_tensorflow_errors(index: int) -> Iterator[None]:
-    """End worker `index` with status 1 and one line if TensorFlow fails, as it does when a peer is lost."""
+    """End worker `index` with one line if TensorFlow fails: with status 4 if it lost a peer, else with 1."""
     try:
         yield
     except tf.errors.OpError as error:
         if disk_error := disk_errors.cause(error):
             end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
-        end(f"worker {index}: lost a peer, or TensorFlow failed: {reason_of(error)}", 1)
+        if isinstance(error, tf.errors.UnavailableError):
+            end(f"worker {index}: lost a peer: {reason_of(error)}", outcome.LOST_PEER)
+        end(f"worker {index}: TensorFlow failed: {reason_of(error)}", 1)
 
 
 def reason_of(error: tf.errors.OpError) -> str:
