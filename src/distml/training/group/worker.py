@@ -147,6 +147,7 @@ def join_worker_group(
         with watchdog.bound(seconds, f"waiting for all {group.size} workers to start"):
             wait_for_peers(group)
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
+        os.environ["TF_CONFIG"] = group.tf_config()  # TensorFlow reads it, whatever described the group
     else:
         os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty value
     # TensorFlow holds the interpreter lock while it connects. If a peer dies now, no Python thread can notice: only
