@@ -148,6 +148,7 @@ workflow: ## run the workflow once and wait until it ends
 clean-workflows: ## delete the workflows, their jobs, the service, the helper pods, and the claim with all its data
 	-$(KUBECTL) delete workflow --all
 	$(KUBECTL) delete tfjob --all
+	$(KUBECTL) delete -f multi-worker-job.yaml --ignore-not-found
 	-$(KUBECTL) delete inferenceservice flower-sample --ignore-not-found
 	$(KUBECTL) delete pod --selector=serving.kserve.io/inferenceservice=flower-sample --force --grace-period=0
 	$(KUBECTL) delete pod access-model predict-service --ignore-not-found

@@ -7,7 +7,7 @@ import pytest
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
-from cluster import schemas, tfjobs
+from cluster import indexed_jobs, schemas, tfjobs
 from cluster.kserve_stand_in import StandIn
 from cluster.kube import NAMESPACE, ROOT, kubectl, run, runs
 
@@ -24,6 +24,7 @@ COMPONENTS = "kustomization.yaml with all components"
 # One field per kind; the tests misspell it with an s at the end.
 MISSPELT = {
     "multi-worker-tfjob.yaml": "successPolicy",
+    "multi-worker-job.yaml": "podReplacementPolicy",
     "predict-service.yaml": "automountServiceAccountToken",
     "workflow.yaml": "successCondition",
     "inference-service.yaml": "storageUri",
@@ -103,18 +104,19 @@ def pods(installed: None) -> Iterator[None]:
 
 
 def clean_up() -> None:
-    """Delete the claim after the pods and TFJobs that use it; keep all other TFJobs."""
-    for job in tfjobs.on_the_claim():
-        tfjobs.delete(job)
+    """Delete the claim after the pods and jobs that use it; keep all other jobs."""
+    for kind in (tfjobs, indexed_jobs):
+        for job in kind.on_the_claim():
+            kind.delete(job)
     kubectl("delete", "pod", "access-model", "predict-service", "--ignore-not-found")
     kubectl("delete", "persistentvolumeclaim", "strategy-volume", "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")
 def trained(pods: None) -> str:
-    """Ingest the data and train one epoch in a TFJob of two workers; return the name of the job and its run."""
+    """Ingest the data and train three epochs in a TFJob of two workers; return the name of the job and its run."""
     name = "trained"
-    tfjobs.submit(name, "--epochs=1", "--train-images=25600")
+    tfjobs.submit(name, *tfjobs.THREE_EPOCHS)
     tfjobs.wait_for(name, "Succeeded", seconds=300)
     return name
 

@@ -76,5 +76,7 @@ def runs(namespace: str, deployment: str) -> bool:
 
 
 def state() -> str:
-    """Return the namespace's TFJobs, pods and events, for the message of a failed test."""
-    return run("get", "tfjobs,pods", "--output=wide").stdout + run("get", "events", "--sort-by=.lastTimestamp").stdout
+    """Return the namespace's jobs, pods and events, for the message of a failed test."""
+    return (
+        run("get", "tfjobs,jobs,pods", "--output=wide").stdout + run("get", "events", "--sort-by=.lastTimestamp").stdout
+    )

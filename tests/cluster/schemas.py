@@ -22,6 +22,7 @@ SCHEMAS = {
     "inferenceservices.serving.kserve.io": KSERVE,
     "servingruntimes.serving.kserve.io": KSERVE,
 }
+TRAINING = ("multi-worker-tfjob.yaml", "multi-worker-job.yaml")
 # manifests/ installs a minimal schema of this kind.
 REPLACED = "workflows.argoproj.io"
 
@@ -86,10 +87,14 @@ def dry_run(text: str) -> str:
 
 
 def with_components(folder: Path) -> str:
-    """Render a copy of the root's kustomization.yaml with all its components uncommented."""
-    for name in ("multi-worker-pvc.yaml", "multi-worker-tfjob.yaml"):
+    """Render a copy of the root's kustomization.yaml with both training jobs and all components uncommented."""
+    for name in ("multi-worker-pvc.yaml", *TRAINING):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "manifests" / "components", folder / "manifests" / "components")
-    text = (ROOT / "kustomization.yaml").read_text()
+    text = (
+        (ROOT / "kustomization.yaml")
+        .read_text()
+        .replace(f"  - {TRAINING[0]}\n", "".join(f"  - {job}\n" for job in TRAINING))
+    )
     (folder / "kustomization.yaml").write_text(re.sub(r"^# (components:|- )", r"\1", text, flags=re.MULTILINE))
     return kubectl("kustomize", str(folder))

@@ -10,7 +10,6 @@ import pytest
 
 from cluster import tfjobs, workflows
 from cluster.kube import execute, forwarded, get, kubectl, run, runs, wait_until
-from cluster.test_tfjob import KILL
 
 pytestmark = pytest.mark.cluster
 
@@ -201,7 +200,7 @@ def test_a_killed_worker_does_not_fail_the_workflow() -> None:
     name = workflows.submit(shared, epochs="3", train_images="25600")
     (job,) = wait_until("the workflow's job exists", 120, lambda: workflows.jobs(name))
     tfjobs.wait_for_output(job, "epoch 1/3", 180)
-    assert "killed" in execute(f"{job}-worker-1", "python3", "-c", KILL)
+    assert "killed" in execute(f"{job}-worker-1", "python3", "-c", tfjobs.KILL)
     workflows.wait_for(name, "Succeeded")
     assert workflows.jobs(name) == [job]
     assert tfjobs.restarts(job, 1) >= 1

@@ -7,6 +7,17 @@ import yaml
 
 from cluster.kube import ROOT, create, execute, get, kubectl, run, wait_until
 
+# The settings of the TFJob `trained` of conftest.py: three epochs of a few seconds.
+THREE_EPOCHS = ("--epochs=3", "--train-images=25600")
+# Kills the worker's process in a pod.
+KILL = """
+import os, signal
+for name in filter(str.isdecimal, os.listdir("/proc")):
+    with open(f"/proc/{name}/cmdline", "rb") as file:
+        if file.read().split(b"\\0")[1:2] == [b"/multi-worker-distributed-training.py"]:
+            os.kill(int(name), signal.SIGKILL)
+            print("killed", name)
+"""
 FILE = yaml.safe_load((ROOT / "multi-worker-tfjob.yaml").read_text())
 
 

@@ -3,10 +3,13 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 
 from support.project import ROOT
-from support.yaml_files import load, pod_spec
+from support.yaml_files import documents, load, pod_spec
+
+TRAINING = {"TFJob": "multi-worker-tfjob.yaml", "Job": "multi-worker-job.yaml"}
 
 KUSTOMIZATIONS = {
     "kustomization.yaml",
@@ -40,29 +43,33 @@ def test_every_patch_has_a_comment_above_it() -> None:
     count = 0
     for name in KUSTOMIZATIONS:
         text = (ROOT / name).read_text()
-        if "/components/" in name:  # the file's header explains its only patch
-            assert len(load(name)["patches"]) == 1
+        if len(load(name).get("patches", [])) == 1 and "/components/" in name:  # the file's header explains it
             continue
         patches = text.partition("\npatches:\n")[2].splitlines()
         for before, line in zip(["", *patches], patches, strict=False):
             if re.match(r"  - ", line):
                 count += 1
                 assert before.startswith("  # "), (name, line)
-    assert count == 6
+    assert count == 8
 
 
-def test_the_components_patch_existing_fields() -> None:
-    limits = pod_spec("multi-worker-tfjob.yaml")["containers"][0]["resources"]["limits"]
-    (gpu,) = load("manifests/components/gpu/kustomization.yaml")["patches"]
+@pytest.mark.parametrize(("kind", "file"), TRAINING.items())
+def test_the_gpu_component_patches_a_workers_limits(kind: str, file: str) -> None:
+    patches = load("manifests/components/gpu/kustomization.yaml")["patches"]
+    assert [patch["target"] for patch in patches] == [{"kind": each} for each in TRAINING]
+    (text,) = (patch["patch"] for patch in patches if patch["target"]["kind"] == kind)
     patched = {}
-    for operation in yaml.safe_load(gpu["patch"]):
-        target: Any = load("multi-worker-tfjob.yaml")
+    for operation in yaml.safe_load(text):
+        target: Any = next(document for document in documents(file) if document["kind"] == kind)
         *parents, key = operation["path"].strip("/").split("/")
         for part in parents:
             target = target[int(part)] if part.isdecimal() else target[part]
-        assert target == limits
+        assert target == pod_spec(file)["containers"][0]["resources"]["limits"]
         patched[key.replace("~1", "/")] = operation["value"]
     assert patched == {"nvidia.com/gpu": 1, "memory": "8Gi"}
+
+
+def test_the_root_kustomization_offers_every_component() -> None:
     (many,) = load("manifests/components/read-write-many/kustomization.yaml")["patches"]
     assert yaml.safe_load(many["patch"]) == [{"op": "replace", "path": "/spec/accessModes", "value": ["ReadWriteMany"]}]
     uncommented = re.sub(r"^# (components:|- )", r"\1", (ROOT / "kustomization.yaml").read_text(), flags=re.MULTILINE)

@@ -90,7 +90,8 @@ def test_the_training_operators_image_tag_is_in_the_version_table() -> None:
 
 
 def test_each_row_of_the_version_table_states_run_or_read() -> None:
-    tried = re.findall(r"^\| [^|]+ \| [^|]+ \| (\w+)", TABLE.read_text(), re.MULTILINE)
+    versions_only = TABLE.read_text().partition("\n## ")[0]
+    tried = re.findall(r"^\| [^|]+ \| [^|]+ \| (\w+)", versions_only, re.MULTILINE)
     assert tried[0] == "tried"
     assert set(tried[1:]) == {"run", "read"}
 

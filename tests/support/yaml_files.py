@@ -27,8 +27,8 @@ def load(name: str) -> dict[str, Any]:
 
 
 def pod_spec(name: str) -> dict[str, Any]:
-    document = load(name)
+    (document,) = (document for document in documents(name) if document["kind"] != "Service")
+    spec = document["spec"]
     if document["kind"] == "TFJob":
-        (replicas,) = document["spec"]["tfReplicaSpecs"].values()
-        return replicas["template"]["spec"]
-    return document["spec"]
+        (spec,) = spec["tfReplicaSpecs"].values()
+    return spec["template"]["spec"] if "template" in spec else spec

@@ -52,6 +52,13 @@ def test_a_later_failure_replaces_any_record_but_wrong_input(tmp_path: Path) -> 
     assert recorded(tmp_path) == Failure(0, 2, "no data")
 
 
+def test_a_lost_peer_never_replaces_an_earlier_record(tmp_path: Path) -> None:
+    fail("a peer was lost", outcome.LOST_PEER)
+    fail("the disk is full", 1)
+    fail("a peer was lost", outcome.LOST_PEER)
+    assert recorded(tmp_path) == Failure(0, 1, "the disk is full")
+
+
 def test_a_worker_stopped_by_sigterm_leaves_no_failure_record(tmp_path: Path) -> None:
     fail("ended by SIGTERM", outcome.TERMINATED)
     assert recorded(tmp_path) is None

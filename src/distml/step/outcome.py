@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 REFUSED = 3
+LOST_PEER = 4
 TERMINATED = 128 + signal.SIGTERM
 CLEAR_LINE = "\r\x1b[K"
 # The kubelet reports the content of this file as the container's termination message.

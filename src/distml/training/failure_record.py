@@ -79,8 +79,8 @@ def _keep(path: Path, message: str, status: int) -> None:
     if status == outcome.TERMINATED:  # the process that stopped the worker knows the reason
         return
     recorded = read(path)
-    if recorded and recorded.status == WRONG_INPUT != status:  # this worker only lost the peer that failed
-        return
+    if recorded and (status == outcome.LOST_PEER or recorded.status == WRONG_INPUT != status):
+        return  # the record may have the peer's reason
     with contextlib.suppress(OSError):  # the volume may be what failed
         write_json(path, asdict(Failure(_worker_index(), status, message)))
 

@@ -55,6 +55,13 @@ def test_a_worker_whose_port_is_taken_exits_with_1() -> None:
     assert ended.value.exit_status == 1
 
 
+def test_a_local_worker_ignores_the_variables_of_an_indexed_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "3")
+    monkeypatch.setenv("TF_CONFIG", "{")
+    (environment,) = local_launcher._environments(1)
+    assert {"JOB_COMPLETION_INDEX", "TF_CONFIG"} & environment.keys() == set()
+
+
 def launch(folder: Path) -> tuple[subprocess.Popen, list[psutil.Process]]:
     """Start a launcher that locks the volume in `folder`; return its process and those of its two workers."""
     command = [sys.executable, "-c", LAUNCHER, str(SOURCE), SLOW, str(folder)]

@@ -1,6 +1,10 @@
-"""The reason that a worker gives for an error of TensorFlow."""
+"""The reason and the exit status of a worker that ends on an error of TensorFlow."""
 
 from distml.step.load_tensorflow import tf
+
+import os
+import sys
+from typing import Any
 
 import pytest
 
@@ -26,3 +30,26 @@ Additional GRPC error information from remote target /job:worker/replica:0/task:
 )
 def test_the_reason_of_a_tensorflow_error_skips_its_traceback(message: str, reason: str) -> None:
     assert worker.reason_of(tf.errors.UnavailableError(None, None, message)) == reason
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "status", "line"),
+    [
+        (tf.errors.UnavailableError, LOST_PEER, 4, "lost a peer: Collective ops is aborted by: recvmsg:"),
+        (tf.errors.ResourceExhaustedError, "OOM", 1, "TensorFlow failed: OOM"),
+        (tf.errors.UnavailableError, "/v/checkpoint; No space left on device", 1, "cannot use /v/checkpoint: No space"),
+    ],
+)
+def test_only_a_lost_peer_ends_a_worker_with_4(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Any,
+    message: str,
+    status: int,
+    line: str,
+) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended, worker.ending_on_tensorflow_errors(0):
+        raise error(None, None, message)
+    assert ended.value.code == status
+    assert line in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from tensorflow.python.distribute import multi_worker_util
 
 from distml.step import outcome
@@ -123,6 +124,68 @@ def test_a_tf_config_that_no_tfjob_sets_is_refused(monkeypatch: pytest.MonkeyPat
     ) as refused:
         tf_config.read()
     assert refused.value.exit_status == 2
+
+
+def set_job(monkeypatch: pytest.MonkeyPatch, index: str, name: str | None, completions: str | None) -> None:
+    """Set the variables of an Indexed Job's worker; None leaves one out."""
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    variables = {"JOB_COMPLETION_INDEX": index, "JOB_NAME": name, "JOB_COMPLETIONS": completions}
+    for variable, value in variables.items():
+        if value is None:
+            monkeypatch.delenv(variable, raising=False)
+        else:
+            monkeypatch.setenv(variable, value)
+
+
+def test_an_indexed_job_describes_the_group_by_its_name_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_job(monkeypatch, "2", "clothes", "3")
+    addresses = ("clothes-0.clothes:2222", "clothes-1.clothes:2222", "clothes-2.clothes:2222")
+    assert tf_config.read() == WorkerGroup(addresses, 2)
+
+
+def test_an_indexed_job_of_one_is_a_single_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_job(monkeypatch, "0", "clothes", "1")
+    assert tf_config.read() == WorkerGroup()
+
+
+def test_tf_config_takes_precedence_over_an_indexed_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_job(monkeypatch, "2", "clothes", "3")
+    assert read(monkeypatch, {"worker": ["a:1", "b:1"]}) == WorkerGroup(("a:1", "b:1"), 0)
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert tf_config.read() == WorkerGroup()
+
+
+@pytest.mark.parametrize(
+    ("index", "name", "completions", "reason"),
+    [
+        ("0", "clothes", None, "JOB_COMPLETIONS is '', expected an integer from 1"),
+        ("0", "clothes", "0", "JOB_COMPLETIONS is '0', expected an integer from 1"),
+        ("0", "clothes", "two", "JOB_COMPLETIONS is 'two', expected an integer from 1"),
+        ("0", "clothes", "9" * 5000, f"JOB_COMPLETIONS is '{60 * '9'}', expected an integer from 1"),
+        ("-1", "clothes", "2", "JOB_COMPLETION_INDEX is '-1', expected an integer from 0"),
+        ("", "clothes", "2", "JOB_COMPLETION_INDEX is '', expected an integer from 0"),
+        ("2", "clothes", "2", "JOB_COMPLETION_INDEX is '2', expected less than JOB_COMPLETIONS, which is 2"),
+        ("1", "clothes", "1", "JOB_COMPLETION_INDEX is '1', expected less than JOB_COMPLETIONS, which is 1"),
+        ("0", None, "2", "JOB_NAME is '', expected the Job's name"),
+        ("0", "a.b", "2", "JOB_NAME is 'a.b', expected the Job's name"),
+    ],
+)
+def test_a_wrong_variable_of_an_indexed_job_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, index: str, name: str | None, completions: str | None, reason: str
+) -> None:
+    set_job(monkeypatch, index, name, completions)
+    with pytest.raises(outcome.StepError) as refused:
+        tf_config.read()
+    remedy = "set the variables of an Indexed Job as multi-worker-job.yaml does"
+    assert (refused.value.exit_status, str(refused.value)) == (2, f"{reason}; {remedy}")
+
+
+def test_tensorflow_reads_the_group_that_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_job(monkeypatch, "1", "clothes", "2")
+    monkeypatch.setenv("TF_CONFIG", tf_config.read().tf_config())
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    assert resolver.cluster_spec().as_dict() == {"worker": ["clothes-0.clothes:2222", "clothes-1.clothes:2222"]}
+    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
 
 
 def test_an_evaluator_exits_with_2_and_one_line(volume: Volume) -> None:

@@ -1,6 +1,5 @@
 """The training operator's role on one machine: start a worker group, and restart all of it when one worker dies."""
 
-import json
 import math
 import os
 import signal
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from distml.step import network, outcome
 from distml.step.machine import LEAST_WORKER_MEMORY, cores, free_memory
 from distml.step.progress_bar import say
+from distml.training.group import tf_config
 
 GRACE_SECONDS = 10
 # How long the other workers may run after one fails, and after one succeeds. The first wait is for the exit status of
@@ -103,15 +103,12 @@ def _environments(workers: int) -> list[dict[str, str]]:
     """Return one environment per worker, with ports that are free at this moment."""
     share = max(1, len(cores()) // workers)
     common = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(share), "TF_NUM_INTEROP_THREADS": str(share)}
-    common.pop("TF_CONFIG", None)
+    for inherited in ("TF_CONFIG", tf_config.JOB_INDEX):
+        common.pop(inherited, None)
     if workers == 1:
         return [common]
-    addresses = network.free_addresses(workers)
-    tasks = [{"type": "worker", "index": index} for index in range(workers)]
-    return [
-        {**common, "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task, "environment": "cloud"})}
-        for task in tasks
-    ]
+    addresses = tuple(network.free_addresses(workers))
+    return [{**common, "TF_CONFIG": tf_config.WorkerGroup(addresses, index).tf_config()} for index in range(workers)]
 
 
 def _pin(pid: int, index: int, workers: int) -> None:

@@ -1,12 +1,18 @@
-"""The worker group that a TFJob describes in the environment variable TF_CONFIG."""
+"""The worker group that the environment describes: a TFJob in TF_CONFIG, an Indexed Job in three other variables."""
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from distml.step import network, outcome
 
+# The variables of an Indexed Job's workers. Kubernetes sets the first, multi-worker-job.yaml the others.
+JOB_INDEX, JOB_NAME, JOB_COMPLETIONS = "JOB_COMPLETION_INDEX", "JOB_NAME", "JOB_COMPLETIONS"
+# The port on which the workers of an Indexed Job listen.
+JOB_PORT = 2222
+DNS_LABEL = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 JSON_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
 
 
@@ -31,14 +37,23 @@ class WorkerGroup:
         """True for the worker that writes the shared files: the Chief or, in a group without one, worker 0."""
         return self.index == 0
 
+    def tf_config(self) -> str:
+        """Return the TF_CONFIG from which TensorFlow reads the same group, with the chief as worker 0."""
+        return json.dumps({"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": self.index}})
+
 
 def read() -> WorkerGroup:
-    """Return the group that TF_CONFIG describes: a single worker if TF_CONFIG is empty, as in a TFJob of one worker.
+    """Return the group that TF_CONFIG describes or, if TF_CONFIG is empty, the variables of an Indexed Job.
+
+    Without these, the group is a single worker, as in a TFJob of one worker.
 
     Raises:
-        StepError: TF_CONFIG is not what a TFJob sets, has an invalid address, or names replicas that do not train.
+        StepError: TF_CONFIG is not what a TFJob sets, has an invalid address, or names replicas that do not train; or a
+            variable of the Indexed Job is missing or wrong.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
+    if not text and JOB_INDEX in os.environ:
+        return _indexed_job()
     try:
         config = json.loads(text or "{}")
         return _group(config) if config != {} else WorkerGroup()
@@ -47,6 +62,32 @@ def read() -> WorkerGroup:
             f"TF_CONFIG is not the JSON that a TFJob sets ({error}); expected"
             ' {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
         ) from error
+
+
+def _indexed_job() -> WorkerGroup:
+    """Return the group of an Indexed Job, whose headless Service has the Job's name."""
+    name, index, completions = os.environ.get(JOB_NAME, ""), _number(JOB_INDEX, 0), _number(JOB_COMPLETIONS, 1)
+    if not DNS_LABEL.fullmatch(name):
+        raise _job_error(JOB_NAME, name, "the Job's name")
+    if index >= completions:
+        raise _job_error(JOB_INDEX, str(index), f"less than {JOB_COMPLETIONS}, which is {completions}")
+    if completions == 1:
+        return WorkerGroup()
+    return WorkerGroup(tuple(f"{name}-{peer}.{name}:{JOB_PORT}" for peer in range(completions)), index)
+
+
+def _number(variable: str, least: int) -> int:
+    text = os.environ.get(variable, "")
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) < least:
+        raise _job_error(variable, text, f"an integer from {least}")
+    return int(text)
+
+
+def _job_error(variable: str, value: str, expected: str) -> outcome.StepError:
+    return outcome.StepError(
+        f"{variable} is {value[:60]!r}, expected {expected}; set the variables of an Indexed Job as"
+        " multi-worker-job.yaml does"
+    )
 
 
 def _group(config: Any) -> WorkerGroup:

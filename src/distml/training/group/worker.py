@@ -84,13 +84,15 @@ class Watchdog:
 
 @contextmanager
 def ending_on_tensorflow_errors(index: int) -> Iterator[None]:
-    """End worker `index` with status 1 and one line if TensorFlow fails, as it does when a peer is lost."""
+    """End worker `index` with one line if TensorFlow fails: with status 4 if it lost a peer, else with 1."""
     try:
         yield
     except tf.errors.OpError as error:
         if disk_error := disk_errors.cause(error):
             end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
-        end(f"worker {index}: lost a peer, or TensorFlow failed: {reason_of(error)}", 1)
+        if isinstance(error, tf.errors.UnavailableError):
+            end(f"worker {index}: lost a peer: {reason_of(error)}", outcome.LOST_PEER)
+        end(f"worker {index}: TensorFlow failed: {reason_of(error)}", 1)
 
 
 def reason_of(error: tf.errors.OpError) -> str:
@@ -145,6 +147,7 @@ def join_worker_group(
         with watchdog.bound(seconds, f"waiting for all {group.size} workers to start"):
             wait_for_peers(group)
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
+        os.environ["TF_CONFIG"] = group.tf_config()  # TensorFlow reads it, whatever described the group
     else:
         os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty value
     # TensorFlow holds the interpreter lock while it connects. If a peer dies now, no Python thread can notice: only
