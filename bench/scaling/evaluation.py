@@ -32,7 +32,11 @@ def evaluate(measured: dict[str, Any]) -> dict[str, Any]:
     ]
     return {
         "exchange": {
-            way: {"ms_per_message": round(fit.alpha, 4), "ms_per_megabyte": round(1e6 * fit.beta, 4)}
+            way: {
+                "ms_per_message": round(fit.alpha, 4),
+                "ms_per_megabyte": round(1e6 * fit.beta, 4),
+                "ms_per_waiting_message": round(fit.omega, 4),
+            }
             for way, fit in ways.items()
         },
         "computation": {"fixed_ms": round(computation.fixed, 3), "ms_per_image": round(computation.per_image, 5)},
@@ -65,8 +69,9 @@ def growth(ways: dict[str, model.Exchange], computation: model.Computation, size
     """Predict groups of 2 to 64 workers, each worker with a core of its own, by both ways to exchange."""
     for latency, megabits in LINKS:
         for workers in WORKERS:
-            link = {"delay_ms": latency, "bytes_per_ms": megabits * 125, "workers": workers, "bytes": size}
-            times = {way: ways[way].milliseconds({**link, "way": way}) for way in (RING, GATHER)}
+            link = {"latency_ms": latency, "delay_ms": latency, "bytes_per_ms": megabits * 125}
+            point = {**link, "workers": workers, "bytes": size}
+            times = {way: ways[way].milliseconds({**point, "way": way}) for way in (RING, GATHER)}
             taken = times[model.way_of(workers)]
             yield {
                 "latency_ms": latency,

@@ -11,6 +11,7 @@ In TensorFlow the receiver asks for each part (RecvBuf). It asks for all parts o
 request of an exchange costs a delay: one message more.
 
 alpha and beta are work of a processor. Where n workers share fewer cores, the workers of the fullest core set the pace.
+On a link with latency each message also costs omega: the worker that waits for it, and the proxy's timer, wake up late.
 """
 
 import math
@@ -48,29 +49,32 @@ def volume(way: str, workers: int) -> float:
 
 @dataclass(frozen=True)
 class Exchange:
-    """The milliseconds that software adds to each message (alpha) and to each byte (beta)."""
+    """The milliseconds that software adds to each message (alpha), byte (beta) and waiting message (omega)."""
 
     alpha: float
     beta: float
+    omega: float
 
     @classmethod
     def fit(cls, points: Sequence[dict[str, Any]], cores: int) -> "Exchange":
         """Fit to measured points of one way; each point's relative error counts alike."""
         measured = np.array([point["milliseconds"] for point in points])
         known = np.array([network_ms(point) for point in points])
-        busy = np.array([sharing(point["workers"], cores) for point in points])
-        columns = [
-            busy * [messages(point["way"], point["workers"]) for point in points],
-            busy * [volume(point["way"], point["workers"]) * point["bytes"] for point in points],
-        ]
-        (alpha, beta), *_ = np.linalg.lstsq(np.stack(columns, axis=1) / measured[:, None], 1 - known / measured)
-        return cls(float(alpha), float(beta))
+        columns = np.array([software_parts(point, cores) for point in points])
+        (alpha, beta, omega), *_ = np.linalg.lstsq(columns / measured[:, None], 1 - known / measured)
+        return cls(float(alpha), float(beta), float(omega))
 
     def milliseconds(self, point: dict[str, Any], cores: int | None = None) -> float:
         """Return the time of an exchange; without `cores`, each worker has a core of its own."""
-        way, workers = point["way"], point["workers"]
-        work = self.alpha * messages(way, workers) + self.beta * volume(way, workers) * point["bytes"]
-        return network_ms(point) + work * (sharing(workers, cores) if cores else 1)
+        messages_at_work, bytes_at_work, waiting = software_parts(point, cores or point["workers"])
+        return network_ms(point) + self.alpha * messages_at_work + self.beta * bytes_at_work + self.omega * waiting
+
+
+def software_parts(point: dict[str, Any], cores: int) -> tuple[float, float, float]:
+    """Return how often an exchange costs alpha, beta and omega, the work of workers that share a core included."""
+    number, busy = messages(point["way"], point["workers"]), sharing(point["workers"], cores)
+    size = volume(point["way"], point["workers"]) * point["bytes"]
+    return busy * number, busy * size, number if point["latency_ms"] else 0
 
 
 def network_ms(point: dict[str, Any]) -> float:

@@ -18,7 +18,7 @@ from scaling.model import GATHER, RING, Computation, Exchange
 
 SIZE = 246_060
 CORES = 2
-TRUE = Exchange(alpha=0.5, beta=2e-6)
+TRUE = Exchange(alpha=0.5, beta=2e-6, omega=0.2)
 
 
 def points_of(exchange: Exchange, way: str) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def points_of(exchange: Exchange, way: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("way", [RING, GATHER])
 def test_a_fit_recovers_the_parameters_of_exact_points(way: str) -> None:
     fit = Exchange.fit(points_of(TRUE, way), CORES)
-    assert (fit.alpha, fit.beta) == pytest.approx((TRUE.alpha, TRUE.beta))
+    assert (fit.alpha, fit.beta, fit.omega) == pytest.approx((0.5, 2e-6, 0.2))
 
 
 def test_a_fit_recovers_the_parameters_of_exact_training_steps() -> None:
