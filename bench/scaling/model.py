@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 RING, GATHER = "ring", "gather"
-# Held out before anything was measured: these points do not take part in any fit, nor in the choice of the model.
+# Held out of every fit, as decided before anything was measured.
 HELD_OUT_LATENCY_MS = 5
 HELD_OUT_WORKERS = 4
 MEBIBYTE = 2**20
