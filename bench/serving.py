@@ -110,7 +110,7 @@ def start(name: str, volume: Path) -> Server:
     http_port, grpc_port = free_port(), free_port()
     command = [SERVE, "--volume", volume, "--http-port", http_port, "--grpc-port", grpc_port, "--drain-seconds", 0.1]
     if name == "empty":
-        command = [HERE / "empty_predictor.py", "--http_port", http_port, "--grpc_port", grpc_port]
+        command = [HERE / "predictors" / "empty_predictor.py", "--http_port", http_port, "--grpc_port", grpc_port]
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -154,7 +154,9 @@ def measure(
     rate, _ = load(hey, servers["predictor"].port, requests["binary"], max(100, args.requests // 10), 2)
     figures["predictor, 64 images by V2 binary: images/s"] = rate * IMAGES_AT_ONCE
     bare = subprocess.run(
-        [sys.executable, HERE / "bare_engine.py", version, str(IMAGES_AT_ONCE)], check=True, capture_output=True
+        [sys.executable, HERE / "predictors" / "bare_engine.py", version, str(IMAGES_AT_ONCE)],
+        check=True,
+        capture_output=True,
     )
     figures["bare engine in a loop, 64 images: images/s"] = json.loads(bare.stdout)["images_per_second"]
     for name, value in figures.items():

@@ -26,6 +26,7 @@ import this_machine
 from distml.training import precision
 
 HERE = Path(__file__).resolve().parent
+WAYS_FOLDER = HERE / "ways"
 SECONDS = 300  # the time limit of one measurement, the workers' start included
 ACCURACY = 0.90
 
@@ -89,7 +90,7 @@ def main(args: argparse.Namespace) -> None:
     if best == "float32":
         print("this processor has no instructions for bfloat16: its ways are left out")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, HERE / "as_npz.py", args.volume, folder], check=True)
+        subprocess.run([sys.executable, WAYS_FOLDER / "as_npz.py", args.volume, folder], check=True)
         speeds = compare(ways, args, Path(folder))
         seconds = {
             way: [measure(WAYS[way], args, Path(folder), 64, ACCURACY) for _ in range(args.accuracy_repetitions)]
@@ -156,7 +157,7 @@ def start(script: str, grouped: bool, arguments: list[object]) -> list[subproces
         if grouped:
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment["TF_CONFIG"] = json.dumps(task)
-        command = [sys.executable, str(HERE / script), *map(str, arguments)]
+        command = [sys.executable, str(WAYS_FOLDER / script), *map(str, arguments)]
         pipe = subprocess.PIPE
         worker = subprocess.Popen(
             command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
@@ -171,7 +172,7 @@ def expect(worker: subprocess.Popen[str], beginning: str, script: str) -> str:
     for line in worker.stdout or ():
         if line.startswith(beginning):
             return line
-    sys.exit(f"bench/{script} ended early or ran for more than {SECONDS} s; run it by hand to see why")
+    sys.exit(f"bench/ways/{script} ended early or ran for more than {SECONDS} s; run it by hand to see why")
 
 
 def report(

@@ -1,6 +1,6 @@
 """Write FOLDER/train.npz and FOLDER/validation.npz, for the benchmarks that run without TensorFlow.
 
-python bench/as_npz.py VOLUME FOLDER     # started by bench/training.py
+python bench/ways/as_npz.py VOLUME FOLDER     # started by bench/training.py
 """
 
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from distml.data import input_pipeline
 from distml.step.volume import Volume

@@ -1,6 +1,6 @@
 """Train `plain` by the project's own training step and input pipeline, as one worker of a group or without peers.
 
-python bench/own_path.py VOLUME MODEL BATCH_PER_WORKER GOAL PRECISION [SHARDING]     # started by bench/training.py
+python bench/ways/own_path.py VOLUME MODEL BATCH_PER_WORKER GOAL PRECISION [SHARDING]     # started by bench/training.py
 
 GOAL is a number of training steps or a validation accuracy below 1, PRECISION float32 or bfloat16, SHARDING own (the
 project's) or automatic (tf.data's). Optimizer, learning rate and epochs are the pipeline's defaults.
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from distml.step.load_tensorflow import tf
 

@@ -1,6 +1,6 @@
 """Train with a tutorial's script, as a baseline: `fit` under MWMS and a per-element input pipeline.
 
-python bench/usual_script.py VOLUME MODEL BATCH_PER_WORKER GOAL PRECISION [FORM]     # started by bench/training.py
+python bench/ways/usual_script.py VOLUME MODEL BATCH_PER_WORKER GOAL PRECISION [FORM]     # started by bench/training.py
 
 GOAL is a number of training steps or a validation accuracy below 1, PRECISION float32 or bfloat16. FORM `found` keeps
 the default options; `tuned` turns oneDNN on and takes 50 steps per call. Keras 3's `fit` does not run under this
@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from measurement import MOST_STEPS, STEPS_PER_EVALUATION, print_result
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from distml.step.volume import Volume
 

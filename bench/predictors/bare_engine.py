@@ -1,6 +1,6 @@
 """Call the engine in a loop, without a server, and print its images/s as JSON.
 
-python bench/bare_engine.py ./trained_model/saved_model_versions/1 64
+python bench/predictors/bare_engine.py ./trained_model/saved_model_versions/1 64
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from distml.model.lite_engine import LiteEngine
 from distml.publishing.version_files import LITE_MODEL

@@ -1,6 +1,6 @@
 """Train the same CNN (`plain`) with JAX on two processes: jitted, all-reduced over gloo, data in memory.
 
-python bench/jax_two_processes.py FOLDER_OF_NPZ MODEL BATCH_PER_WORKER GOAL PRECISION     # started by bench/training.py
+python bench/ways/jax_two_processes.py NPZ_FOLDER MODEL BATCH_PER_WORKER GOAL PRECISION # started by bench/training.py
 
 GOAL is a number of training steps or a validation accuracy below 1, PRECISION float32 or bfloat16.
 """

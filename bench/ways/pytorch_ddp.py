@@ -1,6 +1,6 @@
 """Train the same CNN (`plain`) with PyTorch's DistributedDataParallel: gloo, channels-last, data in memory.
 
-python bench/pytorch_ddp.py FOLDER_OF_NPZ MODEL BATCH_PER_WORKER GOAL PRECISION     # started by bench/training.py
+python bench/ways/pytorch_ddp.py FOLDER_OF_NPZ MODEL BATCH_PER_WORKER GOAL PRECISION     # started by bench/training.py
 
 GOAL is a number of training steps or a validation accuracy below 1, PRECISION float32 or bfloat16.
 """

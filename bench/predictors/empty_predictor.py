@@ -1,6 +1,6 @@
 """KServe's server with a model that does nothing: the baseline for the predictor.
 
-python bench/empty_predictor.py --http_port 8082 --grpc_port 8083
+python bench/predictors/empty_predictor.py --http_port 8082 --grpc_port 8083
 """
 
 from typing import Any
