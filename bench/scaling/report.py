@@ -44,7 +44,7 @@ def error_table(groups: dict[str, Sequence[Point]]) -> str:
     for name, points in {**groups, **split}.items():
         ratios = sorted(point["ratio"] for point in points)
         inside = len(points) - len(misses(points))
-        rows.append((name, f"{inside} of {len(points)}", *(f"{ratios[at]:.2f}" for at in (0, len(ratios) // 2, -1))))
+        rows.append((name, f"{inside} of {len(points)}", *(f"{ratios[at]:.3f}" for at in (0, len(ratios) // 2, -1))))
     return markdown(("points", f"predicted / measured in {TARGET[0]} to {TARGET[1]}", "least", "median", "most"), rows)
 
 
@@ -88,7 +88,7 @@ def points_on(result: dict[str, Any], link: tuple[float, int]) -> list[Point]:
 
 
 def compared(point: Point) -> tuple[str, str, str]:
-    return ms(point["milliseconds"]), ms(point["predicted"]), f"{point['ratio']:.2f}"
+    return ms(point["milliseconds"]), ms(point["predicted"]), f"{point['ratio']:.3f}"
 
 
 def link_of(point: Point) -> tuple[str, str]:
@@ -107,7 +107,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def plot(result: dict[str, Any], file: Path) -> None:
-    """Draw efficiency over workers: a colour for each link, a line style for each batch, dots for measured groups."""
+    """Draw efficiency over workers: a colour for each link, a line style for each batch, circles for measured ones."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -117,13 +117,16 @@ def plot(result: dict[str, Any], file: Path) -> None:
     alone = {point["batch"]: point["milliseconds"] for point in result["alone"]}
     for link, colour in zip(LINKS, ("tab:green", "tab:orange", "tab:blue"), strict=True):
         points = points_on(result, link)
-        for batch, style in zip(BATCHES, ("--", "-"), strict=True):
+        for batch, style, fill in zip(BATCHES, ("--", "-"), ("white", colour), strict=True):
             label = ", ".join((*link_of(points[0]), f"{batch} images"))
             axes.plot(WORKERS, [p[f"efficiency_{batch}"] for p in points], style, color=colour, label=label)
-        for point in result["whole"]:
-            if (point["latency_ms"], point["megabits"]) == link:
-                axes.plot(2, alone[point["batch"]] / point["milliseconds"], "o", color=colour)
-    axes.plot([], [], "o", color="grey", label="measured, 2 workers")
+            for point in result["whole"]:
+                if (point["latency_ms"], point["megabits"], point["batch"]) == (*link, batch):
+                    measured = alone[batch] / point["milliseconds"]
+                    axes.plot(2, measured, "o", color=colour, markerfacecolor=fill, zorder=3)
+    for batch, fill in zip(BATCHES, ("white", "grey"), strict=True):
+        label = f"measured, 2 workers, {batch} images"
+        axes.plot([], [], "o", color="grey", markerfacecolor=fill, label=label)
     axes.axhline(EFFICIENCY, color="grey", linewidth=0.8, linestyle=":")
     axes.set_xscale("log", base=2)
     axes.set_xticks(WORKERS, [str(workers) for workers in WORKERS])
