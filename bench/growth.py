@@ -2,6 +2,7 @@
 
     python bench/growth.py --volume ./trained_model
     python bench/growth.py --from-results         # only the model, from the measured points
+    python bench/growth.py --link 0.2 25000       # only its table for your network: one-way latency in ms, Mbit/s
 
 Needs `toxiproxy-server` on the PATH. Measures exchanges of 2, 3 and 4 workers under several latencies and bandwidths,
 training steps of workers without peers, whole training steps of two workers, and memory. Prints tables and writes
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from scaling.group import Group, spread_of
 from scaling.network import Link, Network, find_program
 
 from distml.model.names import MODELS
-from distml.step import machine
+from distml.step import command_line, machine
 from distml.step.volume import Volume
-from distml.training import precision
+from distml.training import precision, run_identity
 
 RESULTS = Path(__file__).resolve().parent / "results"
 TRAINING = RESULTS.parents[1] / "src" / "multi_worker_distributed_training.py"
@@ -45,7 +45,11 @@ EXCHANGES = {"blocks": 8, "length": 10}
 
 def main(args: argparse.Namespace) -> None:
     path = RESULTS / "growth.json"
-    measured = json.loads(path.read_text())["measured"] if args.from_results else measure(args.volume)
+    recorded = args.from_results or args.link
+    measured = json.loads(path.read_text())["measured"] if recorded else measure(args.volume)
+    if args.link:
+        print(report.growth_table({"growth": evaluation.growth_on(measured, args.link)}))
+        return
     content = {"measured": measured, "model": evaluation.evaluate(measured)}
     path.write_text(json.dumps(content, indent=1) + "\n")
     report.plot(content["model"], path.with_suffix(".png"))
@@ -66,7 +70,7 @@ def measure(volume: Path) -> dict[str, Any]:
                 whole = list(whole_steps(group, network, links))
     return {
         "machine": this_machine.description(),
-        "software": {"tensorflow": metadata.version("tensorflow_cpu")},
+        "software": {"tensorflow": run_identity.software()["tensorflow"]},
         "cores": len(machine.cores()),
         "precision": precision.of_this_machine(),
         "exchanges": exchanges,
@@ -133,6 +137,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="volume with the data set")
     parser.add_argument("--from-results", action="store_true", help="compute the model again from the recorded points")
+    parser.add_argument(
+        "--link",
+        type=command_line.positive_number,
+        nargs=2,
+        metavar=("MS", "MBIT"),
+        help="print only the model's table for a network of this one-way latency in ms and this rate in Mbit/s",
+    )
     return parser.parse_args(argv)
 
 

@@ -1,9 +1,9 @@
-"""Train models on all workers that TF_CONFIG names, and write a candidate of each model to the volume.
+"""Train models on all workers of the group, and write a candidate of each model to the volume.
 
     python3 /multi-worker-distributed-training.py --volume /trained_model --model batchnorm
 
-Every worker of a TFJob runs this command. Without TF_CONFIG, the process is the only worker. After a crash, restart all
-workers: they resume from the last checkpoint.
+Every worker of a TFJob or an Indexed Job runs this command, and the environment describes the group. Without a
+description, the process is the only worker. After a crash, restart all workers: they resume from the last checkpoint.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """The model's error at the measured points, and its predictions for groups that were not measured."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def evaluate(measured: dict[str, Any]) -> dict[str, Any]:
         compare(point, ways[point["way"]].milliseconds(point, measured["cores"]), held_out=model.is_held_out(point))
         for point in measured["exchanges"]
     ]
-    size = max(point["bytes"] for point in measured["exchanges"])
+    size = bytes_of(measured)
     whole = [
         compare(point, computation.milliseconds(point["batch"]) + ways[GATHER].milliseconds(exchange, 2))
         for point in measured["whole"]
@@ -45,7 +46,7 @@ def evaluate(measured: dict[str, Any]) -> dict[str, Any]:
         "whole": whole,
         "memory": memory(measured["memory"]),
         "bytes": size,
-        "growth": list(growth(ways, computation, size)),
+        "growth": list(growth(ways, computation, size, LINKS)),
     }
 
 
@@ -65,9 +66,18 @@ def memory(points: list[Point]) -> dict[str, float]:
     }
 
 
-def growth(ways: dict[str, model.Exchange], computation: model.Computation, size: int) -> Iterator[Point]:
-    """Predict groups of 2 to 64 workers, each worker with a core of its own, by both ways to exchange."""
-    for latency, megabits in LINKS:
+def growth(
+    ways: dict[str, model.Exchange], computation: model.Computation, size: int, links: Sequence[tuple[float, float]]
+) -> Iterator[Point]:
+    """Predict groups of 2 to 64 workers, each worker with a core of its own, by both ways to exchange.
+
+    Args:
+        ways: the model of each way to exchange.
+        computation: the model of a training step without peers.
+        size: bytes that a worker contributes to an exchange.
+        links: one-way latency in ms, Mbit/s.
+    """
+    for latency, megabits in links:
         for workers in WORKERS:
             link = {"latency_ms": latency, "delay_ms": latency, "bytes_per_ms": megabits * 125}
             point = {**link, "workers": workers, "bytes": size}
@@ -80,8 +90,19 @@ def growth(ways: dict[str, model.Exchange], computation: model.Computation, size
                 "exchange_ms": round(taken, 2),
                 **{f"{way}_ms": round(time, 2) for way, time in times.items()},
                 **{f"efficiency_{batch}": round(computation.efficiency(batch, taken), 3) for batch in BATCHES},
-                "batch": round(computation.batch_for(EFFICIENCY, taken)),
+                "batch": math.ceil(computation.batch_for(EFFICIENCY, taken)),
             }
+
+
+def growth_on(measured: dict[str, Any], link: tuple[float, float]) -> list[Point]:
+    """Predict groups of 2 to 64 workers on a network of this one-way latency in ms and this rate in Mbit/s."""
+    ways, computation = model.fits(measured)
+    return list(growth(ways, computation, bytes_of(measured), [link]))
+
+
+def bytes_of(measured: dict[str, Any]) -> int:
+    """Return the bytes that a worker contributes to the exchange of a training step."""
+    return max(point["bytes"] for point in measured["exchanges"])
 
 
 def misses(points: list[Point]) -> list[Point]:

@@ -57,7 +57,7 @@ class Exchange:
 
     @classmethod
     def fit(cls, points: Sequence[dict[str, Any]], cores: int) -> "Exchange":
-        """Fit to measured points of one way; each point's relative error counts alike."""
+        """Fit to measured points of one way; all points' relative errors have the same weight."""
         measured = np.array([point["milliseconds"] for point in points])
         known = np.array([network_ms(point) for point in points])
         columns = np.array([software_parts(point, cores) for point in points])
@@ -100,6 +100,8 @@ class Computation:
         measured = np.array([point["milliseconds"] for point in points])
         columns = np.array([[1.0, point["batch"]] for point in points])
         (fixed, per_image), *_ = np.linalg.lstsq(columns / measured[:, None], np.ones(len(points)))
+        if fixed < 0:  # too little to be seen
+            (fixed, (per_image,)) = 0, np.linalg.lstsq(columns[:, 1:] / measured[:, None], np.ones(len(points)))[0]
         return cls(float(fixed), float(per_image))
 
     def milliseconds(self, batch: float) -> float:
@@ -110,7 +112,7 @@ class Computation:
         return self.milliseconds(batch) / (self.milliseconds(batch) + exchange)
 
     def batch_for(self, efficiency: float, exchange: float) -> float:
-        """Return the images per worker that keep `efficiency` with an exchange of so many milliseconds; at least 1."""
+        """Return the images per worker that keep `efficiency` with an exchange of `exchange` ms; at least 1."""
         return max(1.0, (exchange * efficiency / (1 - efficiency) - self.fixed) / self.per_image)
 
 

@@ -93,7 +93,7 @@ def compared(point: Point) -> tuple[str, str, str]:
 
 def link_of(point: Point) -> tuple[str, str]:
     rate = point["megabits"]
-    bandwidth = "unlimited" if rate is None else f"{rate:,} Mbit/s" if rate < 1000 else f"{rate // 1000} Gbit/s"
+    bandwidth = "unlimited" if rate is None else f"{rate:g} Mbit/s" if rate < 1000 else f"{rate / 1000:g} Gbit/s"
     return f"{point['latency_ms']:g} ms", bandwidth
 
 

@@ -25,7 +25,7 @@ def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -
     # A container cannot kill its process 1. With a shared process namespace the worker is not process 1.
     tfjobs.pod(job)["shareProcessNamespace"] = True
     create(job)
-    tfjobs.wait_for_output("killed", "epoch 1/3", 180)
+    tfjobs.wait_for_output("killed", "epoch 1/3  loss", 180)
     assert "killed" in execute("killed-worker-1", "python3", "-c", tfjobs.KILL)
     tfjobs.wait_for("killed", "Succeeded", seconds=240)
     assert tfjobs.restarts("killed", 1) >= 1
@@ -41,7 +41,7 @@ def test_a_deleted_pod_fails_the_job_and_the_next_job_resumes(trained: str) -> N
     # Long enough to tell a worker that exits on SIGTERM from one that is killed after this period.
     tfjobs.pod(job)["terminationGracePeriodSeconds"] = 120
     create(job)
-    tfjobs.wait_for_output("deleted", "epoch 1/3", 180)
+    tfjobs.wait_for_output("deleted", "epoch 1/3  loss", 180)
     kubectl("delete", "pod", "deleted-worker-1", "--timeout=30s")
     tfjobs.wait_for("deleted", "Failed", seconds=60)
     tfjobs.delete("deleted")

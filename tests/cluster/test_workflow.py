@@ -141,7 +141,7 @@ def workflow_in_training() -> tuple[str, str]:
     """Submit a workflow of 100 epochs, wait until its job has trained the first, and return the names of both."""
     name = workflows.submit(epochs="100")
     (job,) = wait_until("the workflow's job exists", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/100", 180)
+    tfjobs.wait_for_output(job, "epoch 1/100  loss", 180)
     return name, job
 
 
@@ -199,7 +199,7 @@ def test_a_killed_worker_does_not_fail_the_workflow() -> None:
     shared = (grace, f"{grace}{20 * ' '}shareProcessNamespace: true\n")
     name = workflows.submit(shared, epochs="3", train_images="25600")
     (job,) = wait_until("the workflow's job exists", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/3", 180)
+    tfjobs.wait_for_output(job, "epoch 1/3  loss", 180)
     assert "killed" in execute(f"{job}-worker-1", "python3", "-c", tfjobs.KILL)
     workflows.wait_for(name, "Succeeded")
     assert workflows.jobs(name) == [job]
@@ -210,7 +210,7 @@ def test_a_killed_worker_does_not_fail_the_workflow() -> None:
 def test_a_deleted_worker_fails_its_job_and_the_retry_resumes() -> None:
     name = workflows.submit(epochs="3", train_images="25600")
     (job,) = wait_until("the workflow's job exists", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/3", 180)
+    tfjobs.wait_for_output(job, "epoch 1/3  loss", 180)
     kubectl("delete", "pod", f"{job}-worker-1")
     workflows.wait_for(name, "Succeeded")
     assert workflows.jobs(name) == [f"{name}-batchnorm-0", f"{name}-batchnorm-1"]

@@ -89,12 +89,27 @@ def test_the_recorded_model_follows_from_the_recorded_points() -> None:
     assert recorded["model"] == evaluation.evaluate(recorded["measured"])
 
 
-def test_the_page_contains_the_recorded_growth() -> None:
-    recorded = json.loads((growth.RESULTS / "growth.json").read_text())["model"]
-    rows = report.growth_table(recorded).splitlines()
+def test_the_page_contains_the_recorded_tables() -> None:
+    recorded = json.loads((growth.RESULTS / "growth.json").read_text())
+    rows = [line for line in report.tables(recorded).splitlines() if line.startswith("|")]
     page = (ROOT / "bench/README.md").read_text().splitlines()
-    assert len(rows) == 2 + len(evaluation.LINKS) * len(evaluation.WORKERS)
-    assert [row for row in rows if row not in page] == []
+    assert len(rows) > len(evaluation.LINKS) * len(evaluation.WORKERS)
+    missing = [row for row in rows if row not in page]
+    assert missing == [], "copy the tables that bench/growth.py --from-results prints to bench/README.md"
+
+
+def test_a_faster_network_has_a_table_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    growth.main(growth.parse_args(["--link", "0.2", "25000"]))
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| 0.2 ms"] * len(evaluation.WORKERS)
+    assert all("| 25 Gbit/s |" in row for row in rows[2:])
+
+
+def test_a_fixed_part_too_little_to_be_seen_is_none() -> None:
+    points = [{"batch": batch, "milliseconds": 0.1 * batch - 0.5} for batch in (32, 64, 512)]
+    fitted = Computation.fit(points)
+    assert fitted.fixed == 0
+    assert 0.08 < fitted.per_image < 0.1
 
 
 def test_the_memory_limit_of_the_model_is_that_of_the_workers() -> None:

@@ -79,12 +79,12 @@ def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(os, "_exit", lambda status: None)
     failure_record.start_recording()
-    worker.end("worker: lost a peer", 1)
-    assert recorded(tmp_path) == Failure(0, 1, "worker: lost a peer")
+    worker.end("worker: lost a peer", outcome.LOST_PEER)
+    assert recorded(tmp_path) == Failure(0, 4, "worker: lost a peer")
 
 
 def test_a_new_candidate_removes_the_failure_record(tmp_path: Path) -> None:
-    fail("a peer was lost", 1)
+    fail("a peer was lost", outcome.LOST_PEER)
     facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
     export_candidate(Volume(tmp_path), MODELS["plain"](), facts)
     assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain"))["model"] == "plain"

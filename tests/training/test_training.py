@@ -290,7 +290,7 @@ def test_a_missing_peer_ends_the_worker_after_the_start_timeout(volume: Volume) 
         SCRIPT.name, "--volume", volume, "--model", "plain", "--run", "alone", "--start-timeout", 5,
         TF_CONFIG=without_peers(0),
     )  # fmt: skip
-    assert alone.returncode == 1
+    assert alone.returncode == outcome.LOST_PEER
     assert (
         "worker: waiting for all 2 workers to start took longer than 5 s; the job has to be restarted" in alone.stderr
     )

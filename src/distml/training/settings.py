@@ -67,14 +67,14 @@ def peak_learning_rate(global_batch: int) -> float:
 
     The mean gradient of k times as many images has a k times smaller variance. Adam divides each step by the size of
     the gradients, so a learning rate larger by the square root of k keeps the noise of the weights as it was. Plain
-    gradient descent needs k (Goyal et al. 2017). Source: Malladi et al. 2022, "On the SDEs and Scaling Rules for
-    Adaptive Gradient Algorithms".
+    gradient descent needs k (Goyal et al. 2017). Measured up to 2,048 images. Source: Malladi et al. 2022, "On the SDEs
+    and Scaling Rules for Adaptive Gradient Algorithms", which also scales Adam's other parameters; those stay here.
     """
     return round(LEARNING_RATE * math.sqrt(global_batch / AT_GLOBAL_BATCH), 6)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each setting except `workers`, which TF_CONFIG or the launcher determines."""
+    """Add an option for each setting except `workers`, which the group determines."""
     parser.add_argument("--epochs", type=command_line.positive, default=4, help="passes over the training images")
     parser.add_argument(
         "--batch-per-worker", type=command_line.positive, default=64, help="images per worker and training step"

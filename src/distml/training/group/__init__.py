@@ -1,1 +1,1 @@
-"""The worker group: TF_CONFIG, joining it and leaving it, its launcher on a laptop, its TFJobs on a cluster."""
+"""The worker group: its description, joining it and leaving it, its launcher on a laptop, its TFJobs on a cluster."""

@@ -22,6 +22,13 @@ from distml.step.progress_bar import say, working
 from distml.training.group.tf_config import WorkerGroup
 
 RETRY_SECONDS = 0.2
+# TensorFlow's errors in a worker whose peer ended, or was replaced while the worker connected.
+LOST_PEER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.FailedPreconditionError,
+)
 
 
 class PortTaken(outcome.StepError):
@@ -61,13 +68,14 @@ class Watchdog:
     """A thread that ends the process when a block of code takes too long."""
 
     def __init__(self) -> None:
-        self._waits: list[tuple[float, str]] = []
+        self._waits: list[tuple[float, str, int]] = []
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextmanager
-    def bound(self, seconds: float, activity: str) -> Iterator[None]:
-        """End the process with status 1, and name the `activity`, unless the block ends within `seconds`."""
-        wait = (time.monotonic() + seconds, f"{activity} took longer than {seconds:.0f} s; the job has to be restarted")
+    def bound(self, seconds: float, activity: str, status: int = 1) -> Iterator[None]:
+        """End the process with `status`, and name the `activity`, unless the block ends within `seconds`."""
+        message = f"{activity} took longer than {seconds:.0f} s; the job has to be restarted"
+        wait = (time.monotonic() + seconds, message, status)
         self._waits.append(wait)
         try:
             yield
@@ -77,9 +85,9 @@ class Watchdog:
     def _watch(self) -> None:
         while True:
             time.sleep(0.5)
-            for deadline, message in tuple(self._waits):
+            for deadline, message, status in tuple(self._waits):
                 if time.monotonic() > deadline:
-                    end(f"worker: {message}", 1)
+                    end(f"worker: {message}", status)
 
 
 @contextmanager
@@ -90,7 +98,7 @@ def ending_on_tensorflow_errors(index: int) -> Iterator[None]:
     except tf.errors.OpError as error:
         if disk_error := disk_errors.cause(error):
             end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
-        if isinstance(error, tf.errors.UnavailableError):
+        if isinstance(error, LOST_PEER_ERRORS):
             end(f"worker {index}: lost a peer: {reason_of(error)}", outcome.LOST_PEER)
         end(f"worker {index}: TensorFlow failed: {reason_of(error)}", 1)
 
@@ -144,7 +152,7 @@ def join_worker_group(
     network.use_no_proxy()  # training downloads nothing and connects only to its peers
     options = _communication_options(group)
     if group.addresses:
-        with watchdog.bound(seconds, f"waiting for all {group.size} workers to start"):
+        with watchdog.bound(seconds, f"waiting for all {group.size} workers to start", outcome.LOST_PEER):
             wait_for_peers(group)
         say(f"worker {group.index}: all {group.size} workers are there; connecting within {seconds:.0f} s")
         os.environ["TF_CONFIG"] = group.tf_config()  # TensorFlow reads it, whatever described the group
