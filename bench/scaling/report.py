@@ -66,9 +66,17 @@ def growth_table(result: dict[str, Any]) -> str:
         "exchange",
         *(f"efficiency at {batch} images" for batch in BATCHES),
         "images for 0.9",
+        "global batch",
     )
     rows = (
-        (*link_of(p), p["workers"], ms(p["exchange_ms"]), *(f"{p[f'efficiency_{b}']:.2f}" for b in BATCHES), p["batch"])
+        (
+            *link_of(p),
+            p["workers"],
+            ms(p["exchange_ms"]),
+            *(f"{p[f'efficiency_{b}']:.2f}" for b in BATCHES),
+            f"{p['batch']:,}",
+            f"{p['batch'] * p['workers']:,}",
+        )
         for p in result["growth"]
     )
     return markdown(header, rows)

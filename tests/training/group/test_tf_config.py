@@ -176,8 +176,8 @@ def test_a_wrong_variable_of_an_indexed_job_is_refused_in_one_line(
     set_job(monkeypatch, index, name, completions)
     with pytest.raises(outcome.StepError) as refused:
         tf_config.read()
-    remedy = "set the variables of an Indexed Job as multi-worker-job.yaml does"
-    assert (refused.value.exit_status, str(refused.value)) == (2, f"{reason}; {remedy}")
+    remedy = "set the variables of an Indexed Job as multi-worker-job.yaml does, or unset JOB_COMPLETION_INDEX"
+    assert (refused.value.exit_status, str(refused.value)) == (2, f"{reason}; {remedy} to train alone")
 
 
 def test_tensorflow_reads_the_group_that_was_read(monkeypatch: pytest.MonkeyPatch) -> None:

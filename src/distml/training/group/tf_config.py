@@ -86,7 +86,7 @@ def _number(variable: str, least: int) -> int:
 def _job_error(variable: str, value: str, expected: str) -> outcome.StepError:
     return outcome.StepError(
         f"{variable} is {value[:60]!r}, expected {expected}; set the variables of an Indexed Job as"
-        " multi-worker-job.yaml does"
+        f" multi-worker-job.yaml does, or unset {JOB_INDEX} to train alone"
     )
 
 
