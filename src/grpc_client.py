@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.protocol import client
-from distml.protocol.contract import FILES, MODEL_NAME
+from distml.protocol.contract import FILES
 from distml.step import network, outcome
 
 
@@ -55,7 +55,7 @@ def ask(args: argparse.Namespace, files: list[bytes]) -> Any:
 
     images = InferInput(FILES, [len(files)], "BYTES")
     images.set_data_from_numpy(np.array(files, dtype=object))
-    request = InferRequest(MODEL_NAME, [images]).to_grpc()
+    request = InferRequest(args.model_name, [images]).to_grpc()
     options = [("grpc.default_authority", args.service_hostname)] if args.service_hostname else []
     place = network.format_address(args.host, args.port)
     with grpc.insecure_channel(place, options) as channel:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from distml.protocol import client
-from distml.protocol.contract import MODEL_NAME
 from distml.step import network, outcome
 
 
@@ -46,7 +45,7 @@ def ask(args: argparse.Namespace, request: dict[str, Any]) -> Any:
     headers = {"Content-Type": "application/json", "Host": args.service_hostname or place}
     connection = http.client.HTTPConnection(args.host, args.port, timeout=client.TIMEOUT)
     try:
-        connection.request("POST", f"/v1/models/{MODEL_NAME}:predict", json.dumps(request).encode(), headers)
+        connection.request("POST", f"/v1/models/{args.model_name}:predict", json.dumps(request).encode(), headers)
         response = connection.getresponse()
         content = response.read()
     except http.client.HTTPException:

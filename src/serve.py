@@ -9,6 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from distml.protocol.client import model_name
+from distml.protocol.contract import MODEL_NAME
 from distml.step import command_line, outcome
 
 
@@ -19,6 +21,7 @@ def main(args: argparse.Namespace) -> None:
 
     server.serve(
         args.model_dir or args.volume.versions,
+        model_name=args.model_name,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
         engine_threads=args.engine_threads,
@@ -30,6 +33,7 @@ def main(args: argparse.Namespace) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--model-dir", type=Path, help="folder of the published versions (default: the volume's)")
+    parser.add_argument("--model-name", type=model_name, default=MODEL_NAME, help="name under which the model answers")
     parser.add_argument(
         "--http-port", type=command_line.port, default=8080, help="port of V1 and V2 over REST, and of /metrics"
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from distml.protocol.contract import FILES
+from distml.protocol.contract import FILES, MODEL_NAME
 from distml.step import command_line, network, outcome
 from distml.step.text_table import table
 
@@ -71,9 +71,21 @@ def argument_parser(description: str, port: int) -> command_line.Parser:
     parser.add_argument("--host", type=host, default="localhost", help="host of the predictor or the ingress")
     parser.add_argument("--port", type=command_line.port, default=port, help="port on that host")
     parser.add_argument(
+        "--model-name", type=model_name, default=MODEL_NAME, help="name of the model, which is that of its service"
+    )
+    parser.add_argument(
         "--service-hostname", type=host_name, help="host name of the InferenceService, if behind an ingress"
     )
     return parser
+
+
+def model_name(text: str) -> str:
+    """Accept a name that an InferenceService may have (argparse type)."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a model's name; expected letters, digits and, between them, dots, hyphens or underscores"
+        )
+    return text
 
 
 def host_name(text: str) -> str:

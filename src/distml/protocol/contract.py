@@ -3,11 +3,22 @@
 Only the standard library is imported, as in `client`.
 """
 
+from typing import NamedTuple
+
+# The model's name unless an InferenceService has another name.
 MODEL_NAME = "flower-sample"
 # The inputs: image files of any size, or pixels of 28x28 images. A request has one of the two.
 FILES, PIXELS = "image_bytes", "images"
 # The datatype of each output, in the order of an answer.
 OUTPUTS = {"probabilities": "FP32", "class_index": "INT64", "class_name": "BYTES"}
+
+
+class ModelSpec(NamedTuple):
+    """The model that answers, as its answers name it; `class_names` is in the order of the class indices."""
+
+    name: str
+    version: int
+    class_names: list[str]
 
 
 class BadInput(ValueError):

@@ -7,7 +7,7 @@ import orjson
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import images, json_body
-from distml.protocol.contract import FILES, MODEL_NAME, BadInput
+from distml.protocol.contract import FILES, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
 
 
@@ -38,11 +38,11 @@ def _image(instance: Any, budget: PixelBudget) -> np.ndarray:
     raise BadInput(f'an instance must be {{"{FILES}": {{"b64": "..."}}}} or a {SIZE}x{SIZE} list of pixels')
 
 
-def answer(probabilities: np.ndarray, class_names: list[str], version: int) -> bytes:
+def answer(probabilities: np.ndarray, model: ModelSpec) -> bytes:
     """Return TensorFlow Serving's `predictions`, with the model's name and version added, as JSON."""
     predictions = [
-        {"class_name": class_names[index], "class_index": index, "probabilities": row}
+        {"class_name": model.class_names[index], "class_index": index, "probabilities": row}
         for index, row in zip(probabilities.argmax(axis=1).tolist(), probabilities, strict=True)
     ]
-    document = {"predictions": predictions, "model_name": MODEL_NAME, "model_version": str(version)}
+    document = {"predictions": predictions, "model_name": model.name, "model_version": str(model.version)}
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)

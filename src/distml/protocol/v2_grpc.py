@@ -6,7 +6,7 @@ import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse
 
 from distml.protocol import images, v2_tensors
-from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, BadInput
+from distml.protocol.contract import FILES, OUTPUTS, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
 
 
@@ -50,11 +50,9 @@ def _binary(tensor: Any) -> bytes | None:
     return tensor._raw_data
 
 
-def answer(
-    probabilities: np.ndarray, class_names: list[str], version: int, outputs: dict[str, bool], request_id: str
-) -> InferResponse:
+def answer(probabilities: np.ndarray, model: ModelSpec, outputs: dict[str, bool], request_id: str) -> InferResponse:
     """Return an answer with `outputs`, each as binary data if its value is True."""
-    tensors = v2_tensors.output_tensors(probabilities, class_names)
+    tensors = v2_tensors.output_tensors(probabilities, model.class_names)
     answers = []
     for name, as_binary in outputs.items():
         content = tensors[name]
@@ -63,4 +61,4 @@ def answer(
             answers[-1].set_data_from_numpy(content)
         else:
             answers[-1].data = content.reshape(-1).tolist()
-    return InferResponse(request_id, MODEL_NAME, answers, model_version=str(version))
+    return InferResponse(request_id, model.name, answers, model_version=str(model.version))

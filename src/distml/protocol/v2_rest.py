@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from distml.protocol import images, json_body, v2_tensors
-from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, BadInput
+from distml.protocol.contract import FILES, OUTPUTS, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
 
 
@@ -103,7 +103,7 @@ def _parameters(document: dict) -> dict:
 
 
 def answer(
-    probabilities: np.ndarray, class_names: list[str], version: int, outputs: dict[str, bool], request_id: str
+    probabilities: np.ndarray, model: ModelSpec, outputs: dict[str, bool], request_id: str
 ) -> tuple[bytes, int | None]:
     """Return an answer with `outputs`, each as binary data if its value is True.
 
@@ -111,7 +111,7 @@ def answer(
         The body, and the length of its JSON part; None if no binary data follows.
     """
     descriptions, binary = [], []
-    tensors = v2_tensors.output_tensors(probabilities, class_names)
+    tensors = v2_tensors.output_tensors(probabilities, model.class_names)
     for name, as_binary in outputs.items():
         datatype, content = OUTPUTS[name], tensors[name]
         output: dict[str, Any] = {"name": name, "shape": list(content.shape), "datatype": datatype}
@@ -123,7 +123,12 @@ def answer(
         else:
             output["data"] = content.reshape(-1)
         descriptions.append(output)
-    document = {"model_name": MODEL_NAME, "model_version": str(version), "id": request_id, "outputs": descriptions}
+    document = {
+        "model_name": model.name,
+        "model_version": str(model.version),
+        "id": request_id,
+        "outputs": descriptions,
+    }
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([head, *binary]), len(head) if binary else None
 

@@ -11,7 +11,6 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from distml.protocol import limits
-from distml.protocol.contract import MODEL_NAME
 from distml.serving.http.connection_limits import LimitedConnection
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.predictor import Predictor
@@ -25,7 +24,7 @@ class ModelReadinessDataPlane(DataPlane):
         return {**super().metadata(), "extensions": ["binary_tensor_data"]}
 
     async def ready(self) -> bool:
-        return await self.model_registry.is_model_ready(MODEL_NAME)
+        return all([await self.model_registry.is_model_ready(name) for name in self.model_registry.get_models()])
 
 
 class PublishedVersionsOnly(ModelRepositoryExtension):

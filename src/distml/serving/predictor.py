@@ -10,6 +10,7 @@ from typing import Any
 from kserve import InferRequest, InferResponse
 
 from distml.protocol import limits, v1, v2_grpc, v2_rest
+from distml.protocol.contract import ModelSpec
 from distml.protocol.images import PixelBudget, TooLargeForEventLoop
 from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
@@ -23,7 +24,8 @@ class Predictor:
     Callers enter `admission.admit()` before they ask for an answer.
     """
 
-    def __init__(self, version: ServedVersion):
+    def __init__(self, version: ServedVersion, model_name: str):
+        self.model_name = model_name
         self.admission = Admission()
         self._batcher = Batcher(version)
         self._reader = ThreadPoolExecutor(1, "reader")
@@ -50,7 +52,7 @@ class Predictor:
         """
         images = await self._read(len(body), partial(v1.read_request, body))
         probabilities, version = await self._batcher.classify(images)
-        return v1.answer(probabilities, version.class_names, version.number), None
+        return v1.answer(probabilities, self._spec(version)), None
 
     async def answer_v2(
         self, body: bytes | bytearray, json_length: int | None, wanted: str | None = None
@@ -65,7 +67,7 @@ class Predictor:
         probabilities, version = await self._batcher.classify(request.images)
         check_version(wanted, version)
         request_id = request.id or str(uuid.uuid4())
-        return v2_rest.answer(probabilities, version.class_names, version.number, request.outputs, request_id)
+        return v2_rest.answer(probabilities, self._spec(version), request.outputs, request_id)
 
     async def answer_grpc(self, request: InferRequest, length: int) -> InferResponse:
         """Answer a gRPC request of about `length` bytes.
@@ -78,7 +80,10 @@ class Predictor:
         probabilities, version = await self._batcher.classify(images)
         check_version(request.model_version, version)
         request_id = request.id or str(uuid.uuid4())
-        return v2_grpc.answer(probabilities, version.class_names, version.number, outputs, request_id)
+        return v2_grpc.answer(probabilities, self._spec(version), outputs, request_id)
+
+    def _spec(self, version: ServedVersion) -> ModelSpec:
+        return ModelSpec(self.model_name, version.number, version.class_names)
 
     async def _read(self, length: int, read: Callable[[PixelBudget], Any]) -> Any:
         """Call `read` on the event loop if the request is small, else in a thread."""

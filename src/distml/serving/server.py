@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from kserve import model_server
 
 from distml.protocol import limits
-from distml.protocol.contract import MODEL_NAME
 from distml.serving import event_log
 from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http import openapi
@@ -24,6 +23,7 @@ from distml.step import network, outcome
 def serve(
     folder: Path,
     *,
+    model_name: str,
     http_port: int,
     grpc_port: int,
     engine_threads: int,
@@ -34,6 +34,7 @@ def serve(
 
     Args:
         folder: the folder of the published versions.
+        model_name: the name under which the model answers.
         http_port: port of V1 and V2 over REST.
         grpc_port: port of V2 over gRPC.
         engine_threads: number of threads per inference.
@@ -57,14 +58,14 @@ def serve(
             f"no published model in {folder} can be served; publish one or choose another --volume"
             " (make serve DATA=...)"
         )
-    predictor = Predictor(version)
+    predictor = Predictor(version, model_name)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 
     @asynccontextmanager
     async def while_running(app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(watch.follow(version, predictor.switch_to, poll_seconds))
         drain_on_sigterm(predictor, drain_seconds)
-        event_log.event("serving", http_port=http_port, grpc_port=grpc_port, model=MODEL_NAME)
+        event_log.event("serving", http_port=http_port, grpc_port=grpc_port, model=model_name)
         yield
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         watching.cancel()
@@ -72,7 +73,7 @@ def serve(
 
     model_server.app.router.lifespan_context = while_running
     model_server.args.grpc_max_receive_message_length = limits.MAX_BYTES_OF_BODY
-    openapi.describe(model_server.app)
+    openapi.describe(model_server.app, model_name)
     PredictorServer(predictor, http_port, grpc_port).start([RegisteredModel(predictor)])
 
 

@@ -137,14 +137,14 @@ def version(number: int) -> ServedVersion:
     intensity = {"edges": edges, "counts": [0] * (len(edges) + 1), "sum": 0}
     names = [str(index) for index in range(10)]
     manifest = {"class_names": names, "model": "plain", "digest": "abc", "training_intensity": intensity}
-    return ServedVersion(number, manifest, Engine())
+    return ServedVersion(number, manifest, Engine(), [])
 
 
 def answer_after_switch(send_request: Callable[[Predictor], Coroutine]) -> object:
     """Return the answer to a request if version 2 takes over from version 1 before its batch runs."""
 
     async def switch() -> object:
-        predictor = Predictor(version(1))
+        predictor = Predictor(version(1), "flower-sample")
         asked = asyncio.create_task(send_request(predictor))
         while not predictor._batcher._waiting:
             await asyncio.sleep(0)
@@ -174,7 +174,7 @@ def grpc_request(version: str = "") -> InferRequest:
 
 def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
     async def cancel() -> None:
-        asked = asyncio.create_task(RegisteredModel(Predictor(version(1))).predict(grpc_request()))
+        asked = asyncio.create_task(RegisteredModel(Predictor(version(1), "flower-sample")).predict(grpc_request()))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
@@ -192,7 +192,7 @@ def test_the_ninth_concurrent_large_request_gets_503(monkeypatch: pytest.MonkeyP
         return np.zeros((1, 28, 28, 1), np.uint8)
 
     async def nine() -> list:
-        predictor = Predictor(version(1))
+        predictor = Predictor(version(1), "flower-sample")
         asked = [asyncio.create_task(_ask(predictor, PREDICT, (b"[" * 2**17,), True)) for _ in range(9)]
         await asked[8]
         go.set()

@@ -8,7 +8,7 @@ from kserve.errors import InvalidInput, ModelNotFound
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import v2_grpc
-from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS, BadInput
+from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput
 from distml.serving import metrics
 from distml.serving.admission import Overloaded
 from distml.serving.predictor import Predictor
@@ -20,7 +20,7 @@ class RegisteredModel(Model):
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
-        super().__init__(MODEL_NAME)
+        super().__init__(predictor.model_name)
 
     @property
     def ready(self) -> bool:
@@ -47,7 +47,7 @@ class RegisteredModel(Model):
                     return await self._predictor.answer_grpc(payload, length)
             except OtherVersion:
                 request.outcome = "not found"
-                raise ModelNotFound(f"{MODEL_NAME}, version {payload.model_version},") from None
+                raise ModelNotFound(f"{self.name}, version {payload.model_version},") from None
             except BadInput as error:
                 request.outcome = "bad input"
                 raise InvalidInput(str(error)) from None

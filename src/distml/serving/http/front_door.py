@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from distml.protocol import limits
-from distml.protocol.contract import MODEL_NAME, BadInput
+from distml.protocol.contract import BadInput
 from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
 from distml.serving.predictor import Predictor
@@ -98,8 +98,8 @@ class FrontDoor:
             await self._refuse(refusal, body, send)
 
     def _check_address(self, model: str, version: str | None) -> None:
-        if model != MODEL_NAME:
-            raise Refusal(404, "not found", f"unknown model; this server serves {MODEL_NAME}")
+        if model != self._predictor.model_name:
+            raise Refusal(404, "not found", f"unknown model; this server serves {self._predictor.model_name}")
         check_version(version, self._predictor.version)
 
     async def _refuse(self, refusal: Refusal, body: "Body", send: Send) -> None:

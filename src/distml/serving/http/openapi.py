@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
-from distml.protocol.contract import FILES, MODEL_NAME, OUTPUTS, PIXELS
+from distml.protocol.contract import FILES, OUTPUTS, PIXELS
 
 PREDICT, INFER = "/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer"
 _DESCRIPTIONS = {
@@ -18,20 +18,20 @@ _DESCRIPTIONS = {
 }
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, model_name: str) -> None:
     """Make `app` serve this page. Routes can be added until its first request, which generates the page."""
     generated = app.openapi
 
     def page() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _correct(generated())
+            _correct(generated(), model_name)
         return app.openapi_schema or {}
 
     app.openapi = page  # type: ignore[method-assign]
 
 
-def _correct(page: dict[str, Any]) -> None:
-    page["info"]["title"] = f"{MODEL_NAME}: image classification"
+def _correct(page: dict[str, Any], model_name: str) -> None:
+    page["info"]["title"] = f"{model_name}: image classification"
     paths = page["paths"]
     # The front door accepts no other POST.
     for path in [path for path in paths if "post" in paths[path] and path not in (PREDICT, INFER)]:
@@ -43,7 +43,7 @@ def _correct(page: dict[str, Any]) -> None:
             operation["parameters"] = [each for each in operation.get("parameters", []) if each["in"] == "path"]
             for parameter in operation["parameters"]:
                 if parameter["name"] == "model_name":
-                    parameter["schema"] = {"type": "string", "enum": [MODEL_NAME]}
+                    parameter["schema"] = {"type": "string", "enum": [model_name]}
             if "{" in path:
                 operation["responses"] |= {status: _refusal(status) for status in ("404", "503")}
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
