@@ -18,7 +18,7 @@ from pathlib import Path
 from distml.serving import server
 from distml.serving.predictor import Predictor
 from distml.serving.release import served_version
-Predictor(served_version.load(Path(folder), 1))
+Predictor(served_version.load(Path(folder), 1), "flower-sample")
 """
 
 

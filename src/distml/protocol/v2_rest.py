@@ -123,13 +123,8 @@ def answer(
         else:
             output["data"] = content.reshape(-1)
         descriptions.append(output)
-    document = {
-        "model_name": model.name,
-        "model_version": str(model.version),
-        "id": request_id,
-        "outputs": descriptions,
-    }
-    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    facts = {"model_name": model.name, "model_version": str(model.version), "id": request_id}
+    head = orjson.dumps({**facts, "outputs": descriptions}, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([head, *binary]), len(head) if binary else None
 
 

@@ -32,6 +32,7 @@ class FakePredictor:
 
     def __init__(self, error: Exception | None = None, **admission_limits: int) -> None:
         self.ready = True
+        self.model_name = "flower-sample"
         self.version = SimpleNamespace(number=1)
         self.admission = Admission(**admission_limits)
         self.error = error
@@ -137,7 +138,7 @@ def version(number: int) -> ServedVersion:
     intensity = {"edges": edges, "counts": [0] * (len(edges) + 1), "sum": 0}
     names = [str(index) for index in range(10)]
     manifest = {"class_names": names, "model": "plain", "digest": "abc", "training_intensity": intensity}
-    return ServedVersion(number, manifest, Engine(), [])
+    return ServedVersion(number, manifest, Engine())
 
 
 def answer_after_switch(send_request: Callable[[Predictor], Coroutine]) -> object:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from distml.model import manifest as model_manifest
 from distml.model.lite_engine import LiteEngine
 from distml.protocol import v1
+from distml.protocol.contract import FILES
 from distml.publishing import image_intensity
 from distml.publishing.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
@@ -18,11 +19,15 @@ from distml.step import outcome
 
 @dataclass(frozen=True)
 class ServedVersion:
-    """A version that is ready to answer. Only one thread at a time may call `classify`, as with LiteEngine."""
+    """A version that is ready to answer. Only one thread at a time may call `classify`, as with LiteEngine.
+
+    `samples` are the images of its golden request, one of each class in the order of the indices: PNG files in base64.
+    """
 
     number: int
     manifest: dict[str, Any]
     classify: Callable[[np.ndarray], np.ndarray]
+    samples: list[str] = field(default_factory=list)
 
     @property
     def class_names(self) -> list[str]:
@@ -64,8 +69,9 @@ def load(folder: Path, threads: int) -> ServedVersion:
             raise ValueError("its manifest is incomplete")
         if not _is_histogram(manifest["training_intensity"]):
             raise ValueError("its histogram of the training images has wrong edges, counts or sum")
-        version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads))
         golden = json.loads((folder / GOLDEN).read_text())
+        samples = [instance[FILES]["b64"] for instance in golden["request"]["instances"]]
+        version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads), samples)
         answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()))
         if answer.shape[1] != len(version.class_names):
             raise ValueError(f"its model has {answer.shape[1]} outputs but {len(version.class_names)} class names")
