@@ -19,15 +19,18 @@ def main(args: argparse.Namespace) -> None:
     sys.argv = sys.argv[:1]
     from distml.serving import server
 
-    server.serve(
-        args.model_dir or args.volume.versions,
+    options = server.Options(
+        folder=args.model_dir or args.volume.versions,
         model_name=args.model_name,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
         engine_threads=args.engine_threads,
         poll_seconds=args.poll_seconds,
         drain_seconds=args.drain_seconds,
+        cors_origins=args.cors_origins,
+        has_page=not args.no_page,
     )
+    server.serve(options)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,6 +50,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--drain-seconds", type=command_line.positive_number, default=5, help="seconds to keep serving after SIGTERM"
     )
+    parser.add_argument(
+        "--cors-origins",
+        type=command_line.origins,
+        default=[],
+        help="origins whose pages may call the predictor from a browser, such as https://example.com, or * for all",
+    )
+    parser.add_argument("--no-page", action="store_true", help="serve no page at /")
     return parser.parse_args(argv)
 
 

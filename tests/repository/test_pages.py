@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import local_pipeline
-from distml.serving.http import front_door
+from distml.serving.http import routes
 from support import makefile, pages
 from support.pages import PAGES, all_commands, name
 from support.project import ROOT
@@ -99,7 +99,7 @@ def test_every_request_on_the_pages_has_an_existing_route_and_body() -> None:
     paths = {re.sub(r"^http://localhost:\d+", "", command[-1]) for command in predictor}
     predict, ready = "/v1/models/flower-sample:predict", "/v2/models/flower-sample/ready"
     assert paths == {predict, ready, "/metrics"}
-    assert front_door.INFERENCE.fullmatch(predict)
+    assert routes.parse(predict) == ("v1", "flower-sample", None, None, "predict")
     options = [pair for command in predictor for pair in pairwise(command)]
     assert {word.removeprefix("@") for flag, word in options if flag in ("-d", "-D", "--data")} == {
         "inference-input.json"

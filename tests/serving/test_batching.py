@@ -6,9 +6,15 @@ import threading
 import numpy as np
 import pytest
 
+from distml.protocol import limits
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
 from distml.serving.release.served_version import ServedVersion
+
+
+@pytest.fixture(autouse=True)
+def every_batch_in_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_IMAGES_ON_EVENT_LOOP", 0)
 
 
 class Engine:
@@ -83,6 +89,22 @@ def test_a_failed_batch_does_not_stop_the_next_one() -> None:
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(255), images(*[1] * 64)]))
     assert [type(answer).__name__ for answer in answers] == ["tuple", "RuntimeError", "tuple"]
+
+
+def test_the_event_loop_runs_small_batches_and_a_thread_larger_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_IMAGES_ON_EVENT_LOOP", 2)
+    threads = []
+
+    def engine(images: np.ndarray) -> np.ndarray:
+        threads.append(threading.current_thread().name)
+        return images[:, 0, 0, :].astype(np.float32)
+
+    async def ask() -> list:
+        batcher = Batcher(ServedVersion(1, {}, engine))
+        return [(await batcher.classify(request))[0].ravel().tolist() for request in (images(1, 2), images(3, 4, 5))]
+
+    assert asyncio.run(ask()) == [[1, 2], [3, 4, 5]]
+    assert threads == [threading.current_thread().name, "engine"]
 
 
 def test_admission_counts_requests_and_bytes_and_frees_both() -> None:

@@ -27,6 +27,9 @@ MAX_BYTES_OF_HEADERS = 2**16
 # A client that sends slowly or nothing must not keep a connection for ever.
 SECONDS_FOR_HEADERS = 20
 SECONDS_FOR_BODY = 20
+# Longer than proxies keep idle connections (nginx and AWS 60, Traefik 90, Google Cloud 600), so that no proxy sends a
+# request over a connection that the predictor is closing.
+SECONDS_OF_KEEP_ALIVE = 620
 
 # Limits of all requests at once, over HTTP and gRPC. Above them, a request gets 503 with Retry-After, or UNAVAILABLE.
 # Requests of any size in progress: few enough that each is answered soon.
@@ -43,6 +46,8 @@ MAX_IMAGES_OF_BATCH = 64
 # The largest request that is read on the event loop. A thread reads larger ones, so that no other request waits.
 MAX_BYTES_ON_EVENT_LOOP = 2**16
 MAX_PIXELS_ON_EVENT_LOOP = 2**14
+# The largest batch that runs on the event loop; it takes about half a millisecond.
+MAX_IMAGES_ON_EVENT_LOOP = 4
 
 # For requests still in progress when draining ends: REST gets this long, then gRPC as long again. Kubernetes grants 30
 # seconds for draining and both.

@@ -1,6 +1,8 @@
-"""Micro-batching: requests that wait together run together, in the engine's thread beside the event loop.
+"""Micro-batching: requests that wait together run together.
 
-No timer delays a request: it waits only for the batches before it.
+No timer delays a request: it waits only for the batches before it. A small batch runs on the event loop, a larger one
+in the engine's thread: to wake that thread and to share the interpreter's lock with it takes about as long as one
+image.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from distml.serving.admission import Overloaded
 from distml.serving.release.served_version import ServedVersion
 
 Answer = tuple[np.ndarray, ServedVersion]
+Batch = list[tuple[np.ndarray, asyncio.Future[Answer]]]
 
 
 class Batcher:
@@ -53,7 +56,7 @@ class Batcher:
         return await answer
 
     def _start_batch(self) -> None:
-        batch: list[tuple[np.ndarray, asyncio.Future[Answer]]] = []
+        batch: Batch = []
         images = 0
         while self._waiting and (not batch or images + len(self._waiting[0][0]) <= limits.MAX_IMAGES_OF_BATCH):
             request = self._next_request()
@@ -64,7 +67,10 @@ class Batcher:
         if not batch:
             self._running = False
             return
-        self._batches.put((asyncio.get_running_loop(), self.version, batch))
+        if images <= limits.MAX_IMAGES_ON_EVENT_LOOP:
+            self._finish(*_run(self.version, batch))
+        else:
+            self._batches.put((asyncio.get_running_loop(), self.version, batch))
 
     def _next_request(self) -> tuple[np.ndarray, asyncio.Future[Answer]]:
         images, answer = self._waiting.popleft()
@@ -75,16 +81,12 @@ class Batcher:
         """Run batches one after another, in the engine's thread."""
         while True:
             loop, version, batch = self._batches.get()
-            images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
-            try:
-                outcome = version.classify(images)
-            except Exception as error:
-                outcome = error
+            result = _run(version, batch)
             with contextlib.suppress(RuntimeError):  # the event loop is closed
-                loop.call_soon_threadsafe(self._finish, version, images, batch, outcome)
+                loop.call_soon_threadsafe(self._finish, *result)
 
     def _finish(
-        self, version: ServedVersion, batch_images: np.ndarray, batch: list, outcome: np.ndarray | Exception
+        self, version: ServedVersion, batch: Batch, batch_images: np.ndarray, outcome: np.ndarray | Exception
     ) -> None:
         if self._waiting:
             self._start_batch()
@@ -100,3 +102,12 @@ class Batcher:
             start += len(images)
         # Counted here: in the engine's thread, counting would keep the event loop waiting for the interpreter lock.
         metrics.observe_batch(batch_images)
+
+
+def _run(version: ServedVersion, batch: Batch) -> tuple[ServedVersion, Batch, np.ndarray, np.ndarray | Exception]:
+    """Classify a batch; return its version, itself, all its images, and their probabilities or the engine's error."""
+    images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
+    try:
+        return version, batch, images, version.classify(images)
+    except Exception as error:
+        return version, batch, images, error

@@ -47,6 +47,8 @@ def configure() -> None:
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # KServe uses it
     handlers = {"lines": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["worth_logging"]}}
     quiet = {"level": "WARNING", "handlers": [], "propagate": True}
+    # Without any handler, uvicorn does not even format its line per request.
+    silent = {"handlers": [], "propagate": False}
     logging.config.dictConfig(
         {
             "version": 1,
@@ -55,6 +57,6 @@ def configure() -> None:
             "filters": {"worth_logging": {"()": lambda: _is_worth_logging}},
             "handlers": handlers,
             "root": {"level": "INFO", "handlers": ["lines"]},
-            "loggers": {name: quiet for name in ("kserve", "kserve.trace", "uvicorn", "uvicorn.access")},
+            "loggers": {"uvicorn.access": silent} | {name: quiet for name in ("kserve", "kserve.trace", "uvicorn")},
         }
     )

@@ -1,6 +1,7 @@
 """KServe's model server behind the front door, reduced to what this model offers."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
@@ -11,8 +12,10 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from distml.protocol import limits
-from distml.serving.http.connection_limits import LimitedConnection
+from distml.serving.http.connection import Connection
+from distml.serving.http.cross_origin import CrossOrigin
 from distml.serving.http.front_door import FrontDoor
+from distml.serving.http.refusals import give_one_shape_to_errors
 from distml.serving.predictor import Predictor
 from distml.step import network
 
@@ -40,7 +43,7 @@ class PublishedVersionsOnly(ModelRepositoryExtension):
 class PredictorServer(ModelServer):
     """KServe's server with one predictor, behind the front door."""
 
-    def __init__(self, predictor: Predictor, http_port: int, grpc_port: int):
+    def __init__(self, predictor: Predictor, http_port: int, grpc_port: int, cors_origins: Sequence[str] = ()):
         # With several processes, each would have its own metrics and queue.
         super().__init__(
             http_port,
@@ -49,8 +52,10 @@ class PredictorServer(ModelServer):
             enable_grpc=True,
             enable_latency_logging=False,
             grace_period=limits.SECONDS_TO_FINISH,
+            timeout_keep_alive=limits.SECONDS_OF_KEEP_ALIVE,
         )
         self._predictor = predictor
+        self._cors_origins = cors_origins
         self.dataplane = ModelReadinessDataPlane(model_registry=self.registered_models)
         self.model_repository_extension = PublishedVersionsOnly(model_registry=self.registered_models)
 
@@ -60,8 +65,12 @@ class PredictorServer(ModelServer):
 
     async def _serve(self) -> None:
         # KServe has created its servers; they do not listen yet.
-        self._rest_server.config.app = FrontDoor(model_server.app, self._predictor)
-        self._rest_server.config.http = LimitedConnection
+        give_one_shape_to_errors(model_server.app)
+        config = self._rest_server.config
+        config.app = FrontDoor(model_server.app, self._predictor)
+        if self._cors_origins:
+            config.app = CrossOrigin(config.app, self._cors_origins)
+        config.http, config.ws, config.proxy_headers = Connection, "none", False
         # KServe's REST server listens on IPv4 only, its gRPC server on IPv4 and IPv6.
         uvicorn_server = self._rest_server._server
         uvicorn_server.serve = partial(uvicorn_server.serve, sockets=[network.listen(self.http_port)])

@@ -37,21 +37,27 @@ class Predictor:
     def version(self) -> ServedVersion:
         return self._batcher.version
 
+    @property
+    def spec(self) -> ModelSpec:
+        return self._spec(self.version)
+
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
         metrics.show_model(version.number, version.manifest)
         self._batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
-    async def answer_v1(self, body: bytes | bytearray) -> tuple[bytes, None]:
+    async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> tuple[bytes, None]:
         """Answer the body of a V1 request.
 
         Raises:
             BadInput: the request is invalid; the message names what the client must change.
             Overloaded: the client should retry later.
+            OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
         """
         images = await self._read(len(body), partial(v1.read_request, body))
         probabilities, version = await self._batcher.classify(images)
+        check_version(wanted, version)
         return v1.answer(probabilities, self._spec(version)), None
 
     async def answer_v2(
@@ -60,8 +66,7 @@ class Predictor:
         """Answer the body of a V2 request; see `v2_rest.read_request` and `v2_rest.answer`.
 
         Raises:
-            BadInput, Overloaded: as for V1.
-            OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
+            BadInput, Overloaded, OtherVersion: as for V1.
         """
         request = await self._read(len(body), partial(v2_rest.read_request, body, json_length))
         probabilities, version = await self._batcher.classify(request.images)

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +21,63 @@ from distml.serving.release.version_watch import VersionWatch
 from distml.step import network, outcome
 
 
-def serve(
-    folder: Path,
-    *,
-    model_name: str,
-    http_port: int,
-    grpc_port: int,
-    engine_threads: int,
-    poll_seconds: float,
-    drain_seconds: float,
-) -> None:
-    """Serve the newest intact version in `folder`, and those that replace it, until SIGTERM.
+@dataclass(frozen=True)
+class Options:
+    """What the predictor's process is started with.
 
-    Args:
+    Attributes:
         folder: the folder of the published versions.
         model_name: the name under which the model answers.
-        http_port: port of V1 and V2 over REST.
+        http_port: port of V1 and V2 over REST, and of the page.
         grpc_port: port of V2 over gRPC.
         engine_threads: number of threads per inference.
         poll_seconds: time between checks for versions.
         drain_seconds: time to keep serving after SIGTERM.
+        cors_origins: the origins whose pages may read answers in a browser.
+        has_page: serve the page at /.
+    """
+
+    folder: Path
+    model_name: str
+    http_port: int
+    grpc_port: int
+    engine_threads: int
+    poll_seconds: float
+    drain_seconds: float
+    cors_origins: list[str]
+    has_page: bool
+
+
+def serve(options: Options) -> None:
+    """Serve the newest intact version, and those that replace it, until SIGTERM.
 
     Raises:
         StepError: no version is intact, or a port is in use.
     """
     event_log.configure()
-    if http_port == grpc_port:
+    if options.http_port == options.grpc_port:
         raise outcome.StepError(
-            f"REST and gRPC cannot share port {http_port}; choose another --grpc-port (make serve GRPC_PORT=...)"
+            f"REST and gRPC cannot share port {options.http_port}; choose another --grpc-port (make serve"
+            " GRPC_PORT=...)"
         )
-    for option, variable, port in (("--http-port", "HTTP_PORT", http_port), ("--grpc-port", "GRPC_PORT", grpc_port)):
-        check_port(f"{option} (make serve {variable}=...)", port)
-    watch = VersionWatch(folder, engine_threads)
+    check_port("--http-port (make serve HTTP_PORT=...)", options.http_port)
+    check_port("--grpc-port (make serve GRPC_PORT=...)", options.grpc_port)
+    watch = VersionWatch(options.folder, options.engine_threads)
     version = watch.newest()
     if version is None:
         raise outcome.StepError(
-            f"no published model in {folder} can be served; publish one or choose another --volume"
+            f"no published model in {options.folder} can be served; publish one or choose another --volume"
             " (make serve DATA=...)"
         )
-    predictor = Predictor(version, model_name)
+    predictor = Predictor(version, options.model_name)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 
     @asynccontextmanager
     async def while_running(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(watch.follow(version, predictor.switch_to, poll_seconds))
-        drain_on_sigterm(predictor, drain_seconds)
-        event_log.event("serving", http_port=http_port, grpc_port=grpc_port, model=model_name)
+        watching = asyncio.create_task(watch.follow(version, predictor.switch_to, options.poll_seconds))
+        drain_on_sigterm(predictor, options.drain_seconds)
+        ports = {"http_port": options.http_port, "grpc_port": options.grpc_port}
+        event_log.event("serving", **ports, model=options.model_name)
         yield
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         watching.cancel()
@@ -73,8 +85,9 @@ def serve(
 
     model_server.app.router.lifespan_context = while_running
     model_server.args.grpc_max_receive_message_length = limits.MAX_BYTES_OF_BODY
-    openapi.describe(model_server.app, model_name)
-    PredictorServer(predictor, http_port, grpc_port).start([RegisteredModel(predictor)])
+    openapi.describe(model_server.app, options.model_name)
+    server = PredictorServer(predictor, options.http_port, options.grpc_port, options.cors_origins)
+    server.start([RegisteredModel(predictor)])
 
 
 def check_port(option: str, port: int) -> None:

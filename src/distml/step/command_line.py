@@ -113,3 +113,15 @@ def _float(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def origins(text: str) -> list[str]:
+    """Parse origins separated by commas or blanks, or `*` for all (argparse type)."""
+    names = text.replace(",", " ").split()
+    for name in names:
+        if name != "*" and not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", name):
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not an origin; expected * or a scheme, a host in lower case and maybe a port, such as"
+                " https://example.com"
+            )
+    return names

@@ -37,7 +37,7 @@ class FakePredictor:
         self.admission = Admission(**admission_limits)
         self.error = error
 
-    async def answer_v1(self, body: bytes) -> tuple[bytes, None]:
+    async def answer_v1(self, body: bytes, wanted: str | None) -> tuple[bytes, None]:
         if self.error:
             raise self.error
         return b"%d" % len(body), None

@@ -8,7 +8,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from distml.protocol import limits
-from distml.serving.http.connection_limits import LimitedConnection
+from distml.serving.http.connection import Connection
 
 
 def answer_to(*parts: bytes) -> bytes:
@@ -21,10 +21,10 @@ def answer_to(*parts: bytes) -> bytes:
         await send({"type": "http.response.body", "body": b""})
 
     async def exchange() -> bytes:
-        config = Config(app, http=LimitedConnection, log_config=None)
+        config = Config(app, http=Connection, log_config=None)
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
-        server = await loop.create_server(lambda: LimitedConnection(config, state, {}), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for part in parts:
             writer.write(part)
@@ -47,5 +47,5 @@ def test_the_header_limit_counts_trailers_but_not_the_body() -> None:
     long = [b"A: ", *[b"a" * 2**14] * 5]
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
     for parts in ([head, *long], [chunked, *long]):
-        assert answer_to(*parts).endswith(b"The headers are longer than 65536 bytes.")
+        assert answer_to(*parts).endswith(b'{"error":"the headers are longer than 65,536 bytes"}')
     assert answer_to(head + b"Content-Length: 81920\r\n\r\n", *[b"a" * 2**14] * 5).startswith(b"HTTP/1.1 204")

@@ -1,0 +1,50 @@
+"""Refusals: answers other than 200, all of the same shape, {"error": "one sentence"}."""
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from distml.protocol.contract import BadInput
+from distml.serving import event_log
+from distml.serving.admission import Overloaded
+from distml.serving.release.served_version import OtherVersion
+
+
+class Refusal(Exception):
+    """An answer other than 200: its status, the outcome for the metrics, a message for the client, and headers."""
+
+    def __init__(self, status: int, outcome: str, message: str, **headers: str):
+        super().__init__(message)
+        self.status = status
+        self.outcome = outcome
+        self.headers = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+
+
+class HungUp(Exception):
+    """The client hung up before its whole request arrived."""
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """Return the answer to a request that raised `error`."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, BadInput):
+        return Refusal(400, "bad input", str(error))
+    if isinstance(error, OtherVersion):
+        return Refusal(404, "not found", str(error))
+    if isinstance(error, Overloaded):
+        return Refusal(503, "overloaded", "too many requests are waiting; retry in a second", retry_after="1")
+    event_log.failure("a request failed")
+    return Refusal(500, "failed", "the server failed to answer; its log has the reason")
+
+
+def give_one_shape_to_errors(app: FastAPI) -> None:
+    """Let KServe's routes answer unknown paths and methods in the shape of all other refusals."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        sentence = f"{request.method} {request.url.path} is not offered"
+        return JSONResponse({"error": sentence}, error.status_code, error.headers)
+
+    app.add_exception_handler(HTTPException, answer)
