@@ -24,8 +24,9 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
     for scaling in ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"):
         predictor.pop(scaling, None)
     name = service["metadata"]["name"]
-    (container,) = json.loads(json.dumps(runtime["spec"]["containers"]).replace("{{.Name}}", name))
+    (container,) = deepcopy(runtime["spec"]["containers"])
     container["args"] = container.get("args", []) + model.get("args", [])
+    container["ports"] = merged_ports(container.get("ports", []), model.get("ports", []))
     named = {"name": "INFERENCE_SERVICE_NAME", "value": name}
     variables = {one["name"]: one for one in [*container.get("env", []), *model.get("env", []), named]}
     container["env"] = list(variables.values())
@@ -37,7 +38,25 @@ def predictor_pod(service: dict[str, Any], runtime: dict[str, Any]) -> dict[str,
     mount = {"name": volume["name"], "mountPath": MODELS, "subPath": folder, "readOnly": True}
     container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
     volumes = [*runtime["spec"].get("volumes", []), *predictor.pop("volumes", []), volume]
-    return {**predictor, "containers": [container], "volumes": volumes}
+    filled = json.loads(json.dumps(container).replace("{{.Name}}", name))
+    return {**predictor, "containers": [filled], "volumes": volumes}
+
+
+def merged_ports(runtime: list[dict[str, Any]], service: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge two lists of ports as a strategic merge patch does: those of the InferenceService come first."""
+    of_runtime = {port["containerPort"]: port for port in runtime}
+    merged = [of_runtime.pop(port["containerPort"], {}) | port for port in service]
+    return merged + list(of_runtime.values())
+
+
+def service_ports(ports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Build the ports of the Service: 80 for the container's first port, the same number for each of the others."""
+    found: list[dict[str, Any]] = []
+    for port in ports:
+        number, name = port["containerPort"], port.get("name", "http")
+        entry = {"name": name, "port": number if found else 80, "targetPort": number, "protocol": "TCP"}
+        found.append(entry | ({"appProtocol": "kubernetes.io/h2c"} if "grpc" in name or "h2c" in name else {}))
+    return found
 
 
 def replicas(service: dict[str, Any], current: int) -> int:
@@ -63,11 +82,10 @@ def predictor_objects(service: dict[str, Any], runtime: dict[str, Any], current:
         "selector": {"matchLabels": app},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    first = pod["containers"][0]["ports"][0]
-    port = {"name": first.get("name", "http"), "port": 80, "targetPort": first["containerPort"]}
+    ports = service_ports(pod["containers"][0]["ports"])
     return [
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
-        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": app, "ports": [port]}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": app, "ports": ports}},
     ]
 
 

@@ -26,6 +26,8 @@ RUNTIME = {
     },
 }
 
+GRPC = {"name": "grpc", "containerPort": 8081}
+
 
 def service(**predictor: Any) -> dict[str, Any]:
     model = {
@@ -81,7 +83,22 @@ def test_the_inference_service_owns_both_objects_behind_port_80() -> None:
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert labels["serving.kserve.io/inferenceservice"] == "flowers"
     assert labels.items() >= found["spec"]["selector"].items() == deployment["spec"]["selector"]["matchLabels"].items()
-    assert found["spec"]["ports"] == [{"name": "http1", "port": 80, "targetPort": 8080}]
+    assert found["spec"]["ports"] == [{"name": "http1", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("declared", "ports"),
+    [
+        ([{"name": "http1", "containerPort": 8080}, GRPC], [(80, 8080, None), (8081, 8081, "kubernetes.io/h2c")]),
+        # A port that only the InferenceService declares comes before those of the runtime.
+        ([GRPC], [(80, 8081, "kubernetes.io/h2c"), (8080, 8080, None)]),
+    ],
+)
+def test_the_service_has_a_port_for_each_declared_port(declared: list[dict], ports: list[tuple]) -> None:
+    with_ports = service()
+    with_ports["spec"]["predictor"]["model"]["ports"] = declared
+    _, found = kserve_stand_in.predictor_objects(with_ports, RUNTIME)
+    assert [(port["port"], port["targetPort"], port.get("appProtocol")) for port in found["spec"]["ports"]] == ports
 
 
 @pytest.mark.parametrize(
@@ -110,7 +127,11 @@ def test_the_status_shows_whether_the_predictor_is_ready(ready: bool, states: li
 def test_the_stand_in_serves_the_projects_own_inference_service() -> None:
     service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
     runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
-    deployment, _ = kserve_stand_in.predictor_objects(service, runtime)
+    service["metadata"]["name"] = "fashion"
+    deployment, found = kserve_stand_in.predictor_objects(service, runtime)
     pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"]
-    assert "--model-dir=/mnt/models" in pod["containers"][0]["command"]
+    assert {"--model-dir=/mnt/models", "--model-name=fashion"} <= set(container["command"])
+    assert container["readinessProbe"]["httpGet"]["path"] == "/v2/models/fashion/ready"
+    assert [(port["name"], port["port"]) for port in found["spec"]["ports"]] == [("http1", 80), ("grpc", 8081)]

@@ -3,15 +3,18 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from cluster import tfjobs, workflows
-from cluster.kube import execute, forwarded, get, kubectl, run, runs, wait_until
+from cluster.kube import ROOT, execute, forwarded, get, kubectl, run, runs, wait_until
 
 pytestmark = pytest.mark.cluster
+# The name of a second service.
+OTHER = "fashion"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,8 +24,9 @@ def controllers(kserve: None) -> Iterator[None]:
         pytest.skip("the controller of Argo Workflows cannot run in this cluster")
     kubectl("apply", "--filename=-", stdin=kubectl("kustomize", "manifests/serving"))
     yield
-    kubectl("delete", "inferenceservice", "flower-sample", "--ignore-not-found")
-    kubectl("wait", "--for=delete", "deployment/flower-sample-predictor", "--timeout=60s")
+    for service in ("flower-sample", OTHER):
+        kubectl("delete", "inferenceservice", service, "--ignore-not-found")
+        kubectl("wait", "--for=delete", f"deployment/{service}-predictor", "--timeout=60s")
     kubectl("delete", "workflow", "--all")
 
 
@@ -56,7 +60,7 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
 
 @dataclass
 class Pair:
-    """Two successful workflows, submitted at the same time after the first."""
+    """Two successful workflows, submitted at once after the first: one updates its service, the other creates OTHER."""
 
     statuses: list[dict]
     most_training: int
@@ -68,7 +72,7 @@ def pair(first: tuple[str, dict]) -> Pair:
     before = get("inferenceservice", "flower-sample")["metadata"]["uid"]
     patch = {"spec": {"predictor": {"minReplicas": 1, "maxReplicas": 2}}}
     kubectl("patch", "inferenceservice", "flower-sample", "--type=merge", f"--patch={json.dumps(patch)}")
-    names = [workflows.submit(), workflows.submit()]
+    names = [workflows.submit(), workflows.submit(service=OTHER)]
     most = 0
 
     def ended() -> bool:
@@ -83,8 +87,18 @@ def pair(first: tuple[str, dict]) -> Pair:
 def test_two_workflows_train_in_turn_and_serve_the_newest_version(pair: Pair) -> None:
     versions = {int(workflows.outputs(status)["version"]) for status in pair.statuses}
     assert len(versions) == 2
-    assert served_version() == str(max(versions))
+    wait_until("the service has the newest version", 30, lambda: served_version() == str(max(versions)))
     assert pair.most_training == 1
+
+
+def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:
+    versions = [int(workflows.outputs(status)["version"]) for status in pair.statuses]
+    for client, port in (("http_client.py", 80), ("grpc_client.py", 8081)):
+        with forwarded(f"service/{OTHER}-predictor", port) as local:
+            where = ["--host=127.0.0.1", f"--port={local}", f"--model-name={OTHER}"]
+            command = [sys.executable, f"src/{client}", *where, "inference-input.png"]
+            asked = subprocess.run(command, capture_output=True, check=False, text=True, cwd=ROOT)
+        assert asked.stdout.startswith(f"{OTHER}, version {max(versions)}\n"), asked.stderr
 
 
 def test_later_workflows_reuse_the_memoised_ingestion(pair: Pair) -> None:

@@ -102,9 +102,10 @@ def test_the_smoke_step_finds_the_published_version_served(predictor: str, publi
 
 def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None:
     with forwarded(f"service/{predictor}", 80) as port:
-        url = f"http://127.0.0.1:{port}/v1/models/flower-sample:predict"
+        url = f"http://127.0.0.1:{port}/v1/models/{SERVICE}:predict"
         command = ["curl", "--silent", "--fail", "--data", f"@{ROOT / 'inference-input.json'}", url]
         answer = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert answer["model_name"] == SERVICE
     assert sum(answer["predictions"][0]["probabilities"]) == pytest.approx(1, abs=1e-3)
 
 

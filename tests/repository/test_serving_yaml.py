@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+import serve
 from distml.protocol import limits
 from distml.step.volume import Volume
 from support.project import ROOT
@@ -34,8 +35,9 @@ SCALING = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
 def without_scaling(service: dict) -> dict:
     predictor = {key: value for key, value in service["spec"]["predictor"].items() if key not in SCALING}
     mode = service["metadata"]["annotations"].pop(MODE)
-    if mode == "Standard":  # Knative refuses fsGroupChangePolicy
+    if mode == "Standard":  # Knative refuses fsGroupChangePolicy and a second port
         predictor["securityContext"].pop("fsGroupChangePolicy")
+        predictor["model"].pop("ports")
     return {**service, "spec": {"predictor": predictor}}
 
 
@@ -58,6 +60,17 @@ def test_the_knative_service_has_no_pod_field_that_knative_refuses() -> None:
         "securityContext",
         "model",
     }
+
+
+def test_each_standard_service_adds_a_grpc_port_after_the_first() -> None:
+    (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
+    defaults = serve.parse_args([])
+    for name in ("inference-service.yaml", "autoscaled-inference-service.yaml"):
+        first, second = load(name)["spec"]["predictor"]["model"]["ports"]
+        # KServe puts the ports of the service before those of the runtime, and makes the first the Service's port 80.
+        assert [first] == container["ports"]
+        # KServe, ingress controllers and meshes take a port of this name for gRPC.
+        assert second == {"name": "grpc", "containerPort": defaults.grpc_port, "protocol": "TCP"}
 
 
 def test_each_service_names_its_mode_and_a_metric_of_that_mode() -> None:
@@ -122,18 +135,19 @@ def test_the_predictors_pod_is_restricted() -> None:
 
 def test_the_runtimes_command_is_a_script_that_parses_its_arguments() -> None:
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
-    program, path, *arguments = container["command"]
+    program, path, *arguments = [word.replace("{{.Name}}", "fashion") for word in container["command"]]
     links = re.findall(r"ln -s /opt/pipeline/src/(\w+)\.py (/[\w-]+\.py)", (ROOT / "Dockerfile").read_text())
     module = importlib.import_module({link: module for module, link in links}[path])
     parsed = module.parse_args(arguments)
-    assert (program, str(parsed.model_dir)) == ("python3", "/mnt/models")
+    assert (program, str(parsed.model_dir), parsed.model_name) == ("python3", "/mnt/models", "fashion")
     assert [port["containerPort"] for port in container["ports"]] == [parsed.http_port]
     # Kubernetes' default is 30 s, and Knative refuses a service that sets another value.
     assert "terminationGracePeriodSeconds" not in load("inference-service.yaml")["spec"]["predictor"]
     assert parsed.drain_seconds + 2 * limits.SECONDS_TO_FINISH < 30
 
 
-def test_the_readiness_probe_asks_the_model() -> None:
+def test_two_probes_ask_the_model_by_the_name_of_its_service() -> None:
     (container,) = load("manifests/serving/serving-runtime.yaml")["spec"]["containers"]
-    name = load("inference-service.yaml")["metadata"]["name"]
-    assert container["readinessProbe"]["httpGet"] == {"path": f"/v2/models/{name}/ready", "port": 8080}
+    for probe in ("readinessProbe", "startupProbe"):
+        assert container[probe]["httpGet"] == {"path": "/v2/models/{{.Name}}/ready", "port": 8080}
+    assert "--model-name={{.Name}}" in container["command"]

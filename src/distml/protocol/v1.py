@@ -46,5 +46,3 @@ def answer(probabilities: np.ndarray, model: ModelSpec) -> bytes:
     ]
     document = {"predictions": predictions, "model_name": model.name, "model_version": str(model.version)}
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-
-

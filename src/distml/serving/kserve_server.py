@@ -12,6 +12,7 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from distml.protocol import limits
+from distml.serving.grpc.server import GRPCServer
 from distml.serving.http.connection import Connection
 from distml.serving.http.cross_origin import CrossOrigin
 from distml.serving.http.front_door import FrontDoor
@@ -21,10 +22,18 @@ from distml.step import network
 
 
 class ModelReadinessDataPlane(DataPlane):
-    """A data plane that is ready when the model is. KServe's is always ready, and offers to load and unload models."""
+    """A data plane that is ready when the model is, and tells its version.
+
+    KServe's is always ready, offers to load and unload models, and tells neither version nor platform.
+    """
 
     def metadata(self) -> dict:
         return {**super().metadata(), "extensions": ["binary_tensor_data"]}
+
+    async def model_metadata(self, model_name: str) -> dict:
+        metadata = await super().model_metadata(model_name)
+        # V2 names a platform by the engine's project and the model's format: here LiteRT reads a .tflite file.
+        return {**metadata, "versions": self.get_model_from_registry(model_name).versions, "platform": "litert_tflite"}
 
     async def ready(self) -> bool:
         return all([await self.model_registry.is_model_ready(name) for name in self.model_registry.get_models()])
@@ -49,7 +58,7 @@ class PredictorServer(ModelServer):
             http_port,
             grpc_port,
             workers=1,
-            enable_grpc=True,
+            enable_grpc=False,  # in place of KServe's gRPC server, `_serve` starts ours
             enable_latency_logging=False,
             grace_period=limits.SECONDS_TO_FINISH,
             timeout_keep_alive=limits.SECONDS_OF_KEEP_ALIVE,
@@ -58,24 +67,26 @@ class PredictorServer(ModelServer):
         self._cors_origins = cors_origins
         self.dataplane = ModelReadinessDataPlane(model_registry=self.registered_models)
         self.model_repository_extension = PublishedVersionsOnly(model_registry=self.registered_models)
+        self._grpc_server = GRPCServer(grpc_port, predictor, self.dataplane, self.model_repository_extension)
 
     def setup_event_loop(self) -> None:
         """Choose uvloop. KServe would set up a loop here that it never runs."""
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
     async def _serve(self) -> None:
-        # KServe has created its servers; they do not listen yet.
+        # KServe has created its REST server, which does not listen yet.
         give_one_shape_to_errors(model_server.app)
         config = self._rest_server.config
         config.app = FrontDoor(model_server.app, self._predictor)
         if self._cors_origins:
             config.app = CrossOrigin(config.app, self._cors_origins)
         config.http, config.ws, config.proxy_headers = Connection, "none", False
-        # KServe's REST server listens on IPv4 only, its gRPC server on IPv4 and IPv6.
+        # KServe's REST server listens on IPv4 only.
         uvicorn_server = self._rest_server._server
         uvicorn_server.serve = partial(uvicorn_server.serve, sockets=[network.listen(self.http_port)])
+        self.servers.append(self._grpc_server.start())
         await super()._serve()
 
     def stop(self, sig: int) -> None:
         """Stop gRPC after REST has ended. KServe would unload the model first, and gRPC would answer NOT_FOUND."""
-        self._grpc_end = asyncio.create_task(self._grpc_server.stop(sig))
+        self._grpc_end = asyncio.create_task(self._grpc_server.stop())

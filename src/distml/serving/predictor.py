@@ -19,7 +19,7 @@ from distml.serving.release.served_version import ServedVersion, check_version
 
 
 class Predictor:
-    """The predictor, which answers with one published version at a time; `ready` is true until draining starts.
+    """The predictor, which answers with one published version at a time; it is ready until `draining` is set.
 
     Callers enter `admission.admit()` before they ask for an answer.
     """
@@ -31,7 +31,11 @@ class Predictor:
         self._reader = ThreadPoolExecutor(1, "reader")
         self._large_requests = 0
         metrics.show_model(version.number, version.manifest)
-        self.ready = True
+        self.draining = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        return not self.draining.is_set()
 
     @property
     def version(self) -> ServedVersion:

@@ -11,7 +11,6 @@ from typing import Any
 from fastapi import FastAPI
 from kserve import model_server
 
-from distml.protocol import limits
 from distml.serving import event_log
 from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http import openapi
@@ -84,7 +83,6 @@ def serve(options: Options) -> None:
         event_log.event("stopping")
 
     model_server.app.router.lifespan_context = while_running
-    model_server.args.grpc_max_receive_message_length = limits.MAX_BYTES_OF_BODY
     openapi.describe(model_server.app, options.model_name)
     server = PredictorServer(predictor, options.http_port, options.grpc_port, options.cors_origins)
     server.start([RegisteredModel(predictor)])
@@ -106,7 +104,7 @@ def drain_on_sigterm(predictor: Predictor, seconds: float) -> None:
     loop = asyncio.get_running_loop()
 
     def drain() -> None:
-        predictor.ready = False
+        predictor.draining.set()
         event_log.event("draining", seconds=seconds)
         loop.call_later(seconds, stop, signal.SIGTERM, None)
 

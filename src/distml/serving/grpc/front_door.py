@@ -58,6 +58,11 @@ class RegisteredModel(Model):
                 request.outcome = "hung up"
                 raise
 
+    @property
+    def versions(self) -> list[str]:
+        """The versions that a request may name: the one that answers."""
+        return [str(self._predictor.version.number)]
+
     def get_input_types(self) -> list[dict]:
         """Return the two inputs; a request has one of them."""
         return [
