@@ -15,10 +15,10 @@ from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
 from distml.protocol.contract import BadInput
+from distml.protocol.pixels import pixels_of_numbers
 
 # Pillow's own check is off; a PixelBudget checks every image instead.
 Image.MAX_IMAGE_PIXELS = None
-_PIXEL_RULE = "pixels must be whole numbers from 0 to 255"
 _SIZE_RULE = (
     f"the image is too large: at most {limits.MAX_PIXELS_OF_IMAGE:,} pixels in an image,"
     f" {limits.MAX_PIXELS_OF_REQUEST:,} in a request and {limits.MAX_PIXELS_OF_SIDE:,} along a side"
@@ -75,7 +75,7 @@ def image_of_lists(rows: list) -> np.ndarray:
     flat = _flat(_flat([rows], SIZE), SIZE)
     if isinstance(flat[0], list):
         flat = _flat(flat, 1)
-    return np.frombuffer(bytes_of_numbers(flat), np.uint8).reshape(SIZE, SIZE, 1)
+    return np.frombuffer(pixels_of_numbers(flat), np.uint8).reshape(SIZE, SIZE, 1)
 
 
 def _flat(lists: list, length: int) -> list:
@@ -83,17 +83,6 @@ def _flat(lists: list, length: int) -> list:
         if not isinstance(inner, list) or len(inner) != length:
             raise BadInput(f"an image given as pixels must have the shape [{SIZE}, {SIZE}] or [{SIZE}, {SIZE}, 1]")
     return list(chain.from_iterable(lists))
-
-
-def bytes_of_numbers(values: list) -> bytes:
-    """Convert pixels, whole numbers from 0 to 255, to bytes."""
-    try:
-        # `bytes` accepts True and False as numbers.
-        if bool not in set(map(type, values)):
-            return bytes(values)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise BadInput(_PIXEL_RULE)
 
 
 def check_count(images: int) -> None:

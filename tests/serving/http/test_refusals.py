@@ -47,10 +47,13 @@ BAD_V1 = {
         {"instances": [ROWS[1:]]},
         "an image given as pixels must have the shape [28, 28] or [28, 28, 1]",
     ),
-    "floats": ({"instances": [[[0.5] * 28] * 28]}, PIXELS),
-    "true": ({"instances": [[[True] * 28] * 28]}, PIXELS),
-    "256": ({"instances": [[[256] * 28] * 28]}, PIXELS),
-    "strings": ({"instances": [[["0"] * 28] * 28]}, PIXELS),
+    "floats": (
+        {"instances": [[[0.5] * 28] * 28]},
+        f"{PIXELS}; these are between 0 and 1, such as 0.5; multiply them by 255 and round them",
+    ),
+    "true": ({"instances": [[[True] * 28] * 28]}, f"{PIXELS}; one of them is true or false"),
+    "256": ({"instances": [[[256] * 28] * 28]}, f"{PIXELS}; the largest is 256"),
+    "strings": ({"instances": [[["0"] * 28] * 28]}, f"{PIXELS}; one of them is a string"),
     "one of several": ({"instances": [ROWS, file_instance(b"GIF89a")]}, f"image 2 of 2: {NOT_AN_IMAGE}"),
 }
 
