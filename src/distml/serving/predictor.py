@@ -43,16 +43,18 @@ class Predictor:
         self._batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
-    async def answer_v1(self, body: bytes | bytearray) -> tuple[bytes, None]:
+    async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> tuple[bytes, None]:
         """Answer the body of a V1 request.
 
         Raises:
             BadInput: the request is invalid; the message names what the client must change.
             Overloaded: the client should retry later.
+            OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
         """
-        images = await self._read(len(body), partial(v1.read_request, body))
-        probabilities, version = await self._batcher.classify(images)
-        return v1.answer(probabilities, self._spec(version)), None
+        request = await self._read(len(body), partial(v1.read_request, body))
+        probabilities, version = await self._batcher.classify(request.images)
+        check_version(wanted, version)
+        return v1.answer(probabilities, self._spec(version), request.columnar), None
 
     async def answer_v2(
         self, body: bytes | bytearray, json_length: int | None, wanted: str | None = None
@@ -60,8 +62,7 @@ class Predictor:
         """Answer the body of a V2 request; see `v2_rest.read_request` and `v2_rest.answer`.
 
         Raises:
-            BadInput, Overloaded: as for V1.
-            OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
+            BadInput, Overloaded, OtherVersion: as for V1.
         """
         request = await self._read(len(body), partial(v2_rest.read_request, body, json_length))
         probabilities, version = await self._batcher.classify(request.images)
@@ -73,7 +74,7 @@ class Predictor:
         """Answer a gRPC request of about `length` bytes.
 
         Raises:
-            BadInput, Overloaded, OtherVersion: as for V2 over REST.
+            BadInput, Overloaded, OtherVersion: as for V1.
         """
         images = await self._read(length, partial(v2_grpc.read_images, request))
         outputs = v2_grpc.outputs_of(request)
