@@ -1,6 +1,8 @@
-"""The image files of a request: damaged, too large, or slow to decode."""
+"""The images of a request: damaged, too large or slow to decode, and their text in JSON."""
 
+import base64
 import io
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distml.protocol.contract import BadInput
-from distml.protocol.images import PixelBudget
+from distml.protocol.images import PixelBudget, file_from_base64, image_of_lists
 from support.images import image_file, png_file
 from support.request_strategies import check
 
@@ -50,3 +52,69 @@ def test_all_files_of_a_request_share_one_pixel_limit() -> None:
         assert budget.decode(file.getvalue()).shape == (28, 28, 1)
     with pytest.raises(BadInput, match="the image is too large"):
         budget.decode(file.getvalue())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.binary(min_size=1, max_size=300),
+    st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+    st.sampled_from(["", "data:image/png;base64,", "DATA:;BASE64,", "data:image/jpeg;charset=utf-8;base64,"]),
+    st.integers(1, 80),
+    st.sampled_from(["", "\n", "\r\n"]),
+    st.booleans(),
+)
+def test_base64_of_every_unambiguous_kind_gives_the_content(
+    content: bytes, encode: Callable[[bytes], bytes], prefix: str, width: int, line_end: str, is_padded: bool
+) -> None:
+    encoded = encode(content).decode() if is_padded else encode(content).decode().rstrip("=")
+    lines = [encoded[at : at + width] for at in range(0, len(encoded), width)]
+    assert file_from_base64(prefix + "".join(line + line_end for line in lines)) == content
+
+
+USED = "expected only characters of base64"
+FAULTS = {
+    "a?b=": f"the base64 of the image file has '?' as character 2; {USED}",
+    "aGVs bG8=": f"the base64 of the image file has a space, perhaps a lost + sign, as character 5; {USED}",
+    "aGVsbG8\\n": f"the base64 of the image file has '\\\\' as character 8; {USED}",
+    "data:image/png;base64,aé==": f"the base64 of the image file has 'é' as character 24; {USED}",
+    "aGVsb": "the base64 of the image file has 5 characters, one too many or too few",
+    "YQ==YQ==": "the base64 of the image file goes on after its padding (=); send each file as its own string",
+    "b'aGVsbG8='": "the base64 of the image file is written as Python prints bytes;"
+    " send only the text between the quotes",
+    "data:image/svg+xml,<svg/>": 'a "data:" URL must have its image in base64, as in "data:image/png;base64,iVBOR..."',
+    "https://example.org/cat": "an image file must be sent as its content in base64, not as its name or URL",
+    "images/Cat.JPEG": "an image file must be sent as its content in base64, not as its name or URL",
+    "": "the image file is empty",
+    "\n": "the image file is empty",
+    5: "an image file must be a string in base64",
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_text_that_is_not_base64_is_refused_with_its_fault(text: object) -> None:
+    with pytest.raises(BadInput) as refused:
+        file_from_base64(text)
+    assert str(refused.value) == FAULTS[text]
+
+
+SHAPE = "an image given as pixels must have the shape [28, 28], [28, 28, 1] or [784]; found "
+WRONG_LISTS: dict[str, tuple[list, str]] = {
+    "too few": ([[0] * 28] * 27, f"{SHAPE}[27, 28]"),
+    "coloured": ([[[0, 0, 0]] * 28] * 28, f"{SHAPE}[28, 28, 3]"),
+    "two images": ([[[0] * 28] * 28] * 2, f"{SHAPE}[2, 28, 28]"),
+    "empty": ([[]], f"{SHAPE}[1, 0]"),
+    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}8 axes"),
+    "ragged": (
+        [[0] * 28] * 27 + [[0] * 29],
+        "the lists of an image differ in length, such as 28 and 29; expected equal lengths",
+    ),
+    "mixed": ([[0] * 28] * 27 + [0], "the lists of an image mix numbers and lists; expected a number for each pixel"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_LISTS)
+def test_lists_that_are_not_one_image_are_refused_with_their_fault(case: str) -> None:
+    lists, sentence = WRONG_LISTS[case]
+    with pytest.raises(BadInput) as refused:
+        image_of_lists(lists)
+    assert str(refused.value) == sentence

@@ -125,6 +125,16 @@ def test_the_smoke_test_compares_tensorflow_servings_version_number(
     assert run_smoke_test(serve(TENSORFLOW_SERVING, ["-"], UNIFORM).url, tmp_path, version=2).returncode == 1
 
 
+def test_the_smoke_test_compares_digests_if_a_predictor_lists_versions(
+    serve: Callable[..., Service], new_digest: str, tmp_path: Path
+) -> None:
+    status = PREDICTOR | TENSORFLOW_SERVING
+    assert smoke_test.ask_version(serve(status, [new_digest], None).url, "flower-sample").matches(3, new_digest)
+    ended = run_smoke_test(serve(status, ["old"], {"probabilities": UNIFORM}).url, tmp_path)
+    assert ended.returncode == 1
+    assert "its last answer: version 3, digest old" in ended.stderr
+
+
 def test_the_model_option_counts_only_if_the_service_lists_none(
     serve: Callable[..., Service], new_digest: str, tmp_path: Path
 ) -> None:

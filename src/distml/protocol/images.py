@@ -4,6 +4,8 @@ Files are JPEG or PNG; `limits` defines their maximum sizes.
 """
 
 import binascii
+import re
+import string
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -15,10 +17,14 @@ from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
 from distml.protocol.contract import BadInput
+from distml.protocol.pixels import pixels_of_numbers
 
 # Pillow's own check is off; a PixelBudget checks every image instead.
 Image.MAX_IMAGE_PIXELS = None
-_PIXEL_RULE = "pixels must be whole numbers from 0 to 255"
+# The usual and the URL-safe alphabet, padding, and line breaks. A space may be a plus sign that a form or URL lost.
+_BASE64 = string.ascii_letters + string.digits + "+/-_=\r\n"
+_USUAL_ALPHABET = str.maketrans("-_", "+/", "\r\n")
+_URL = re.compile(r"[a-z][a-z0-9]{0,9}://", re.IGNORECASE)
 _SIZE_RULE = (
     f"the image is too large: at most {limits.MAX_PIXELS_OF_IMAGE:,} pixels in an image,"
     f" {limits.MAX_PIXELS_OF_REQUEST:,} in a request and {limits.MAX_PIXELS_OF_SIDE:,} along a side"
@@ -63,37 +69,95 @@ class PixelBudget:
 
 
 def file_from_base64(text: Any) -> bytes:
-    """Return the content of an image file from its base64 string in JSON."""
+    """Return the content of an image file from its base64 string in JSON.
+
+    Line breaks, missing padding, the URL-safe alphabet and a `data:` URL are accepted, since each has only one meaning.
+
+    Raises:
+        BadInput: the string is not base64; the message names the fault.
+    """
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except (TypeError, ValueError):
-        raise BadInput("an image file must be a string in base64, without line breaks") from None
+        content = binascii.a2b_base64(text, strict_mode=True)
+    except TypeError:
+        raise BadInput("an image file must be a string in base64") from None
+    except ValueError:
+        content = _file_from_unusual_base64(text)
+    if not content:
+        raise BadInput("the image file is empty")
+    return content
 
 
-def image_of_lists(rows: list) -> np.ndarray:
-    """Convert nested lists of shape [28, 28] or [28, 28, 1] to an image, uint8 [28, 28, 1]."""
-    flat = _flat(_flat([rows], SIZE), SIZE)
-    if isinstance(flat[0], list):
-        flat = _flat(flat, 1)
-    return np.frombuffer(bytes_of_numbers(flat), np.uint8).reshape(SIZE, SIZE, 1)
+def _file_from_unusual_base64(text: str) -> bytes:
+    text = text.strip()
+    start = 0
+    if text[:5].lower() == "data:":
+        start = text.find(",") + 1
+        if not text[:start].lower().endswith(";base64,"):
+            raise BadInput('a "data:" URL must have its image in base64, as in "data:image/png;base64,iVBOR..."')
+    wrong = text[start:].lstrip(_BASE64)
+    if wrong:
+        raise BadInput(_fault(text, len(text) - len(wrong)))
+    digits = text[start:].translate(_USUAL_ALPHABET).rstrip("=")
+    if "=" in digits:
+        raise BadInput("the base64 of the image file goes on after its padding (=); send each file as its own string")
+    if len(digits) % 4 == 1:
+        raise BadInput(f"the base64 of the image file has {len(digits)} characters, one too many or too few")
+    return binascii.a2b_base64(digits + "=" * (-len(digits) % 4), strict_mode=True)
+
+
+def _fault(text: str, wrong: int) -> str:
+    if _URL.match(text) or text[-5:].lower().endswith((".png", ".jpg", ".jpeg")):
+        return "an image file must be sent as its content in base64, not as its name or URL"
+    if text.startswith(("b'", 'b"')):
+        return "the base64 of the image file is written as Python prints bytes; send only the text between the quotes"
+    character = "a space, perhaps a lost + sign," if text[wrong] == " " else repr(text[wrong])
+    return f"the base64 of the image file has {character} as character {wrong + 1}; expected only characters of base64"
+
+
+def image_of_lists(lists: list) -> np.ndarray:
+    """Convert the nested lists of one image to uint8 [28, 28, 1].
+
+    Args:
+        lists: the pixels, [28, 28] or [784]; axes of length 1 may be added.
+    """
+    shape = _shape(lists)
+    if not _is_image(shape):
+        found = shape if len(shape) <= 6 else f"{len(shape)} axes"
+        raise BadInput(
+            f"an image given as pixels must have the shape [{SIZE}, {SIZE}], [{SIZE}, {SIZE}, 1] or [{SIZE * SIZE}];"
+            f" found {found}"
+        )
+    for length in shape[1:]:
+        lists = _flat(lists, length)
+    return np.frombuffer(pixels_of_numbers(lists), np.uint8).reshape(SIZE, SIZE, 1)
+
+
+def check_list_of_images(lists: list) -> None:
+    """Raise BadInput for the pixels of one image in place of a list of images."""
+    if len(lists) > 1 and isinstance(lists[0], list | int | float) and _is_image(_shape(lists)):
+        raise BadInput("the request has one image in place of a list of images; put its pixels into another list")
+
+
+def _shape(lists: Any) -> list[int]:
+    """Return the lengths of nested lists along their first elements."""
+    shape = []
+    while isinstance(lists, list):
+        shape.append(len(lists))
+        lists = lists[0] if lists else None
+    return shape
+
+
+def _is_image(shape: list[int]) -> bool:
+    return [length for length in shape if length != 1] in ([SIZE, SIZE], [SIZE * SIZE])
 
 
 def _flat(lists: list, length: int) -> list:
-    for inner in lists:
-        if not isinstance(inner, list) or len(inner) != length:
-            raise BadInput(f"an image given as pixels must have the shape [{SIZE}, {SIZE}] or [{SIZE}, {SIZE}, 1]")
+    """Remove an axis of nested lists, each of which must have this length."""
+    if set(map(type, lists)) != {list}:
+        raise BadInput("the lists of an image mix numbers and lists; expected a number for each pixel")
+    for other in set(map(len, lists)) - {length}:
+        raise BadInput(f"the lists of an image differ in length, such as {length} and {other}; expected equal lengths")
     return list(chain.from_iterable(lists))
-
-
-def bytes_of_numbers(values: list) -> bytes:
-    """Convert pixels, whole numbers from 0 to 255, to bytes."""
-    try:
-        # `bytes` accepts True and False as numbers.
-        if bool not in set(map(type, values)):
-            return bytes(values)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise BadInput(_PIXEL_RULE)
 
 
 def check_count(images: int) -> None:

@@ -1,11 +1,15 @@
 """The JSON of a request, parsed within limits."""
 
+import re
 from typing import Any
 
 import orjson
 
 from distml.protocol import limits
 from distml.protocol.contract import BadInput
+
+# Python and JavaScript know these numbers, and Python's `json` writes them.
+_NOT_FINITE = re.compile(r"\b(nan|infinity)\b", re.IGNORECASE)
 
 
 def read(content: bytes | bytearray) -> Any:
@@ -22,4 +26,6 @@ def read(content: bytes | bytearray) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise BadInput(f"the body is not valid JSON: {error}") from None
+        near = error.doc[max(0, error.pos - 1) : error.pos + len("-Infinity")]
+        hint = "; JSON has no NaN and no Infinity" if _NOT_FINITE.search(near) else ""
+        raise BadInput(f"the body is not valid JSON: {error}{hint}") from None

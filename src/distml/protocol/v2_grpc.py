@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from kserve import InferOutput, InferRequest, InferResponse
 
-from distml.protocol import images, v2_tensors
+from distml.protocol import v2_tensors
 from distml.protocol.contract import FILES, OUTPUTS, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
+from distml.protocol.pixels import pixels_of_numbers
 
 
 def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.ndarray:
@@ -25,7 +26,7 @@ def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.
     if tensor.name == FILES:
         files = tensor.data if binary is None else v2_tensors.split_binary_files(memoryview(binary), count)
         return v2_tensors.images_of_files(files, count, (budget or PixelBudget()).decode)
-    return v2_tensors.images_of_pixels(images.bytes_of_numbers(tensor.data) if binary is None else binary, count)
+    return v2_tensors.images_of_pixels(pixels_of_numbers(tensor.data) if binary is None else binary, count)
 
 
 def outputs_of(request: InferRequest) -> dict[str, bool]:

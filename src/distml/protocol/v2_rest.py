@@ -10,6 +10,7 @@ import orjson
 from distml.protocol import images, json_body, v2_tensors
 from distml.protocol.contract import FILES, OUTPUTS, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
+from distml.protocol.pixels import pixels_of_numbers
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _images(document: dict, binary: memoryview, budget: PixelBudget) -> np.ndarr
     data = _flattened(data)
     if tensor["name"] == FILES:
         return v2_tensors.images_of_files(data, count, lambda text: budget.decode(images.file_from_base64(text)))
-    return v2_tensors.images_of_pixels(images.bytes_of_numbers(data), count)
+    return v2_tensors.images_of_pixels(pixels_of_numbers(data), count)
 
 
 def _flattened(data: list) -> list:

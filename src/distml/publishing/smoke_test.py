@@ -113,7 +113,7 @@ def ask_version(url: str, model: str) -> Served:
         OSError, ValueError, KeyError, StopIteration: the service's answer is missing or unusable.
     """
     status = json.loads(fetch(f"{url}/v1/models/{model}"))
-    if "model_version_status" in status:  # TensorFlow Serving
+    if "ready" not in status:  # TensorFlow Serving, which names only versions
         versions = status["model_version_status"]
         return Served(next(entry["version"] for entry in versions if entry["state"] == "AVAILABLE"), None)
     info = re.search(r"^predictor_model_info\{(.*)\} 1", fetch(f"{url}/metrics").decode(), re.MULTILINE)

@@ -59,10 +59,10 @@ class Predictor:
             Overloaded: the client should retry later.
             OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
         """
-        images = await self._read(len(body), partial(v1.read_request, body))
-        probabilities, version = await self._batcher.classify(images)
+        request = await self._read(len(body), partial(v1.read_request, body))
+        probabilities, version = await self._batcher.classify(request.images)
         check_version(wanted, version)
-        return v1.answer(probabilities, self._spec(version)), None
+        return v1.answer(probabilities, self._spec(version), request.columnar), None
 
     async def answer_v2(
         self, body: bytes | bytearray, json_length: int | None, wanted: str | None = None
@@ -82,7 +82,7 @@ class Predictor:
         """Answer a gRPC request of about `length` bytes.
 
         Raises:
-            BadInput, Overloaded, OtherVersion: as for V2 over REST.
+            BadInput, Overloaded, OtherVersion: as for V1.
         """
         images = await self._read(length, partial(v2_grpc.read_images, request))
         outputs = v2_grpc.outputs_of(request)

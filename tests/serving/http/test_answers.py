@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,44 @@ def test_v1_accepts_files_with_arrays_under_any_content_type(server: Predictor, 
     status, answer = server.post(PREDICT, {"instances": instances}, content_type=content_type)
     assert status == 200
     np.testing.assert_allclose(probabilities_of(answer), saved(IMAGES), atol=1e-3)
+
+
+TEXT = [base64.b64encode(png(image)).decode() for image in IMAGES]
+PIXELS = IMAGES[..., 0].tolist()
+V1_FORMS: dict[str, dict[str, Any]] = {
+    "rows of files without a name": {"instances": [{"b64": text} for text in TEXT]},
+    "rows of files as strings": {"instances": TEXT},
+    "rows of files as data URLs": {"instances": [{"b64": f"data:image/png;base64,{text}"} for text in TEXT]},
+    "rows of files in lines": {"instances": [{"b64": f"{text[:76]}\n{text[76:]}\n"} for text in TEXT]},
+    "rows of files by signature": {
+        "signature_name": "serving_default",
+        "instances": [{"image_bytes": {"b64": text}} for text in TEXT],
+    },
+    "rows of pixels by signature": {
+        "signature_name": "serving_arrays",
+        "instances": [{"images": pixels} for pixels in IMAGES.tolist()],
+    },
+    "rows of floats": {"instances": IMAGES.astype(float).tolist()},
+    "a column of files": {"inputs": {"image_bytes": [{"b64": text} for text in TEXT]}},
+    "a column of files without a name": {"inputs": [{"b64": text} for text in TEXT]},
+    "a column of pixels": {"inputs": {"images": PIXELS}, "signature_name": "serving_arrays"},
+    "a column of pixels without a name": {"inputs": PIXELS},
+}
+
+
+@pytest.mark.parametrize("form", V1_FORMS)
+def test_each_form_of_tensorflow_serving_gets_the_saved_models_answer(server: Predictor, saved: Ask, form: str) -> None:
+    status, answer = server.post(PREDICT, V1_FORMS[form])
+    assert status == 200, answer
+    probabilities = answer["outputs"]["probabilities"] if "inputs" in V1_FORMS[form] else probabilities_of(answer)
+    np.testing.assert_allclose(probabilities, saved(IMAGES), atol=1e-3)
+
+
+def test_columns_are_answered_in_columns_of_the_same_values_as_rows(server: Predictor) -> None:
+    columns, rows = server.post(PREDICT, {"inputs": PIXELS})[1], server.post(PREDICT, {"instances": PIXELS})[1]
+    assert columns.keys() == {"outputs", "model_name", "model_version"}
+    names = ("class_name", "class_index", "probabilities")
+    assert columns["outputs"] == {name: [row[name] for row in rows["predictions"]] for name in names}
 
 
 def test_inference_input_json_is_the_first_test_image(server: Predictor, saved: Ask, published_volume: Volume) -> None:

@@ -188,9 +188,9 @@ def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
 def test_the_ninth_concurrent_large_request_gets_503(monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
-    def read(body: bytes, budget: object) -> np.ndarray:
+    def read(body: bytes, budget: object) -> v1.V1Request:
         assert go.wait(10)
-        return np.zeros((1, 28, 28, 1), np.uint8)
+        return v1.V1Request(np.zeros((1, 28, 28, 1), np.uint8), columnar=False)
 
     async def nine() -> list:
         predictor = Predictor(version(1), "flower-sample")

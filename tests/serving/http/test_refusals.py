@@ -23,34 +23,85 @@ def png_announcing(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-INSTANCE = 'an instance must be {"image_bytes": {"b64": "..."}} or a 28x28 list of pixels'
+V1_BODY = (
+    'the body must be a JSON object with either "instances", a list of images, or "inputs", such a list or'
+    ' {"image_bytes": <list>} or {"images": <list>}'
+)
+IMAGE = (
+    'an image must be a file in base64, {"b64": "..."}, or 28 lists of 28 pixels; either may be named, as'
+    ' {"image_bytes": {"b64": "..."}} or {"images": <lists>}'
+)
+SIGNATURES = (
+    '"signature_name" is unknown; this model has the signatures "serving_default" (for "image_bytes") and'
+    ' "serving_arrays" (for "images")'
+)
+SHAPE = "an image given as pixels must have the shape [28, 28], [28, 28, 1] or [784]; found "
 PIXELS = "pixels must be whole numbers from 0 to 255"
 LARGE = "the image is too large: at most 16,777,216 pixels in an image, 33,554,432 in a request and 16,384 along a side"
 ROWS = IMAGES[0, ..., 0].tolist()
+FILE = file_instance(png(IMAGES[0]))
 BAD_V1 = {
     "empty": (b"", "the body is empty"),
-    "a list": (b"[]", 'the body must be a JSON object with a list "instances"'),
-    "no instances": (b"{}", 'the body must be a JSON object with a list "instances"'),
+    "a list": (b"[]", V1_BODY),
+    "no images": (b"{}", V1_BODY),
+    "rows and columns": (
+        {"instances": [ROWS], "inputs": [ROWS]},
+        '"instances" (rows) and "inputs" (columns) exclude each other; send one of them',
+    ),
+    "no list": ({"instances": FILE}, '"instances" must be a list of images, even of one'),
+    "no list in a column": (
+        {"inputs": {"images": 7}},
+        '"images" must be a list of images, even of one',
+    ),
+    "V2": (
+        {"inputs": [v2_input(IMAGES)]},
+        "this is a request of the V2 protocol; send it to /v2/models/<model>/infer",
+    ),
+    "an unknown input": (
+        {"inputs": {"input_1": [ROWS]}},
+        '"inputs" must name either "image_bytes" or "images", the inputs of this model',
+    ),
+    "an unknown signature": ({"instances": [FILE], "signature_name": "predict_images"}, SIGNATURES),
+    "a number as signature": ({"instances": [FILE], "signature_name": 1}, SIGNATURES),
+    "files for arrays": (
+        {"instances": [FILE], "signature_name": "serving_arrays"},
+        '"images", the input of serving_arrays, takes lists of pixels, not image files in base64;'
+        ' name them "image_bytes", the input of serving_default',
+    ),
+    "pixels for files": (
+        {"inputs": {"image_bytes": [ROWS]}},
+        '"image_bytes", the input of serving_default, takes image files in base64, not lists of pixels;'
+        ' name them "images", the input of serving_arrays',
+    ),
     "no image": ({"instances": []}, "the request has no images"),
     "too many": ({"instances": [0] * 257}, "the request has 257 images; at most 256 are answered at once"),
-    "a number": ({"instances": [1]}, INSTANCE),
-    "no b64": ({"instances": [{"image_bytes": "abc"}]}, INSTANCE),
+    "a number": ({"instances": [1]}, IMAGE),
+    "two names": ({"instances": [FILE | {"images": ROWS}]}, IMAGE),
+    "no b64": ({"instances": [{"image_bytes": {"base64": "iVBO"}}]}, IMAGE),
+    "a URL": (
+        {"instances": ["https://example.org/cat.png"]},
+        "an image file must be sent as its content in base64, not as its name or URL",
+    ),
     "bad base64": (
         {"instances": [{"image_bytes": {"b64": "a?b"}}]},
-        "an image file must be a string in base64, without line breaks",
+        "the base64 of the image file has '?' as character 2; expected only characters of base64",
     ),
     "not an image": ({"instances": [file_instance(b"GIF89a and more")]}, NOT_AN_IMAGE),
     "cut short": ({"instances": [file_instance(png(IMAGES[0])[:200])]}, NOT_AN_IMAGE),
     "announces too much": ({"instances": [file_instance(png_announcing(60000, 60000))]}, LARGE),
     "too wide": ({"instances": [file_instance(png_announcing(20000, 1))]}, LARGE),
-    "wrong shape": (
-        {"instances": [ROWS[1:]]},
-        "an image given as pixels must have the shape [28, 28] or [28, 28, 1]",
+    "wrong shape": ({"instances": [ROWS[1:]]}, f"{SHAPE}[27, 28]"),
+    "no list around an image": (
+        {"instances": ROWS},
+        "the request has one image in place of a list of images; put its pixels into another list",
     ),
-    "floats": ({"instances": [[[0.5] * 28] * 28]}, PIXELS),
-    "true": ({"instances": [[[True] * 28] * 28]}, PIXELS),
-    "256": ({"instances": [[[256] * 28] * 28]}, PIXELS),
-    "strings": ({"instances": [[["0"] * 28] * 28]}, PIXELS),
+    "floats": (
+        {"instances": [[[0.5] * 28] * 28]},
+        f"{PIXELS}; these are between 0 and 1, such as 0.5; multiply them by 255 and round them",
+    ),
+    "true": ({"instances": [[[True] * 28] * 28]}, f"{PIXELS}; one of them is true or false"),
+    "256": ({"instances": [[[256] * 28] * 28]}, f"{PIXELS}; the largest is 256"),
+    "strings": ({"instances": [[["0"] * 28] * 28]}, f"{PIXELS}; one of them is a string"),
     "one of several": ({"instances": [ROWS, file_instance(b"GIF89a")]}, f"image 2 of 2: {NOT_AN_IMAGE}"),
 }
 

@@ -56,8 +56,8 @@ class FrontDoor:
         with metrics.Request(route.protocol) as request:
             try:
                 wanted = self._wanted_version(route)
-                if route.verb in v1.REFUSED:
-                    raise BadInput(v1.REFUSED[route.verb])
+                if route.verb in v1.NOT_OFFERED:
+                    raise BadInput(v1.NOT_OFFERED[route.verb])
                 with self._predictor.admission.admit() as count_bytes:
                     content = await body.read(count_bytes, headers.get(b"content-encoding", b""))
                     if route.protocol == "v1":

@@ -72,7 +72,7 @@ def load(folder: Path, threads: int) -> ServedVersion:
         golden = json.loads((folder / GOLDEN).read_text())
         samples = [instance[FILES]["b64"] for instance in golden["request"]["instances"]]
         version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads), samples)
-        answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()))
+        answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()).images)
         if answer.shape[1] != len(version.class_names):
             raise ValueError(f"its model has {answer.shape[1]} outputs but {len(version.class_names)} class names")
         difference = float(np.abs(answer - golden["probabilities"]).max())
