@@ -36,7 +36,7 @@ def sized(description: dict[str, Any], size: object) -> dict[str, Any]:
     return without_data | {"parameters": {"binary_data_size": size}}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TENSOR, NEARLY_VALID, st.binary(max_size=20), st.sampled_from([None, 0, 1]), st.booleans())
 def test_any_v2_body_gives_images_or_one_sentence(
     tensor: dict[str, object], outputs: object, binary: bytes, shift: int | None, has_outputs: bool
