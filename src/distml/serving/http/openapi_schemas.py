@@ -5,8 +5,9 @@ from typing import Any
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
-from distml.protocol.contract import FILES, OUTPUTS, PIXELS
+from distml.protocol.contract import FILES, PIXELS
 from distml.protocol.v1 import SIGNATURES
+from distml.protocol.v2_tensors import NUMBERS, OUTPUT_DATATYPES
 
 Schema = dict[str, Any]
 
@@ -68,9 +69,9 @@ def v2_body() -> Schema:
     """Return the schema of a V2 request in JSON."""
     tensor = an_object(
         ("parameters", "data"),
-        name=_STRING,
-        datatype={"type": "string", "enum": ["BYTES", "UINT8", "INT32", "INT64", "FP32", "FP64"]},
-        shape=a_list({"type": "integer", "minimum": 1}, 1, 4),
+        name={"type": "string", "minLength": 1, "description": f"{FILES}, {PIXELS} or any other"},
+        datatype={"type": "string", "enum": ["BYTES", *NUMBERS]},
+        shape=a_list({"type": "integer", "minimum": 1}, 1),
         parameters={"type": "object"},
         data={
             "type": "array",
@@ -78,7 +79,7 @@ def v2_body() -> Schema:
             "description": "BYTES: image files, each in base64; otherwise pixels, whole numbers from 0 to 255",
         },
     )
-    output = an_object(("parameters",), name={"type": "string", "enum": list(OUTPUTS)}, parameters={"type": "object"})
+    output = an_object(("parameters",), name={"type": "string", "enum": list(OUTPUT_DATATYPES)}, parameters={"type": "object"})
     return an_object(
         ("id", "parameters", "outputs"),
         id=_STRING,
