@@ -79,7 +79,9 @@ def v2_body() -> Schema:
             "description": "BYTES: image files, each in base64; otherwise pixels, whole numbers from 0 to 255",
         },
     )
-    output = an_object(("parameters",), name={"type": "string", "enum": list(OUTPUT_DATATYPES)}, parameters={"type": "object"})
+    output = an_object(
+        ("parameters",), name={"type": "string", "enum": list(OUTPUT_DATATYPES)}, parameters={"type": "object"}
+    )
     return an_object(
         ("id", "parameters", "outputs"),
         id=_STRING,
