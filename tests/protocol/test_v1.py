@@ -156,12 +156,12 @@ def test_an_answer_has_rows_or_columns_of_the_same_outputs() -> None:
     probabilities = np.array([[0.25, 0.75], [1, 0]], np.float32)
     model = ModelSpec("fashion", 3, ["Bag", "Coat"])
     facts = {"model_name": "fashion", "model_version": "3"}
-    assert json.loads(v1.answer(probabilities, model)) == facts | {
+    assert json.loads(v1.answer(v1.V1Request(IMAGES, False), probabilities, model)) == facts | {
         "predictions": [
             {"class_name": "Coat", "class_index": 1, "probabilities": [0.25, 0.75]},
             {"class_name": "Bag", "class_index": 0, "probabilities": [1.0, 0.0]},
         ]
     }
-    assert json.loads(v1.answer(probabilities, model, columnar=True)) == facts | {
+    assert json.loads(v1.answer(v1.V1Request(IMAGES, True), probabilities, model)) == facts | {
         "outputs": {"class_name": ["Coat", "Bag"], "class_index": [1, 0], "probabilities": [[0.25, 0.75], [1.0, 0.0]]}
     }

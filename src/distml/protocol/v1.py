@@ -125,12 +125,12 @@ def _check_input(expected: str | None, found: str) -> None:
     )
 
 
-def answer(probabilities: np.ndarray, model: ModelSpec, columnar: bool = False) -> bytes:
+def answer(request: V1Request, probabilities: np.ndarray, model: ModelSpec) -> bytes:
     """Return TensorFlow Serving's `predictions` or `outputs`, with the model's name and version added, as JSON."""
     indices = probabilities.argmax(axis=1).tolist()
     names = [model.class_names[index] for index in indices]
     document: dict[str, Any]
-    if columnar:
+    if request.columnar:
         document = {"outputs": {"class_name": names, "class_index": indices, "probabilities": probabilities}}
     else:
         rows = zip(names, indices, probabilities, strict=True)

@@ -1,11 +1,13 @@
 """The predictor: reads a request's images, classifies them in a batch and writes the answer, for each protocol."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import numpy as np
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 
 from distml.protocol import limits, v1, v2_grpc, v2_rest
@@ -29,6 +31,7 @@ class Predictor:
         self._batcher = Batcher(version)
         self._reader = ThreadPoolExecutor(1, "reader")
         self._large_requests = 0
+        self._stages = metrics.Stages(model_name)
         metrics.show_model(version.number, version.manifest)
         self.draining = asyncio.Event()
 
@@ -42,7 +45,7 @@ class Predictor:
 
     @property
     def spec(self) -> ModelSpec:
-        return self._spec(self.version)
+        return ModelSpec(self.model_name, self.version.number, self.version.class_names)
 
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
@@ -50,7 +53,7 @@ class Predictor:
         self._batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
-    async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> tuple[bytes, None]:
+    async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> bytes:
         """Answer the body of a V1 request.
 
         Raises:
@@ -58,10 +61,7 @@ class Predictor:
             Overloaded: the client should retry later.
             OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
         """
-        request = await self._read(len(body), partial(v1.read_request, body))
-        probabilities, version = await self._batcher.classify(request.images)
-        check_version(wanted, version)
-        return v1.answer(probabilities, self._spec(version), request.columnar), None
+        return await self._answer(len(body), partial(v1.read_request, body), v1.answer, wanted)
 
     async def answer_v2(
         self, body: bytes | bytearray, json_length: int | None, wanted: str | None = None
@@ -71,10 +71,8 @@ class Predictor:
         Raises:
             BadInput, Overloaded, OtherVersion: as for V1.
         """
-        request = await self._read(len(body), partial(v2_rest.read_request, body, json_length))
-        probabilities, version = await self._batcher.classify(request.images)
-        check_version(wanted, version)
-        return v2_rest.answer(request, probabilities, self._spec(version))
+        read = partial(v2_rest.read_request, body, json_length)
+        return await self._answer(len(body), read, v2_rest.answer, wanted)
 
     async def answer_grpc(self, message: ModelInferRequest, length: int) -> ModelInferResponse:
         """Answer a gRPC request of about `length` bytes.
@@ -82,13 +80,26 @@ class Predictor:
         Raises:
             BadInput, Overloaded, OtherVersion: as for V1.
         """
-        request = await self._read(length, partial(v2_grpc.read_request, message))
-        probabilities, version = await self._batcher.classify(request.images)
-        check_version(message.model_version, version)
-        return v2_grpc.answer(request, probabilities, self._spec(version))
+        read = partial(v2_grpc.read_request, message)
+        return await self._answer(length, read, v2_grpc.answer, message.model_version)
 
-    def _spec(self, version: ServedVersion) -> ModelSpec:
-        return ModelSpec(self.model_name, version.number, version.class_names)
+    async def _answer(
+        self,
+        length: int,
+        read: Callable[[PixelBudget], Any],
+        write: Callable[[Any, np.ndarray, ModelSpec], Any],
+        wanted: str | None,
+    ) -> Any:
+        """Read a request of about `length` bytes, classify its images, and write the answer; measure the three."""
+        started = time.perf_counter()
+        request = await self._read(length, read)
+        classifying = time.perf_counter()
+        probabilities, version = await self._batcher.classify(request.images)
+        writing = time.perf_counter()
+        check_version(wanted, version)
+        answer = write(request, probabilities, ModelSpec(self.model_name, version.number, version.class_names))
+        self._stages.observe(classifying - started, writing - classifying, time.perf_counter() - writing)
+        return answer
 
     async def _read(self, length: int, read: Callable[[PixelBudget], Any]) -> Any:
         """Call `read` on the event loop if the request is small, else in a thread."""

@@ -37,10 +37,10 @@ class FakePredictor:
         self.admission = Admission(**admission_limits)
         self.error = error
 
-    async def answer_v1(self, body: bytes, wanted: str | None) -> tuple[bytes, None]:
+    async def answer_v1(self, body: bytes, wanted: str | None) -> bytes:
         if self.error:
             raise self.error
-        return b"%d" % len(body), None
+        return b"%d" % len(body)
 
 
 def ask(predictor: Any, path: str, *parts: bytes | None, complete: bool = True, method: str = "POST") -> tuple:

@@ -35,6 +35,10 @@ class RegisteredModel(Model):
         """Load nothing: the version watch loads versions. KServe calls this for a request if the model is not ready."""
         return self.ready
 
+    async def __call__(self, body: ModelInferRequest, *_: object, **__: object) -> tuple[ModelInferResponse, dict]:
+        """Answer a gRPC request without KServe's stages, whose times the predictor measures for all protocols."""
+        return await self.predict(body), {}
+
     async def predict(
         self, payload: ModelInferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
     ) -> ModelInferResponse:

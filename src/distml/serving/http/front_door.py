@@ -61,7 +61,7 @@ class FrontDoor:
                 with self._predictor.admission.admit() as count_bytes:
                     content = await body.read(count_bytes, headers.get(b"content-encoding", b""))
                     if route.protocol == "v1":
-                        answer, json_length = await self._predictor.answer_v1(content, wanted)
+                        answer, json_length = await self._predictor.answer_v1(content, wanted), None
                     else:
                         answer, json_length = await self._predictor.answer_v2(content, _json_length(headers), wanted)
             except HungUp:
