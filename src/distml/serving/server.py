@@ -22,7 +22,7 @@ from distml.step import network, outcome
 
 @dataclass(frozen=True)
 class Options:
-    """What the predictor's process is started with.
+    """The settings of the predictor's process.
 
     Attributes:
         folder: the folder of the published versions.

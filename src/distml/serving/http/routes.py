@@ -13,7 +13,7 @@ _V2 = re.compile(r"/(v2)/models/([^/]+)(?:/versions/([^/]+))?()(?:/(infer|ready)
 
 
 class Route(NamedTuple):
-    """What a path names: a model, at most one of a version and a label, and a verb, "" for the model itself."""
+    """The parts of a path: a model, at most one of a version and a label, and a verb, "" for the model itself."""
 
     protocol: str
     model: str
