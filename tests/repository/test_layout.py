@@ -13,6 +13,7 @@ from support.project import ROOT, SOURCE
 
 SCRIPTS = sorted(path.stem for path in SOURCE.glob("*.py"))
 FILES = sorted(SOURCE.rglob("*.py"))
+PAGE = [path for path in sorted((SOURCE / "distml/serving/page").iterdir()) if path.suffix in (".css", ".html", ".js")]
 INITS = [path for path in FILES if path.name == "__init__.py"]
 FOLDERS = [SOURCE, *(path.parent for path in INITS)]
 
@@ -37,7 +38,7 @@ def test_no_module_imports_a_script(path: Path) -> None:
 def test_the_layout_checks_cover_the_four_steps_and_the_library() -> None:
     steps = {"data_ingestion", "multi_worker_distributed_training", "model_selection", "predict_service"}
     assert steps < set(SCRIPTS)
-    assert len(FILES) > 60 and len(FOLDERS) > 7
+    assert len(FILES) > 60 and len(FOLDERS) > 7 and len(PAGE) > 5
 
 
 @pytest.mark.parametrize("path", INITS, ids=path_in_project)
@@ -58,6 +59,6 @@ def test_a_source_folder_contains_at_most_12_names(folder: Path) -> None:
     assert 1 < len(names) <= 12
 
 
-@pytest.mark.parametrize("path", FILES, ids=path_in_project)
+@pytest.mark.parametrize("path", [*FILES, *PAGE], ids=path_in_project)
 def test_a_module_has_at_most_250_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 250

@@ -16,6 +16,7 @@ from distml.serving.http import routes
 from distml.serving.http.body import Body, Receive
 from distml.serving.http.refusals import HungUp, Refusal, refusal_of
 from distml.serving.http.routes import Route
+from distml.serving.page import page
 from distml.serving.predictor import Predictor
 from distml.serving.release.served_version import OtherVersion, check_version
 
@@ -34,6 +35,7 @@ class FrontDoor:
     def __init__(self, inner: Callable, predictor: Predictor):
         self._inner = inner
         self._predictor = predictor
+        self._page = page.Page(predictor.model_name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,6 +111,9 @@ class FrontDoor:
             raise Refusal(405, "wrong method", f"{path} does not accept {method}", allow=allowed)
         elif route and route.protocol == "v1":
             await self._send(send, 200, orjson.dumps(self._v1_document(route)), [_JSON])
+        elif path == "/" and page.wants(dict(scope["headers"]).get(b"accept")):
+            headers, content = self._page.answer(self._predictor.version)
+            await self._send(send, 200, content, headers)
         else:
             # uvicorn sends no body in answer to HEAD. KServe would read a version from the query, and answer 501.
             return {**scope, "method": "GET", "path": self._path_without_version(route, path), "query_string": b""}

@@ -1,0 +1,83 @@
+// Ways to give an image: choose a file, drop one, paste one, take a sample.
+
+let newest = 0;
+let again = () => {};
+
+// Send an image file, as it is, and show the answer. `mayScroll`: bring the answer into view on a small screen.
+async function send(blob, {trueClass = null, mayScroll = true} = {}) {
+  const mine = ++newest;
+  again = () => send(blob, {trueClass, mayScroll});
+  showWaiting();
+  if (mayScroll) byId("bars").scrollIntoView({block: "nearest"});
+  try {
+    const answer = await infer(await inBase64(blob));
+    answer.name = blob.name;
+    if (mine === newest) showAnswer(answer, trueClass);
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (mine === newest) showProblem(problem);
+  }
+}
+
+function inBase64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
+    reader.onerror = () => reject(new Problem("Not sent", "The browser cannot read this file.", false));
+    reader.readAsDataURL(blob);
+  });
+}
+
+function show(blob) {
+  const preview = byId("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.src = URL.createObjectURL(blob);
+  preview.hidden = false;
+  byId("drop-hint").hidden = true;
+}
+
+// Send the first file of a drop or of the clipboard.
+function sendFirst(files, source) {
+  if (files.length) {
+    show(files[0]);
+    send(files[0]);
+  } else {
+    showProblem(new Problem("Not sent", `The ${source} holds no file; an image from another page must be saved first.`, false));
+  }
+}
+
+byId("preview").addEventListener("error", () => {
+  byId("preview").hidden = true;
+  byId("drop-hint").hidden = false;
+});
+
+byId("file").addEventListener("change", ({target}) => {
+  if (target.files.length) sendFirst([target.files[0]], "choice");
+  target.value = ""; // so that choosing the same file again counts
+});
+
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  sendFirst(event.dataTransfer.files, "drop");
+});
+document.addEventListener("paste", ({clipboardData}) => sendFirst(clipboardData.files, "clipboard"));
+byId("again").addEventListener("click", () => again());
+
+facts.samples.forEach((sample, index) => {
+  const picture = element("img", {src: `data:image/png;base64,${sample}`, alt: `Sample: ${facts.classes[index]}`});
+  const button = element("button", {type: "button", title: facts.classes[index]}, picture);
+  button.addEventListener("click", () => {
+    const file = new Blob([Uint8Array.from(atob(sample), (letter) => letter.charCodeAt(0))], {type: "image/png"});
+    show(file);
+    send(file, {trueClass: index});
+  });
+  byId("samples").append(button);
+});

@@ -1,0 +1,128 @@
+"""The page in real headless Chromium: images in, answers out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from selenium.webdriver import ActionChains, Keys
+
+from distml.model import image_decoding
+from support.browser import OpenPage
+from support.images import image_file
+from support.predictor_process import Predictor
+from support.predictor_requests import NOT_AN_IMAGE, Ask
+from support.project import CLASS_NAMES
+
+COLOURS = image_file("RGB", "PNG", 60, 40)
+LARGEST_BODY = "the body is longer than 8,388,608 bytes"
+BUSY = "too many requests are waiting; retry in a second"
+
+
+def probabilities(opened: OpenPage) -> np.ndarray:
+    return np.array([float(text.removesuffix("%")) for text in opened.percentages]) / 100
+
+
+@pytest.mark.parametrize("way", ["drop", "paste", "choose"])
+def test_an_image_file_gets_the_saved_models_answer(opened: OpenPage, saved: Ask, way: str, tmp_path: Path) -> None:
+    if way == "choose":
+        (tmp_path / "image.png").write_bytes(COLOURS)
+        opened.find("#file").send_keys(str(tmp_path / "image.png"))
+        opened.wait_for_answer()
+    else:
+        getattr(opened, way)(COLOURS)
+    expected = saved([COLOURS])[0]
+    np.testing.assert_allclose(probabilities(opened), expected, atol=0.00051)
+    assert opened.answer == (CLASS_NAMES[expected.argmax()], f"{100 * expected.max():.1f}%")
+    assert (opened.text("true-class"), opened.text("answer-version")) == ("not known", "1")
+    assert opened.seen == image_decoding.decode(COLOURS).ravel().tolist()
+
+
+def test_a_sample_is_taken_with_the_keyboard_only(opened: OpenPage, saved: Ask) -> None:
+    reached: list[str] = []
+    while "Sample: Coat" not in reached:
+        assert len(reached) < 20
+        ActionChains(opened.browser).send_keys(Keys.TAB).perform()
+        focused = opened.browser.switch_to.active_element
+        reached.append(opened.script("return arguments[0].querySelector('img')?.alt ?? arguments[0].id", focused))
+    assert reached == ["file", "clear", *(f"Sample: {name}" for name in CLASS_NAMES[:5])]
+    assert focused.value_of_css_property("outline-style") == "solid"
+    focused.send_keys(Keys.ENTER)
+    opened.wait_for_answer()
+    best = int(probabilities(opened).argmax())
+    verdict = "right" if best == 4 else "wrong, its true class is Coat"
+    assert opened.answer == (CLASS_NAMES[best], f"{opened.percentages[best]} · {verdict}")
+    assert opened.text("true-class") == "Coat"
+
+
+def test_each_sample_shows_its_class(opened: OpenPage) -> None:
+    opened.take_sample("Ankle boot")
+    names = opened.script("return Array.from(document.querySelectorAll('#samples img'), (image) => image.alt)")
+    assert names == [f"Sample: {name}" for name in CLASS_NAMES]
+    assert opened.text("true-class") == "Ankle boot"
+
+
+def test_a_drawing_is_white_on_black(opened: OpenPage) -> None:
+    canvas = opened.find("#drawing")
+    strokes = ActionChains(opened.browser, duration=10).move_to_element_with_offset(canvas, -50, 0)
+    strokes.click_and_hold().move_by_offset(100, 0).release().perform()
+    opened.wait(lambda: opened.answer[0] in CLASS_NAMES)
+    seen = np.reshape(opened.seen, (28, 28))
+    assert (seen[14, 14] > 200, seen[:10].max(), seen[18:].max()) == (True, 0, 0)
+
+
+def test_a_file_that_is_not_an_image_shows_the_servers_sentence(opened: OpenPage) -> None:
+    opened.take_sample("Bag")
+    opened.drop(b"not an image")
+    assert opened.answer == ("Refused", NOT_AN_IMAGE)
+    assert opened.percentages == ["–"] * 10
+
+
+def test_a_file_over_the_limit_shows_the_servers_sentence(opened: OpenPage) -> None:
+    opened.drop(COLOURS, padding=2**23)
+    assert opened.answer == ("Refused", LARGEST_BODY)
+
+
+def test_a_drop_without_a_file_says_what_to_do(opened: OpenPage) -> None:
+    opened.script(
+        "document.body.dispatchEvent(new DragEvent('drop', {bubbles: true, dataTransfer: new DataTransfer()}))"
+    )
+    sentence = "The drop holds no file; an image from another page must be saved first."
+    assert opened.answer == ("Not sent", sentence)
+
+
+def test_a_request_that_met_overload_can_be_sent_again(opened: OpenPage) -> None:
+    refusal = f'new Response(\'{{"error": "{BUSY}"}}\', {{status: 503}})'
+    opened.script(f"window.real = fetch; window.fetch = async () => {refusal}")
+    opened.take_sample("Bag")
+    assert opened.answer == ("The server is busy", BUSY)
+    opened.script("window.fetch = window.real")
+    opened.find("#again").click()
+    opened.wait_for_answer()
+    assert opened.text("true-class") == "Bag"
+    assert not opened.find("#again").is_displayed()
+
+
+def test_a_visit_leaves_no_error_in_the_console(opened: OpenPage) -> None:
+    opened.take_sample("Sandal")
+    opened.drop(COLOURS)
+    opened.find("#forms button").click()
+    opened.wait(lambda: opened.text("state") == "answers")
+    opened.find("#clear").click()
+    assert opened.browser.get_log("browser") == []
+
+
+def test_the_charts_show_the_requests_of_other_clients(opened: OpenPage, server: Predictor) -> None:
+    def is_shown() -> bool:
+        server.post("/v1/models/flower-sample:predict", {"instances": [np.zeros((28, 28), int).tolist()]})
+        return opened.text("mean-latency").endswith(" ms")
+
+    opened.wait(is_shown)
+    drawn = opened.script(
+        "return Array.from(document.querySelectorAll('figure .line'), (one) => one.getAttribute('d'))"
+    )
+    assert [len(path) > 10 for path in drawn] == [True, True, True]
+    assert float(opened.text("rate")) > 0
+
+
+def test_other_clients_get_kserves_json_at_the_root(server: Predictor) -> None:
+    assert server.get("/") == (200, {"status": "alive"})
