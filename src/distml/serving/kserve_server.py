@@ -1,12 +1,12 @@
 """KServe's model server behind the front door, reduced to what this model offers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
 import uvloop
-from kserve import ModelServer, model_server
+from kserve import ModelServer
 from kserve.errors import InvalidInput
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
@@ -14,9 +14,6 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from distml.protocol import limits
 from distml.serving.grpc.server import GRPCServer
 from distml.serving.http.connection import Connection
-from distml.serving.http.cross_origin import CrossOrigin
-from distml.serving.http.front_door import FrontDoor
-from distml.serving.http.refusals import give_one_shape_to_errors
 from distml.serving.predictor import Predictor
 from distml.step import network
 
@@ -50,9 +47,9 @@ class PublishedVersionsOnly(ModelRepositoryExtension):
 
 
 class PredictorServer(ModelServer):
-    """KServe's server with one predictor, behind the front door."""
+    """KServe's server with one predictor, behind the front doors."""
 
-    def __init__(self, predictor: Predictor, http_port: int, grpc_port: int, cors_origins: Sequence[str] = ()):
+    def __init__(self, predictor: Predictor, http_port: int, grpc_port: int, http_app: Callable):
         # With several processes, each would have its own metrics and queue.
         super().__init__(
             http_port,
@@ -63,8 +60,7 @@ class PredictorServer(ModelServer):
             grace_period=limits.SECONDS_TO_FINISH,
             timeout_keep_alive=limits.SECONDS_OF_KEEP_ALIVE,
         )
-        self._predictor = predictor
-        self._cors_origins = cors_origins
+        self._http_app = http_app
         self.dataplane = ModelReadinessDataPlane(model_registry=self.registered_models)
         self.model_repository_extension = PublishedVersionsOnly(model_registry=self.registered_models)
         self._grpc_server = GRPCServer(grpc_port, predictor, self.dataplane, self.model_repository_extension)
@@ -75,12 +71,8 @@ class PredictorServer(ModelServer):
 
     async def _serve(self) -> None:
         # KServe has created its REST server, which does not listen yet.
-        give_one_shape_to_errors(model_server.app)
         config = self._rest_server.config
-        config.app = FrontDoor(model_server.app, self._predictor)
-        if self._cors_origins:
-            config.app = CrossOrigin(config.app, self._cors_origins)
-        config.http, config.ws, config.proxy_headers = Connection, "none", False
+        config.app, config.http, config.ws, config.proxy_headers = self._http_app, Connection, "none", False
         # KServe's REST server listens on IPv4 only.
         uvicorn_server = self._rest_server._server
         uvicorn_server.serve = partial(uvicorn_server.serve, sockets=[network.listen(self.http_port)])

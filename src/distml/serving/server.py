@@ -14,7 +14,11 @@ from kserve import model_server
 from distml.serving import event_log
 from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http import openapi
+from distml.serving.http.cross_origin import CrossOrigin
+from distml.serving.http.front_door import FrontDoor
+from distml.serving.http.refusals import give_one_shape_to_errors
 from distml.serving.kserve_server import PredictorServer
+from distml.serving.page.page import Page
 from distml.serving.predictor import Predictor
 from distml.serving.release.version_watch import VersionWatch
 from distml.step import network, outcome
@@ -83,9 +87,16 @@ def serve(options: Options) -> None:
         event_log.event("stopping")
 
     model_server.app.router.lifespan_context = while_running
+    app = http_app(predictor, options)
+    PredictorServer(predictor, options.http_port, options.grpc_port, app).start([RegisteredModel(predictor)])
+
+
+def http_app(predictor: Predictor, options: Options) -> FrontDoor | CrossOrigin:
+    """Return the HTTP front door around KServe's routes."""
     openapi.describe(model_server.app, options.model_name)
-    server = PredictorServer(predictor, options.http_port, options.grpc_port, options.cors_origins)
-    server.start([RegisteredModel(predictor)])
+    give_one_shape_to_errors(model_server.app)
+    front_door = FrontDoor(model_server.app, predictor, Page(options.model_name) if options.has_page else None)
+    return CrossOrigin(front_door, options.cors_origins) if options.cors_origins else front_door
 
 
 def check_port(option: str, port: int) -> None:

@@ -17,6 +17,7 @@ from distml.serving.http.body import Body, Receive
 from distml.serving.http.refusals import HungUp, Refusal, refusal_of
 from distml.serving.http.routes import Route
 from distml.serving.page import page
+from distml.serving.page.page import Page
 from distml.serving.predictor import Predictor
 from distml.serving.release.served_version import OtherVersion, check_version
 
@@ -30,12 +31,12 @@ _JSON = (b"content-type", b"application/json")
 
 
 class FrontDoor:
-    """An ASGI application around KServe's, `inner`."""
+    """An ASGI application around KServe's, `inner`, with or without the page."""
 
-    def __init__(self, inner: Callable, predictor: Predictor):
+    def __init__(self, inner: Callable, predictor: Predictor, page: Page | None = None):
         self._inner = inner
         self._predictor = predictor
-        self._page = page.Page(predictor.model_name)
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,7 +112,7 @@ class FrontDoor:
             raise Refusal(405, "wrong method", f"{path} does not accept {method}", allow=allowed)
         elif route and route.protocol == "v1":
             await self._send(send, 200, orjson.dumps(self._v1_document(route)), [_JSON])
-        elif path == "/" and page.wants(dict(scope["headers"]).get(b"accept")):
+        elif self._page and path == "/" and page.wants(dict(scope["headers"]).get(b"accept")):
             headers, content = self._page.answer(self._predictor.version)
             await self._send(send, 200, content, headers)
         else:
