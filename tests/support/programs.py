@@ -1,0 +1,22 @@
+"""Programs that tests need and that are not Python packages, such as a browser."""
+
+import os
+import shutil
+
+import pytest
+
+
+def program_or_skip(name: str, package: str) -> str:
+    """Return the path of a program; without it skip the test, or fail if REQUIRE_BROWSER_AND_JAVA is 1.
+
+    Args:
+        name: the program's name.
+        package: Debian's package that has it.
+    """
+    path = shutil.which(name)
+    if path is None:
+        reason = f"this machine has no {name}; install Debian's package {package}"
+        if os.environ.get("REQUIRE_BROWSER_AND_JAVA") == "1":
+            pytest.fail(f"{reason}, which REQUIRE_BROWSER_AND_JAVA=1 demands")
+        pytest.skip(reason)
+    return path
