@@ -154,6 +154,12 @@ def test_a_wrong_path_or_method_gets_json_with_one_sentence(
     assert (answered, json.loads(content)) == (status, {"error": sentence})
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_refusal_shows_only_the_beginning_of_a_long_path(server: Predictor, method: str) -> None:
+    error = json.loads(server.request(method, "/" + "a" * 60_000)[2])["error"]
+    assert "/" + "a" * 199 + "… " in error and len(error) < 250
+
+
 @pytest.mark.parametrize("path", ["/v2", "/v2/health/live", READY, "/v1/models", MODEL])
 def test_a_trailing_slash_changes_nothing(server: Predictor, path: str) -> None:
     assert server.get(f"{path}/") == server.get(path)
