@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,10 @@ from distml.model.image_decoding import png
 from distml.protocol import v1
 from distml.protocol.contract import BadInput, ModelSpec
 from support.predictor_requests import IMAGES
+from support.project import ROOT
 from support.request_strategies import JSON, NEARLY_VALID, check
 
+PAGE = (ROOT / "docs/serving.md").read_text()
 Form = Callable[[np.ndarray], Any]
 
 
@@ -82,6 +85,17 @@ def test_a_signature_accepts_only_its_own_input(form: str) -> None:
     rows = {"instances": [ROWS[form](image) for image in IMAGES]}
     assert np.array_equal(read(rows | {"signature_name": matching}).images, IMAGES)
     assert f"the input of {other}, takes " in refusal(rows | {"signature_name": other})
+
+
+def test_each_form_on_the_serving_page_gives_its_image() -> None:
+    image = IMAGES[:1]
+    section = PAGE.partition("### TensorFlow Serving's REST API")[2].partition("Where this differs")[0]
+    forms = re.findall(r'`(\{"(?:instances|inputs)".*?\})`', section)
+    assert len(forms) == 8
+    for form in forms:
+        body = re.sub(r"\[\[0, .*…\], …\]", json.dumps(image[0, ..., 0].tolist()), form)
+        request = v1.read_request(body.replace("…", text(image[0])).encode())
+        assert np.array_equal(request.images, image) and request.columnar == ("inputs" in form)
 
 
 def test_one_image_without_a_list_around_it_is_refused() -> None:

@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,21 @@ README = (ROOT / "README.md").read_text()
 CHECKED_HERE = {"make", "kubectl", "curl", "hey", "python3", ".venv/bin/python"}
 # Programs with arguments that do not depend on files of this project, and assignments such as `SERVICE_HOSTNAME=…`.
 NOT_CHECKED = {
-    *("bash", "cut", "docker", "export", "go", "grep", "helm", "k3d", "kind", "sed", "tail", "tensorflow_model_server"),
+    *(
+        "bash",
+        "cut",
+        "docker",
+        "export",
+        "go",
+        "grep",
+        "grpcurl",
+        "helm",
+        "k3d",
+        "kind",
+        "sed",
+        "tail",
+        "tensorflow_model_server",
+    ),
     *("SERVICE_HOSTNAME=$(kubectl", "WORKFLOW=$(kubectl", ".venv/bin/tensorboard"),
 }
 
@@ -98,7 +113,7 @@ def test_every_request_on_the_pages_has_an_existing_route_and_body() -> None:
     assert len(predictor) > 8
     paths = {re.sub(r"^http://localhost:\d+", "", command[-1]) for command in predictor}
     predict, ready = "/v1/models/flower-sample:predict", "/v2/models/flower-sample/ready"
-    assert paths == {predict, ready, "/metrics"}
+    assert paths == {predict, predict.replace("flower-sample", "fashion"), ready, "/metrics"}
     assert routes.parse(predict) == ("v1", "flower-sample", None, None, "predict")
     options = [pair for command in predictor for pair in pairwise(command)]
     assert {word.removeprefix("@") for flag, word in options if flag in ("-d", "-D", "--data")} == {
@@ -112,6 +127,16 @@ def test_every_file_given_to_kubectl_exists() -> None:
     files = {file for file in named if file not in ("-", "https")}
     assert {"multi-worker-tfjob.yaml", "multi-worker-pvc.yaml", "workflow.yaml", "manifests"} <= files
     assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_every_sed_command_on_the_pages_changes_its_file() -> None:
+    edits = [command for command in words("sed ") if (ROOT / command[-1]).is_file()]
+    assert len(edits) >= 3
+    for command in edits:
+        edited = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+        expressions = [word for word in command[1:-1] if word != "-e"]
+        changed = [line for line in edited.splitlines() if line not in (ROOT / command[-1]).read_text().splitlines()]
+        assert len(changed) == len(expressions), command
 
 
 def test_kubectl_commands_use_the_object_names_of_the_yaml_files() -> None:

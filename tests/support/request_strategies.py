@@ -19,14 +19,19 @@ NEARLY_VALID = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=20,
 )
+DATATYPES = st.sampled_from(["UINT8", "BYTES", "FP32", "fp64", "Int16", "BOOL", "BF16", ""])
+SHAPES = st.sampled_from(
+    [[1, 28, 28, 1], [28, 28], [784], [1, 1, 784], [1], [2, 1], [0], [-1], [1, 3, 28, 28], [2**40]]
+)
+PIXELS = st.sampled_from([[0] * 784, [7.0] * 784, [0.5] * 784, [[255] * 28] * 28])
 TENSOR = st.fixed_dictionaries(
     {
-        "name": st.sampled_from(["images", "image_bytes"]) | JSON,
-        "datatype": st.sampled_from(["UINT8", "BYTES"]) | JSON,
-        "shape": st.sampled_from([[1, 28, 28, 1], [1], [2, 1], [0], [-1], [2**64]]) | JSON,
+        "name": st.sampled_from(["images", "image_bytes", "input-0"]) | JSON,
+        "datatype": DATATYPES | JSON,
+        "shape": SHAPES | JSON,
     },
     optional={
-        "data": NEARLY_VALID,
+        "data": NEARLY_VALID | PIXELS,
         "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(0, 9) | JSON}),
     },
 )

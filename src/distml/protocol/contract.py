@@ -11,6 +11,8 @@ MODEL_NAME = "flower-sample"
 FILES, PIXELS = "image_bytes", "images"
 # The datatype of each output, in the order of an answer.
 OUTPUTS = {"probabilities": "FP32", "class_index": "INT64", "class_name": "BYTES"}
+# A further output, for requests that name it: the images as the model sees them.
+ON_REQUEST = {PIXELS: "UINT8"}
 
 
 class ModelSpec(NamedTuple):

@@ -1,65 +1,81 @@
-"""KServe's V2 protocol over gRPC: reading a request that KServe has parsed, building the answer."""
+"""KServe's V2 protocol over gRPC: reading a request message, building the answer."""
 
-from typing import Any
+import uuid
 
 import numpy as np
-from kserve import InferOutput, InferRequest, InferResponse
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
 
 from distml.protocol import v2_tensors
-from distml.protocol.contract import FILES, OUTPUTS, BadInput, ModelSpec
+from distml.protocol.contract import OUTPUTS, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
-from distml.protocol.pixels import pixels_of_numbers
+from distml.protocol.pixels import pixels_of_array, pixels_of_numbers
+from distml.protocol.v2_tensors import Input, V2Request
+
+# The field of `contents` for each datatype. FP16 has none.
+_FIELDS = {
+    **dict.fromkeys(["UINT8", "UINT16", "UINT32"], "uint_contents"),
+    **dict.fromkeys(["INT8", "INT16", "INT32"], "int_contents"),
+    **{"UINT64": "uint64_contents", "INT64": "int64_contents", "BYTES": "bytes_contents"},
+    **{"FP32": "fp32_contents", "FP64": "fp64_contents"},
+}
 
 
-def read_images(request: InferRequest, budget: PixelBudget | None = None) -> np.ndarray:
-    """Return the images of a request, uint8 [n, 28, 28, 1].
+def read_request(message: ModelInferRequest, budget: PixelBudget | None = None) -> V2Request:
+    """Read a V2 request; its answer is binary if its input is.
 
     Raises:
         BadInput: the request is invalid; the message names what the client must change.
         TooLargeForEventLoop: the image files exceed `budget`.
     """
-    if len(request.inputs) != 1:
-        raise BadInput(v2_tensors.INPUT_RULE)
-    tensor = request.inputs[0]
-    count = v2_tensors.count_of_images(tensor.name, tensor.datatype, tensor.shape)
-    binary = _binary(tensor)
-    if tensor.name == FILES:
-        files = tensor.data if binary is None else v2_tensors.split_binary_files(memoryview(binary), count)
-        return v2_tensors.images_of_files(files, count, (budget or PixelBudget()).decode)
-    return v2_tensors.images_of_pixels(pixels_of_numbers(tensor.data) if binary is None else binary, count)
+    binary = message.raw_input_contents
+    for output in message.outputs:
+        v2_tensors.check_output(output.name, output.parameters)
+    outputs = dict.fromkeys([output.name for output in message.outputs] or OUTPUTS, bool(binary))
+    v2_tensors.check_single(message.inputs)
+    (tensor,) = message.inputs
+    described = v2_tensors.describe(tensor.name, tensor.datatype, list(tensor.shape), tensor.parameters)
+    if not binary:
+        images = _images_of_contents(described, tensor.contents, budget or PixelBudget())
+    elif tensor.contents.ListFields():
+        raise BadInput("the input has both contents and raw_input_contents; send only one of them")
+    elif len(binary) > 1:
+        raise BadInput(f"raw_input_contents has {len(binary)} elements, but the request has one input")
+    else:
+        images = v2_tensors.images_of_binary(described, memoryview(binary[0]), budget or PixelBudget())
+    return V2Request(images, outputs, message.id)
 
 
-def outputs_of(request: InferRequest) -> dict[str, bool]:
-    """Map the requested outputs, all by default, to True (send binary data) if the inputs are binary, else to False."""
-    requested = [output.name for output in request.request_outputs or []]
-    for name in requested:
-        v2_tensors.check_output(name)
-    return dict.fromkeys(requested or OUTPUTS, request.use_binary_outputs)
+def _images_of_contents(described: Input, contents: InferTensorContents, budget: PixelBudget) -> np.ndarray:
+    field = _FIELDS.get(described.datatype, "")
+    if [each.name for each, _ in contents.ListFields()] != [field]:
+        place = f"contents.{field} or raw_input_contents" if field else "raw_input_contents"
+        raise BadInput(f"the data of an input of {described.datatype} must be in {place}, and only there")
+    values = getattr(contents, field)
+    if described.has_files:
+        return v2_tensors.images_of_files(values, described.image_count, budget.decode)
+    v2_tensors.check_pixels(values, described.image_count)
+    if described.datatype == "FP32":
+        return v2_tensors.images_of_pixels(pixels_of_array(np.array(values, np.float32)))
+    return v2_tensors.images_of_pixels(pixels_of_numbers(list(values)))
 
 
-def length_of(request: InferRequest) -> int:
-    """Return the approximate length of a request's inputs in bytes."""
-    return sum(len(_binary(tensor) or b"") + _length(tensor.data or []) for tensor in request.inputs)
+def length_of(message: ModelInferRequest) -> int:
+    """Return the approximate length of a request in memory, in bytes: a typed number takes more than in the message."""
+    fields = [values for tensor in message.inputs for _, values in tensor.contents.ListFields()]
+    return message.ByteSize() + sum(8 * len(values) for values in fields if not isinstance(values[0], bytes))
 
 
-def _length(data: list) -> int:
-    return sum(map(len, data)) if data and isinstance(data[0], bytes) else 8 * len(data)
-
-
-def _binary(tensor: Any) -> bytes | None:
-    """Return a tensor's binary content; KServe's public `as_numpy` would decode all of it before any check."""
-    return tensor._raw_data
-
-
-def answer(probabilities: np.ndarray, model: ModelSpec, outputs: dict[str, bool], request_id: str) -> InferResponse:
-    """Return an answer with `outputs`, each as binary data if its value is True."""
-    tensors = v2_tensors.output_tensors(probabilities, model.class_names)
-    answers = []
-    for name, as_binary in outputs.items():
-        content = tensors[name]
-        answers.append(InferOutput(name, list(content.shape), OUTPUTS[name]))
+def answer(request: V2Request, probabilities: np.ndarray, model: ModelSpec) -> ModelInferResponse:
+    """Return an answer with the outputs that `request` asks for."""
+    message = ModelInferResponse(
+        model_name=model.name, model_version=str(model.version), id=request.id or str(uuid.uuid4())
+    )
+    tensors = v2_tensors.output_tensors(request, probabilities, model.class_names)
+    for name, as_binary in request.outputs.items():
+        datatype, content = v2_tensors.OUTPUT_DATATYPES[name], tensors[name]
+        output = message.outputs.add(name=name, datatype=datatype, shape=content.shape)
         if as_binary:
-            answers[-1].set_data_from_numpy(content)
+            message.raw_output_contents.append(v2_tensors.binary_of(content))
         else:
-            answers[-1].data = content.reshape(-1).tolist()
-    return InferResponse(request_id, model.name, answers, model_version=str(model.version))
+            getattr(output.contents, _FIELDS[datatype]).extend(content.reshape(-1).tolist())
+    return message

@@ -1,6 +1,6 @@
 """KServe's V2 protocol over REST: requests and answers in JSON, which binary tensor data may follow."""
 
-from dataclasses import dataclass
+import uuid
 from itertools import chain
 from typing import Any
 
@@ -8,24 +8,10 @@ import numpy as np
 import orjson
 
 from distml.protocol import images, json_body, v2_tensors
-from distml.protocol.contract import FILES, OUTPUTS, BadInput, ModelSpec
+from distml.protocol.contract import OUTPUTS, BadInput, ModelSpec
 from distml.protocol.images import PixelBudget
 from distml.protocol.pixels import pixels_of_numbers
-
-
-@dataclass(frozen=True)
-class V2Request:
-    """The content of a V2 request.
-
-    Attributes:
-        images: uint8 [n, 28, 28, 1].
-        outputs: the names of the outputs to answer with; True asks for binary data.
-        id: the client's name for the request, which the answer repeats.
-    """
-
-    images: np.ndarray
-    outputs: dict[str, bool]
-    id: str | None = None
+from distml.protocol.v2_tensors import V2Request
 
 
 def read_request(body: bytes | bytearray, json_length: int | None, budget: PixelBudget | None = None) -> V2Request:
@@ -43,42 +29,58 @@ def read_request(body: bytes | bytearray, json_length: int | None, budget: Pixel
     if json_length is not None and not 0 <= json_length <= len(body):
         raise BadInput("Inference-Header-Content-Length must be the length of the JSON part of the body")
     document = json_body.read(body if json_length is None else body[:json_length])
-    binary = memoryview(b"" if json_length is None else body)[json_length or 0 :]
+    binary = None if json_length is None else memoryview(body)[json_length:]
     if not isinstance(document, dict):
-        raise BadInput(f"the body must be a JSON object; {v2_tensors.INPUT_RULE}")
+        raise BadInput(f"the body must be a JSON object; {v2_tensors.EXPECTED}")
     request_id = document.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise BadInput('"id" must be a string')
     outputs = _outputs(document.get("outputs"), _parameters(document).get("binary_data_output") is True)
-    return V2Request(_images(document, binary, budget or PixelBudget()), outputs, request_id)
+    return V2Request(_images(document.get("inputs"), binary, budget or PixelBudget()), outputs, request_id or "")
 
 
-def _images(document: dict, binary: memoryview, budget: PixelBudget) -> np.ndarray:
-    inputs = document.get("inputs")
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise BadInput(v2_tensors.INPUT_RULE)
-    tensor = inputs[0]
-    count = v2_tensors.count_of_images(tensor.get("name"), tensor.get("datatype"), tensor.get("shape"))
-    size, data = _parameters(tensor).get("binary_data_size"), tensor.get("data")
+def _images(inputs: Any, binary: memoryview | None, budget: PixelBudget) -> np.ndarray:
+    if not isinstance(inputs, list):
+        raise BadInput(f'"inputs" must be a list; {v2_tensors.EXPECTED}')
+    v2_tensors.check_single(inputs)
+    (tensor,) = inputs
+    if not isinstance(tensor, dict):
+        raise BadInput('the input must be an object with "name", "datatype", "shape" and "data"')
+    parameters, data = _parameters(tensor), tensor.get("data")
+    described = v2_tensors.describe(tensor.get("name"), tensor.get("datatype"), tensor.get("shape"), parameters)
+    size = parameters.get("binary_data_size")
     if size is not None:
-        if data is not None or type(size) is not int or size != len(binary):
-            raise BadInput('"binary_data_size" must be the length of the data after the JSON; "data" must be absent')
-        if tensor["name"] == FILES:
-            files = v2_tensors.split_binary_files(binary, count)
-            return v2_tensors.images_of_files(files, count, budget.decode)
-        return v2_tensors.images_of_pixels(bytes(binary), count)
-    if not isinstance(data, list) or len(binary):
-        raise BadInput('the input needs either "data", a list, or "binary_data_size" and binary data')
-    data = _flattened(data)
-    if tensor["name"] == FILES:
-        return v2_tensors.images_of_files(data, count, lambda text: budget.decode(images.file_from_base64(text)))
-    return v2_tensors.images_of_pixels(pixels_of_numbers(data), count)
+        return v2_tensors.images_of_binary(described, _binary(binary, size, data), budget)
+    if binary:
+        raise BadInput(f'{len(binary)} bytes follow the JSON, but the input has no "binary_data_size"')
+    if not isinstance(data, list):
+        raise BadInput('the input needs "data", a list, or "binary_data_size" and binary data')
+    values = _flattened(data)
+    if described.has_files:
+        return v2_tensors.images_of_files(
+            values, described.image_count, lambda text: budget.decode(images.file_from_base64(text))
+        )
+    v2_tensors.check_pixels(values, described.image_count)
+    return v2_tensors.images_of_pixels(pixels_of_numbers(values))
+
+
+def _binary(binary: memoryview | None, size: Any, data: Any) -> memoryview:
+    """Return the binary data of the only input, after checking what the request says about it."""
+    if data is not None:
+        raise BadInput('the input has both "data" and "binary_data_size"; send only one of them')
+    if binary is None:
+        raise BadInput('"binary_data_size" needs the header Inference-Header-Content-Length, the length of the JSON')
+    if type(size) is not int or size != len(binary):
+        text = size if type(size) is int else "not a whole number"
+        raise BadInput(f'"binary_data_size" is {text}, but {len(binary)} bytes follow the JSON')
+    return binary
 
 
 def _flattened(data: list) -> list:
     """Flatten V2's data, which may be lists nested by the tensor's shape."""
     while data and isinstance(data[0], list):
-        if not all(isinstance(inner, list) for inner in data):
+        length = len(data[0])
+        if not all(isinstance(inner, list) and len(inner) == length for inner in data):
             raise BadInput('"data" must be a flat list, or lists nested by the shape')
         data = list(chain.from_iterable(data))
     return data
@@ -89,9 +91,12 @@ def _outputs(requested: Any, binary: bool) -> dict[str, bool]:
         return dict.fromkeys(OUTPUTS, binary)
     if not isinstance(requested, list) or not all(isinstance(output, dict) for output in requested):
         raise BadInput('"outputs" must be a list of objects')
+    outputs = {}
     for output in requested:
-        v2_tensors.check_output(output.get("name"))
-    return {output["name"]: _parameters(output).get("binary_data", binary) is True for output in requested}
+        name, parameters = output.get("name"), _parameters(output)
+        v2_tensors.check_output(name, parameters)
+        outputs[name] = parameters.get("binary_data", binary) is True
+    return outputs
 
 
 def _parameters(document: dict) -> dict:
@@ -103,34 +108,26 @@ def _parameters(document: dict) -> dict:
     return parameters
 
 
-def answer(
-    probabilities: np.ndarray, model: ModelSpec, outputs: dict[str, bool], request_id: str
-) -> tuple[bytes, int | None]:
-    """Return an answer with `outputs`, each as binary data if its value is True.
+def answer(request: V2Request, probabilities: np.ndarray, model: ModelSpec) -> tuple[bytes, int | None]:
+    """Return an answer with the outputs that `request` asks for.
 
     Returns:
         The body, and the length of its JSON part; None if no binary data follows.
     """
     descriptions, binary = [], []
-    tensors = v2_tensors.output_tensors(probabilities, model.class_names)
-    for name, as_binary in outputs.items():
-        datatype, content = OUTPUTS[name], tensors[name]
+    tensors = v2_tensors.output_tensors(request, probabilities, model.class_names)
+    for name, as_binary in request.outputs.items():
+        datatype, content = v2_tensors.OUTPUT_DATATYPES[name], tensors[name]
         output: dict[str, Any] = {"name": name, "shape": list(content.shape), "datatype": datatype}
         if as_binary:
-            binary.append(_binary(content))
+            binary.append(v2_tensors.binary_of(content))
             output["parameters"] = {"binary_data_size": len(binary[-1])}
         elif datatype == "BYTES":
             output["data"] = [one.decode() for one in content]
         else:
             output["data"] = content.reshape(-1)
         descriptions.append(output)
+    request_id = request.id or str(uuid.uuid4())
     facts = {"model_name": model.name, "model_version": str(model.version), "id": request_id}
     head = orjson.dumps({**facts, "outputs": descriptions}, option=orjson.OPT_SERIALIZE_NUMPY)
     return b"".join([head, *binary]), len(head) if binary else None
-
-
-def _binary(content: np.ndarray) -> bytes:
-    """Return V2's binary tensor data: little-endian numbers, or elements of BYTES, each after its length."""
-    if content.dtype != object:
-        return content.astype(content.dtype.newbyteorder("<"), copy=False).tobytes()
-    return b"".join(len(one).to_bytes(4, "little") + one for one in content)

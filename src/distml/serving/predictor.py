@@ -1,13 +1,12 @@
 """The predictor: reads a request's images, classifies them in a batch and writes the answer, for each protocol."""
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from kserve import InferRequest, InferResponse
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 
 from distml.protocol import limits, v1, v2_grpc, v2_rest
 from distml.protocol.contract import ModelSpec
@@ -75,21 +74,18 @@ class Predictor:
         request = await self._read(len(body), partial(v2_rest.read_request, body, json_length))
         probabilities, version = await self._batcher.classify(request.images)
         check_version(wanted, version)
-        request_id = request.id or str(uuid.uuid4())
-        return v2_rest.answer(probabilities, self._spec(version), request.outputs, request_id)
+        return v2_rest.answer(request, probabilities, self._spec(version))
 
-    async def answer_grpc(self, request: InferRequest, length: int) -> InferResponse:
+    async def answer_grpc(self, message: ModelInferRequest, length: int) -> ModelInferResponse:
         """Answer a gRPC request of about `length` bytes.
 
         Raises:
             BadInput, Overloaded, OtherVersion: as for V1.
         """
-        images = await self._read(length, partial(v2_grpc.read_images, request))
-        outputs = v2_grpc.outputs_of(request)
-        probabilities, version = await self._batcher.classify(images)
-        check_version(request.model_version, version)
-        request_id = request.id or str(uuid.uuid4())
-        return v2_grpc.answer(probabilities, self._spec(version), outputs, request_id)
+        request = await self._read(length, partial(v2_grpc.read_request, message))
+        probabilities, version = await self._batcher.classify(request.images)
+        check_version(message.model_version, version)
+        return v2_grpc.answer(request, probabilities, self._spec(version))
 
     def _spec(self, version: ServedVersion) -> ModelSpec:
         return ModelSpec(self.model_name, version.number, version.class_names)

@@ -1,5 +1,6 @@
 """gRPC health and reflection of the predictor, a real process on loopback, asked by gRPC's own clients."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from kserve import InferInput, InferRequest
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from distml.step.volume import Volume
 from support.predictor_process import Predictor, predictor
@@ -46,9 +49,9 @@ def test_a_watch_of_an_unknown_service_says_so_and_stays_open(channel: grpc.Chan
     watch.cancel()
 
 
-def test_sigterm_ends_serving_for_every_check_and_watch(published_volume: Volume, tmp_path: Path) -> None:
+def test_sigterm_ends_health_before_answers_and_watches(published_volume: Volume, tmp_path: Path) -> None:
     with (
-        predictor(published_volume, tmp_path / "log", "--drain-seconds", 2) as server,
+        predictor(published_volume, tmp_path / "log", "--drain-seconds", 600) as server,
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
         stub = HealthStub(channel)
@@ -58,6 +61,12 @@ def test_sigterm_ends_serving_for_every_check_and_watch(published_volume: Volume
         server.process.terminate()
         assert [status(next(watch)) for watch in watches] == ["NOT_SERVING"] * 3
         assert status(stub.Check(HealthCheckRequest(), timeout=20)) == "NOT_SERVING"
+        pixels = InferInput("images", [1, 28, 28, 1], "UINT8", [0] * 28 * 28)
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(
+            InferRequest("flower-sample", [pixels]).to_grpc(), timeout=20
+        )
+        assert answer.model_version == "1"
+        server.process.send_signal(signal.SIGINT)
         assert [list(watch) for watch in watches] == [[], [], []]
         assert server.process.wait(timeout=60) == 0
 

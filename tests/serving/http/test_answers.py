@@ -97,6 +97,36 @@ def test_a_v2_json_answer_has_only_the_requested_outputs(server: Predictor, save
     assert answer == {"model_name": "flower-sample", "model_version": "1", "id": "7", "outputs": [output]}
 
 
+@pytest.mark.parametrize(
+    ("name", "datatype", "shape"),
+    [("input-0", "FP32", [3, 28, 28]), ("images", "int64", [3, 784]), ("predict", "Uint8", [3, 1, 28, 28])],
+)
+def test_v2_accepts_other_names_datatypes_and_shapes(
+    server: Predictor, saved: Ask, name: str, datatype: str, shape: list[int]
+) -> None:
+    values = float if datatype == "FP32" else int
+    data = list(map(values, IMAGES.ravel().tolist()))
+    tensor = {"name": name, "datatype": datatype, "shape": shape, "data": data}
+    status, answer = server.post(INFER, {"inputs": [tensor]})
+    assert status == 200
+    assert [output["name"] for output in answer["outputs"]] == ["probabilities", "class_index", "class_name"]
+    np.testing.assert_allclose(np.reshape(answer["outputs"][0]["data"], (3, 10)), saved(IMAGES), atol=1e-3)
+
+
+def test_v2_answers_a_file_with_what_the_model_saw(server: Predictor, saved: Ask) -> None:
+    file = image_file("RGB", "JPEG", 61, 47)
+    encoded = [base64.b64encode(file).decode()]
+    tensor = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "data": encoded}
+    status, answer = server.post(
+        INFER, {"inputs": [tensor], "outputs": [{"name": "probabilities"}, {"name": "images"}]}
+    )
+    probabilities, images = answer["outputs"]
+    assert (status, images["shape"], images["datatype"]) == (200, [1, 28, 28, 1], "UINT8")
+    seen = np.array(images["data"], np.uint8).reshape(1, 28, 28, 1)
+    np.testing.assert_allclose([probabilities["data"]], saved(seen), atol=1e-3)
+    np.testing.assert_allclose(saved([file]), saved(seen), atol=1e-3)
+
+
 def test_v2_accepts_and_returns_binary_tensors(server: Predictor, saved: Ask) -> None:
     request = InferRequest("flower-sample", [InferInput("images", [3, 28, 28, 1], "UINT8")])
     request.inputs[0].set_data_from_numpy(IMAGES)

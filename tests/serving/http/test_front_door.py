@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kserve import InferInput, InferRequest
 from kserve.errors import ModelNotFound
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 
 from distml.protocol import limits, v1
 from distml.publishing import image_intensity
@@ -165,11 +165,9 @@ def test_a_request_for_a_version_is_never_answered_by_another() -> None:
     assert counted("grpc", "not found") == before + 1
 
 
-def grpc_request(version: str = "") -> InferRequest:
-    tensor = InferInput("images", [1, 28, 28], "UINT8")
-    tensor.set_data_from_numpy(np.zeros((1, 28, 28), np.uint8))
-    request = InferRequest("flower-sample", [tensor])
-    request.model_version = version
+def grpc_request(version: str = "") -> ModelInferRequest:
+    request = ModelInferRequest(model_name="flower-sample", model_version=version, raw_input_contents=[bytes(784)])
+    request.inputs.add(name="images", datatype="UINT8", shape=[1, 28, 28])
     return request
 
 

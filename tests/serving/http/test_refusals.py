@@ -121,13 +121,18 @@ def test_invalid_json_gets_400(server: Predictor, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"datatype": "FP32"}, "expected one input, either"),
-        ({"shape": [3, 28, 28, 3]}, "expected one input, either"),
-        ({"shape": [-1, 28, 28, 1]}, "the request has no images"),
+        ({"datatype": "BOOL"}, "the datatype 'BOOL' is not accepted; expected BYTES for image files, or UINT8"),
+        ({"name": "image_bytes"}, '"image_bytes" means image files, but UINT8 means pixels; name the input "images"'),
+        (
+            {"shape": [3, 28, 28, 3]},
+            "the shape [3, 28, 28, 3] does not fit; pixels need [n, 28, 28, 1], [n, 28, 28] or",
+        ),
+        ({"shape": [-1, 28, 28, 1]}, "the shape [-1, 28, 28, 1] has a negative length; each must be that of the data"),
         ({"shape": [2, 28, 28, 1]}, "the shape announces 1568 pixels, but the data has 2352"),
-        ({"data": ["a"]}, "pixels must be whole numbers"),
-        ({"data": None}, 'the input needs either "data"'),
-        ({"parameters": {"binary_data_size": 5}}, '"binary_data_size" must be the length'),
+        ({"data": ["a"] * 2352}, f"{PIXELS}; one of them is a string"),
+        ({"data": [0, 0.5] * 1176}, f"{PIXELS}; these are between 0 and 1, such as 0.5; multiply them by 255"),
+        ({"data": None}, 'the input needs "data", a list'),
+        ({"parameters": {"binary_data_size": 5}}, 'the input has both "data" and "binary_data_size"'),
     ],
 )
 def test_bad_v2_input_gets_400_with_one_sentence(server: Predictor, change: dict[str, Any], sentence: str) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 
 import grpc_interceptor.exceptions
-from kserve import InferRequest, InferResponse, Model
+from kserve import Model
 from kserve.errors import InvalidInput, ModelNotFound
+from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import v2_grpc
@@ -35,8 +36,8 @@ class RegisteredModel(Model):
         return self.ready
 
     async def predict(
-        self, payload: InferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
-    ) -> InferResponse:
+        self, payload: ModelInferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
+    ) -> ModelInferResponse:
         """Answer a gRPC request; KServe turns the exceptions into status codes."""
         with metrics.Request("grpc") as request:
             try:

@@ -26,6 +26,13 @@ class VersionedInferenceServicer(InferenceServicer):
         super().__init__(data_plane, repository)
         self._predictor = predictor
 
+    async def ModelInfer(
+        self, request: messages.ModelInferRequest, context: grpc.aio.ServicerContext
+    ) -> messages.ModelInferResponse:
+        """Pass on the message as it is: KServe's parser would refuse some datatypes, and name no reason."""
+        answer, _ = await self._data_plane.infer(request.model_name, request)
+        return answer
+
     async def ModelReady(
         self, request: messages.ModelReadyRequest, context: grpc.aio.ServicerContext
     ) -> messages.ModelReadyResponse:

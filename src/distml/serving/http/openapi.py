@@ -1,19 +1,22 @@
 """The OpenAPI page at /openapi.json: KServe's, corrected to what the front door accepts and answers."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 
-from distml.model.image_decoding import SIZE
-from distml.protocol import limits
-from distml.protocol.contract import FILES, OUTPUTS, PIXELS
+from distml.serving.http import openapi_schemas
+from distml.serving.http.openapi_schemas import Schema, an_object
 
-PREDICT, INFER = "/v1/models/{model_name}:predict", "/v2/models/{model_name}/infer"
+MODEL = "/v1/models/{model_name}"
+PREDICT, INFER = f"{MODEL}:predict", "/v2/models/{model_name}/infer"
+_VERSION, _LABEL = "/versions/{version}", "/labels/{label}"
 _DESCRIPTIONS = {
     "400": "the request is wrong; the error says what to change",
     "404": "no such model, or another version is served",
     "408": "the body did not arrive in time",
     "413": "the body is too long",
+    "415": "the Content-Encoding is not supported",
     "503": "not ready, or overloaded: retry after Retry-After seconds",
 }
 
@@ -36,88 +39,51 @@ def _correct(page: dict[str, Any], model_name: str) -> None:
     # The front door accepts no other POST.
     for path in [path for path in paths if "post" in paths[path] and path not in (PREDICT, INFER)]:
         del paths[path]
+    paths[f"{MODEL}/metadata"] = deepcopy(paths[MODEL])
+    paths[f"{MODEL}/metadata"]["get"] |= {"summary": "Model Metadata", "operationId": "model_metadata_of_v1"}
     for path, methods in paths.items():
         for operation in methods.values():
-            operation["responses"].pop("422", None)
-            # KServe describes a version in the query, but the front door drops the query.
-            operation["parameters"] = [each for each in operation.get("parameters", []) if each["in"] == "path"]
-            for parameter in operation["parameters"]:
-                if parameter["name"] == "model_name":
-                    parameter["schema"] = {"type": "string", "enum": [model_name]}
-            if "{" in path:
-                operation["responses"] |= {status: _refusal(status) for status in ("404", "503")}
+            _correct_operation(path, operation, model_name)
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
-    for path, body, answer in ((PREDICT, _v1_body(), _v1_answer()), (INFER, _v2_body(), _v2_answer())):
+    for path, answer in ((MODEL, openapi_schemas.v1_status()), (f"{MODEL}/metadata", openapi_schemas.v1_metadata())):
+        paths[path]["get"]["responses"]["200"] = _json("the answer", answer)
+    bodies = {
+        PREDICT: (openapi_schemas.v1_body(), openapi_schemas.v1_answer()),
+        INFER: (openapi_schemas.v2_body(), openapi_schemas.v2_answer()),
+    }
+    for path, (body, answer) in bodies.items():
         operation = paths[path]["post"]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
         operation["responses"] = {"200": _json("the answer", answer)} | {key: _refusal(key) for key in _DESCRIPTIONS}
+    for rest in ("", ":predict", "/metadata"):
+        for place in (_VERSION, _LABEL):
+            paths[f"{MODEL}{place}{rest}"] = _of_version(paths[f"{MODEL}{rest}"], place)
 
 
-def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _correct_operation(path: str, operation: dict[str, Any], model_name: str) -> None:
+    operation["responses"].pop("422", None)
+    # KServe describes a version in the query, but the front door drops the query.
+    operation["parameters"] = [each for each in operation.get("parameters", []) if each["in"] == "path"]
+    for parameter in operation["parameters"]:
+        if parameter["name"] == "model_name":
+            parameter["schema"] = {"type": "string", "enum": [model_name]}
+    if "{" in path:
+        operation["responses"] |= {status: _refusal(status) for status in ("404", "503")}
+
+
+def _of_version(methods: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return the operations of a path that names a version or label at `place`."""
+    methods = deepcopy(methods)
+    name = place[place.index("{") + 1 : -1]
+    for operation in methods.values():
+        operation["operationId"] += f"_of_{name}"
+        operation["parameters"].append({"name": name, "in": "path", "required": True, "schema": {"type": "string"}})
+    return methods
+
+
+def _json(description: str, schema: Schema) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _refusal(status: str) -> dict[str, Any]:
-    return _json(_DESCRIPTIONS[status], _object(error={"type": "string"}))
-
-
-def _object(optional: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _list(items: dict[str, Any], least: int = 0, most: int | None = None) -> dict[str, Any]:
-    return {"type": "array", "items": items, "minItems": least} | ({} if most is None else {"maxItems": most})
-
-
-# A PNG file of one grey pixel.
-_EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
-_STRING = {"type": "string"}
-_PIXEL = {"type": "integer", "minimum": 0, "maximum": 255}
-_PROBABILITIES = _list({"type": "number"})
-
-
-def _v1_body() -> dict[str, Any]:
-    file = _object(image_bytes=_object(b64={"type": "string", "contentEncoding": "base64", "example": _EXAMPLE}))
-    pixels = _list(_list(_PIXEL, SIZE, SIZE), SIZE, SIZE) | {"description": "a pixel may also be a list of one number"}
-    return _object(instances=_list({"anyOf": [file, pixels]}, 1, limits.MAX_IMAGES_OF_REQUEST))
-
-
-def _v1_answer() -> dict[str, Any]:
-    prediction = _object(class_name=_STRING, class_index={"type": "integer"}, probabilities=_PROBABILITIES)
-    return _object(predictions=_list(prediction), model_name=_STRING, model_version=_STRING)
-
-
-def _v2_body() -> dict[str, Any]:
-    tensor = _object(
-        ("parameters", "data"),
-        name={"type": "string", "enum": [FILES, PIXELS]},
-        datatype={"type": "string", "enum": ["BYTES", "UINT8"]},
-        shape=_list({"type": "integer", "minimum": 1}, 1, 4),
-        parameters={"type": "object"},
-        data={
-            "type": "array",
-            "items": {},
-            "description": f"{FILES}: each file in base64; {PIXELS}: numbers from 0 to 255",
-        },
-    )
-    output = _object(("parameters",), name={"type": "string", "enum": list(OUTPUTS)}, parameters={"type": "object"})
-    return _object(
-        ("id", "parameters", "outputs"),
-        id=_STRING,
-        parameters={"type": "object"},
-        inputs=_list(tensor, 1, 1),
-        outputs=_list(output),
-    )
-
-
-def _v2_answer() -> dict[str, Any]:
-    tensor = _object(
-        ("data", "parameters"),
-        name=_STRING,
-        datatype=_STRING,
-        shape=_list({"type": "integer"}),
-        data={"type": "array", "items": {}},
-        parameters={"type": "object"},
-    )
-    return _object(model_name=_STRING, model_version=_STRING, id=_STRING, outputs=_list(tensor))
+    return _json(_DESCRIPTIONS[status], an_object(error={"type": "string"}))
