@@ -6,6 +6,7 @@ import logging.config
 import warnings
 from datetime import UTC, datetime
 
+from google.protobuf.message import DecodeError
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 
 _logger = logging.getLogger("predictor")
@@ -36,9 +37,9 @@ class _Line(logging.Formatter):
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Return False for the stack trace that KServe logs of each refused request; the metrics count refusals."""
+    """Return False for a stack trace of a refused request, which KServe logs, or gRPC of bytes that are no message."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady)
+    return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady | DecodeError)
 
 
 def configure() -> None:

@@ -89,4 +89,5 @@ def test_health_and_reflection_leave_no_line_in_the_log(server: Predictor, chann
     next(watch)
     watch.cancel()
     ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert channel.unary_unary("/grpc.health.v1.Health/Check").future(b"no message").code().name == "UNKNOWN"
     assert server.log.read_text() == before

@@ -43,6 +43,18 @@ def test_an_offer_of_h2c_is_ignored_request_after_request(server: Predictor) -> 
     assert [event for event in server.events() if event["level"] == "warning"] == []
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
+def test_an_offer_in_the_last_request_of_a_connection_is_ignored(
+    server: Predictor, version: bytes, framing: bytes
+) -> None:
+    head = b"POST %s HTTP/%s\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n" % (PREDICT.encode(), version)
+    answer = exchange(server, head + framing)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request") and b'{"error":"the body must be' in answer
+
+
 def test_an_offer_of_h2c_that_arrives_byte_by_byte_is_ignored(server: Predictor) -> None:
     request = (
         post(OFFER + b"Content-Length: 2\r\n", b"{}") + b"GET /v2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -140,6 +152,12 @@ def test_a_wrong_path_or_method_gets_json_with_one_sentence(
 ) -> None:
     answered, _, content = server.request(method, path)
     assert (answered, json.loads(content)) == (status, {"error": sentence})
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_refusal_shows_only_the_beginning_of_a_long_path(server: Predictor, method: str) -> None:
+    error = json.loads(server.request(method, "/" + "a" * 60_000)[2])["error"]
+    assert "/" + "a" * 199 + "… " in error and len(error) < 250
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/health/live", READY, "/v1/models", MODEL])

@@ -20,7 +20,6 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.parser = _ParserWithoutUpgrades(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own parser
         self._bytes_outside_body = 0
         self._header_timer: asyncio.TimerHandle | None = None
 
@@ -85,13 +84,18 @@ class _ParserWithoutUpgrades(httptools.HttpRequestParser):
 
     def __init__(self, connection: Connection):
         super().__init__(connection)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own parser
         self._connection = connection
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        parse = super().feed_data
         while True:
             try:
-                return super().feed_data(data)
+                return parse(data)
             except httptools.HttpParserUpgrade as offer:
                 if not self._connection.has_ignorable_offer():
                     return  # what follows CONNECT is not HTTP
                 data = self._connection.head_without_offer() + data[offer.args[0] :]
+                # With `Connection: close`, the parser of the offer would discard all that follows.
+                self._connection.parser = _ParserWithoutUpgrades(self._connection)
+                parse = super(_ParserWithoutUpgrades, self._connection.parser).feed_data

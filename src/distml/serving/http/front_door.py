@@ -14,7 +14,7 @@ from distml.protocol.contract import BadInput
 from distml.serving import metrics
 from distml.serving.http import routes
 from distml.serving.http.body import Body, Receive
-from distml.serving.http.refusals import HungUp, Refusal, refusal_of
+from distml.serving.http.refusals import HungUp, Refusal, refusal_of, shown
 from distml.serving.http.routes import Route
 from distml.serving.page import page
 from distml.serving.page.page import Page
@@ -104,12 +104,13 @@ class FrontDoor:
         if method == "OPTIONS":
             await self._send(send, 204, b"", [(b"allow", f"{allowed}, OPTIONS".encode())])
         elif allowed == "POST":
-            raise Refusal(405, "wrong method", f"{path} accepts only POST, with the images in the body", allow="POST")
+            sentence = f"{shown(path)} accepts only POST, with the images in the body"
+            raise Refusal(405, "wrong method", sentence, allow="POST")
         elif method == "POST":
             # KServe's other POST routes unload the model, or ask for what this model does not offer.
-            raise Refusal(404, "not found", f"POST {path} is not offered")
+            raise Refusal(404, "not found", f"POST {shown(path)} is not offered")
         elif method not in ("GET", "HEAD"):
-            raise Refusal(405, "wrong method", f"{path} does not accept {method}", allow=allowed)
+            raise Refusal(405, "wrong method", f"{shown(path)} does not accept {method}", allow=allowed)
         elif route and route.protocol == "v1":
             await self._send(send, 200, orjson.dumps(self._v1_document(route)), [_JSON])
         elif self._page and path == "/" and page.wants(dict(scope["headers"]).get(b"accept")):

@@ -39,12 +39,17 @@ def refusal_of(error: Exception) -> Refusal:
     return Refusal(500, "failed", "the server failed to answer; its log has the reason")
 
 
+def shown(path: str) -> str:
+    """Return a path as a refusal shows it: a client may send one of 60,000 characters."""
+    return path if len(path) <= 200 else f"{path[:200]}…"
+
+
 def give_one_shape_to_errors(app: FastAPI) -> None:
     """Let KServe's routes answer unknown paths and methods in the shape of all other refusals."""
 
     async def answer(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        sentence = f"{request.method} {request.url.path} is not offered"
+        sentence = f"{request.method} {shown(request.url.path)} is not offered"
         return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
     app.add_exception_handler(HTTPException, answer)
