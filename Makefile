@@ -54,8 +54,8 @@ ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
-.PHONY: help doctor run serve test lint format bench clean requirements cluster image install train serving workflow \
-  clean-workflows test-cluster clean-cluster
+.PHONY: help doctor run serve test test-hostile lint format bench clean requirements cluster image install train serving \
+  workflow clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 } \
@@ -80,9 +80,13 @@ serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GR
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
 	  --grpc-port $(call quoted,$(GRPC_PORT))
 
-test: ## run every test that needs no cluster
+test: ## run every test that needs no cluster, except test-hostile
 	@sh environment.sh dev
-	$(RUN) -m pytest -m "not cluster"
+	$(RUN) -m pytest -m "not cluster and not hostile"
+
+test-hostile: ## send 20,000 requests, most of them hostile, to a predictor on this machine
+	@sh environment.sh dev
+	$(RUN) -m pytest -m hostile tests/serving/hostile
 
 lint: ## run ruff and mypy, and check the rules for imports
 	@sh environment.sh dev

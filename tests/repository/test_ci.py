@@ -18,8 +18,11 @@ def clone(tmp_path: Path) -> Path:
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")
     for name in ("dpkg", "python3.11", "go", "kubectl"):
         program(tmp_path / "bin" / name, "exit 0")
-    program(tmp_path / "bin/make", "echo make $*; exit 9")
+    program(tmp_path / "bin/make", "echo make $* REQUIRE_BROWSER_AND_JAVA=$REQUIRE_BROWSER_AND_JAVA; exit 9")
     return clone
+
+
+STARTED = "make lint REQUIRE_BROWSER_AND_JAVA=1\n"
 
 
 def program(path: Path, line: str) -> None:
@@ -46,17 +49,29 @@ def test_ci_fails_at_the_start_if_the_named_folder_has_no_cluster(clone: Path) -
 def test_ci_without_a_cluster_reports_that_and_continues(clone: Path) -> None:
     ended = start_of_ci(clone)
     message = ".ci/run: no CLUSTER_FOLDER and no ../shared/cluster/up: skipping the tests that need a cluster\n"
-    assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", message)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (9, STARTED, message)
 
 
 def test_ci_uses_the_cluster_of_the_named_folder(clone: Path) -> None:
     folder = clone.parents[1] / "here"
     program(folder / "up", "exit 0")
     ended = start_of_ci(clone, folder)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (9, STARTED, "")
 
 
 def test_ci_uses_the_cluster_beside_the_clone_by_default(clone: Path) -> None:
     program(clone.parent / "shared/cluster/up", "exit 0")
     ended = start_of_ci(clone)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (9, "make lint\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (9, STARTED, "")
+
+
+def test_ci_installs_the_missing_packages_at_once(clone: Path) -> None:
+    programs = clone.parents[1] / "bin"
+    program(programs / "dpkg", '[ "$2" = make ]')
+    program(programs / "apt-get", f"echo $* >> {clone}/apt-get.txt")
+    assert start_of_ci(clone).stdout == STARTED
+    packages = "curl chromium chromium-driver default-jdk-headless"
+    assert (clone / "apt-get.txt").read_text().splitlines() == [
+        "update -qq",
+        f"install -y -qq --no-install-recommends {packages}",
+    ]

@@ -31,7 +31,7 @@ def made(job: str) -> list[str]:
 def test_each_ci_job_runs_its_make_targets() -> None:
     assert {job: made(job) for job in JOBS} == {
         "lint": ["lint", "PYTHON=python3.11"],
-        "test": ["test", "PYTHON=python3.N"],
+        "test": ["test", "PYTHON=python3.N", "test-hostile", "PYTHON=python3.N"],
         "cluster": ["cluster", "image", "test-cluster", "PYTHON=python3.11"],
     }
 
@@ -47,6 +47,10 @@ def test_the_ci_runs_the_tests_on_each_supported_python() -> None:
     supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     ((lowest, above),) = re.findall(r"^>=3\.(\d+),<3\.(\d+)$", supported)
     assert JOBS["test"]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(int(lowest), int(above))]
+
+
+def test_the_ci_fails_where_a_test_misses_its_browser_or_java() -> None:
+    assert JOBS["test"]["env"] == {"REQUIRE_BROWSER_AND_JAVA": "1"}
 
 
 def test_make_cluster_creates_nodes_with_a_supported_kubernetes() -> None:

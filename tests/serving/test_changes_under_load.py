@@ -148,6 +148,7 @@ def test_a_starting_predictor_skips_a_damaged_newest_version(volume: Volume, tmp
 def test_sigterm_makes_the_predictor_drain_and_exit_with_0(server: Predictor) -> None:
     server.process.terminate()
     server.wait(lambda: server.get(READY)[0] == 503, "not ready")
+    assert server.get("/v2/health/ready")[0] == 503
     assert server.post(PREDICT, BODY)[0] == 200
     assert server.process.wait(timeout=60) == 0
     assert [event["event"] for event in server.events()][-2:] == ["draining", "stopping"]

@@ -34,7 +34,7 @@ class Predictor:
         command = [sys.executable, SERVE, "--volume", volume, *ports, "--poll-seconds", 0.2, *options]
         with log.open("w") as output:
             self.process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, env=os.environ)
-        self.wait(lambda: self.get(READY)[0] == 200, "ready")
+        self.wait(lambda: self.get("/v2/health/ready")[0] == 200, "ready")
 
     def wait(self, condition: Any, state: str, seconds: float = 60) -> None:
         """Wait until `condition()` is true; a failed connection counts as false."""

@@ -7,9 +7,12 @@ import warnings
 from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
-from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
 
 _logger = logging.getLogger("predictor")
+# KServe logs a stack trace of each of its refusals and of each probe of a draining server; gRPC logs one of each request
+# that is not a message. The metrics count refusals.
+_NOT_WORTH_LOGGING = (InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady, DecodeError)
 
 
 def event(name: str, **facts: object) -> None:
@@ -37,9 +40,8 @@ class _Line(logging.Formatter):
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Return False for a stack trace of a refused request, which KServe logs, or gRPC of bytes that are no message."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InvalidInput | ModelNotFound | ModelNotReady | DecodeError)
+    """Return False for the stack trace of a refusal."""
+    return not (record.exc_info and isinstance(record.exc_info[1], _NOT_WORTH_LOGGING))
 
 
 def configure() -> None:
