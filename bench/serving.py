@@ -1,51 +1,38 @@
-"""Compare the predictor with an empty KServe predictor, side by side on loopback.
+"""Compare the predictor with an empty KServe predictor and with other servers, side by side on loopback.
 
     python bench/serving.py --volume ./trained_model
 
-Needs `hey` on the PATH and a published model. In each repetition both servers are measured. Prints a table and writes
+Needs `hey` on the PATH and a published model. First every form of each peer is measured once, and the fastest is
+chosen. Then each repetition starts, measures and stops one server after another. Prints tables and writes
 bench/results/serving.json.
 """
 
 import argparse
-import http.client
 import json
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import this_machine
+from predictors import peers, report, servers
+from predictors.peers import PEERS
+from predictors.servers import Failed, Launch, Request, Server
 
 from distml.publishing import versions
+from distml.publishing.version_files import AGREEMENT
 from distml.step.volume import Volume
 
 HERE = Path(__file__).resolve().parent
-SERVE = HERE.parent / "src" / "serve.py"
 PREDICT, INFER = "/v1/models/flower-sample:predict", "/v2/models/flower-sample/infer"
 IMAGES_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server and the seconds from its start until it was ready."""
-
-    process: subprocess.Popen
-    port: int
-    seconds_to_ready: float
-
-    def memory_mib(self) -> float:
-        return first_number(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.process.pid}/status").read_text()) / 1024
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=60)
+CLIENTS = (5, 64)
+WARM_UP = 300
+Figures = dict[str, float]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -55,27 +42,35 @@ def main(args: argparse.Namespace) -> None:
             "bench/serving.py: hey is not on the PATH; install it: `brew install hey`, or"
             " `go install github.com/rakyll/hey@latest` and add `$(go env GOPATH)/bin` to the PATH"
         )
-    version = newest_version(args.volume)
+    volume = args.volume.resolve()  # the servers run in folders of their own
+    version = newest_version(volume)
     with tempfile.TemporaryDirectory() as folder:
-        requests = write_requests(Path(folder))
-        starts: dict[str, list[float]] = {name: [] for name in ("predictor", "empty")}
-        for _ in range(args.starts):
-            for name in starts:
-                server = start(name, args.volume)
-                starts[name].append(server.seconds_to_ready)
-                server.stop()
-        servers = {name: start(name, args.volume) for name in starts}
-        try:
-            figures = [measure(hey, servers, requests, version, args, number) for number in range(args.repetitions)]
-            memory = {"after the measurements": servers["predictor"].memory_mib()}
-            for sent in range(0, args.memory_requests, 10_000):
-                count = min(10_000, args.memory_requests - sent)
-                load(hey, servers["predictor"].port, requests["image_bytes"], count, 5)
-                memory[f"after {sent + count:,} more requests"] = servers["predictor"].memory_mib()
-        finally:
-            for server in servers.values():
-                server.stop()
-    report(figures, starts, memory, args)
+        bench = Bench(hey, write_requests(Path(folder)), version, args.requests)
+        launches = servers.ours(volume)
+        with servers.running(launches["predictor"], bench.requests["image_bytes"]) as server:
+            expected = server.answer
+        forms = {name: bench.try_forms(name, expected) for name in args.peers}
+        forms = {name: tried for name, tried in forms.items() if tried}
+        chosen = {name: max(tried, key=lambda form: tried[form][report.RATE]) for name, tried in forms.items()}
+        launches |= {name: servers.forms_of(name, version)[form] for name, form in chosen.items()}
+        visits: dict[str, list[Figures]] = {name: [] for name in launches}
+        for repetition in range(args.repetitions):
+            # The server that goes first changes with each repetition.
+            first = repetition % len(launches)
+            for name in [*launches][first:] + [*launches][:first]:
+                visits[name].append(bench.visit(name, launches[name]))
+                print(f"repetition {repetition + 1}: {name}: {shown(visits[name][-1])}", flush=True)
+        growth = bench.memory_growth(launches["predictor"], args.memory_requests)
+    content = {
+        "machine": this_machine.description(),
+        "repetitions": args.repetitions,
+        "medians": {name: medians(figures) for name, figures in visits.items()},
+        "forms": {name: {"chosen": chosen[name], "tried": tried} for name, tried in forms.items()},
+        "memory_of_the_predictor_mib": growth,
+    }
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / "serving.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    print(report.tables(content))
 
 
 def newest_version(volume: Path) -> Path:
@@ -85,94 +80,112 @@ def newest_version(volume: Path) -> Path:
     return version
 
 
-def write_requests(folder: Path) -> dict[str, list[str]]:
-    """Write the request bodies to files; return hey's arguments for each: the path on the server, then options."""
+def write_requests(folder: Path) -> dict[str, Request]:
+    """Write the request bodies to files; return the requests."""
     images = np.random.default_rng(1).integers(0, 256, (IMAGES_AT_ONCE, 28, 28, 1), np.uint8)
     described = {"name": "images", "datatype": "UINT8", "shape": list(images.shape)}
     tensor = {**described, "parameters": {"binary_data_size": images.nbytes}}
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    v1 = (HERE.parent / "inference-input.json").read_bytes()
+    file = {"name": "image_bytes", "datatype": "BYTES", "shape": [1], "parameters": {"content_type": "base64"}}
+    v2 = {"inputs": [{**file, "data": [json.loads(v1)["instances"][0]["image_bytes"]["b64"]]}]}
+    as_json = {"Content-Type": "application/json"}
+    as_binary = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
     bodies = {
-        "image_bytes": (HERE.parent / "inference-input.json").read_bytes(),
-        "array": json.dumps({"instances": [images[0, ..., 0].tolist()]}).encode(),
-        "binary": head + images.tobytes(),
+        "image_bytes": (PREDICT, v1, as_json),
+        "image_bytes by V2": (INFER, json.dumps(v2).encode(), as_json),
+        "array": (PREDICT, json.dumps({"instances": [images[0, ..., 0].tolist()]}).encode(), as_json),
+        "binary": (INFER, head + images.tobytes(), as_binary),
     }
     requests = {}
-    for name, body in bodies.items():
+    for name, (path, body, headers) in bodies.items():
         (folder / name).write_bytes(body)
-        v2 = ["-T", "application/octet-stream", "-H", f"Inference-Header-Content-Length: {len(head)}"]
-        options = v2 if name == "binary" else ["-T", "application/json"]
-        requests[name] = [INFER if name == "binary" else PREDICT, "-D", str(folder / name), *options]
+        requests[name] = Request(path, folder / name, headers)
     return requests
 
 
-def start(name: str, volume: Path) -> Server:
-    """Start a server and wait until its model is ready."""
-    http_port, grpc_port = free_port(), free_port()
-    command = [SERVE, "--volume", volume, "--http-port", http_port, "--grpc-port", grpc_port, "--drain-seconds", 0.1]
-    if name == "empty":
-        command = [HERE / "predictors" / "empty_predictor.py", "--http_port", http_port, "--grpc_port", grpc_port]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not is_ready(http_port):
-        if process.poll() is not None or time.perf_counter() - started > 60:
-            process.kill()
-            sys.exit(f"bench/serving.py: {' '.join(map(str, command))} did not become ready; run it by hand to see why")
-        time.sleep(0.02)
-    return Server(process, http_port, time.perf_counter() - started)
+class Bench:
+    """The measurements of one server at a time."""
+
+    def __init__(self, hey: str, requests: dict[str, Request], version: Path, count: int):
+        self.requests = requests
+        self._hey, self._version, self._count = hey, version, count
+
+    def try_forms(self, name: str, expected: bytes) -> dict[str, Figures]:
+        """Measure each form of a peer once, and compare its answer with the predictor's; leave out those that fail."""
+        tried = {}
+        for form, launch in servers.forms_of(name, self._version).items():
+            try:
+                with servers.running(launch, self.requests[launch.request]) as server:
+                    check_answer(server.answer, expected)
+                    tried[form] = self._image_files(server, launch)
+                print(f"{name}, {form}: {shown(tried[form])}", flush=True)
+            except Failed as failure:
+                print(f"{name}, {form}: left out: {failure}", flush=True)
+        return tried
+
+    def visit(self, name: str, launch: Launch) -> Figures:
+        """Start a server, measure it and stop it."""
+        with servers.running(launch, self.requests[launch.request]) as server:
+            figures = {report.START: server.seconds_to_answer, **self._image_files(server, launch)}
+            figures[report.MEMORY] = server.memory_mib()
+            if name in ("predictor", "empty"):
+                figures |= self._loads(server, "array")
+            if name == "predictor":
+                rate, _ = self._load(server, "binary", max(100, self._count // 10), 2)
+                figures[report.BY_BINARY] = rate * IMAGES_AT_ONCE
+        if name == "predictor":
+            figures[report.BARE] = self._bare_engine()
+        return figures
+
+    def memory_growth(self, launch: Launch, count: int) -> Figures:
+        """Return the predictor's memory in MiB by the number of requests that it has answered."""
+        growth = {}
+        with servers.running(launch, self.requests[launch.request]) as server:
+            for sent in range(0, count, 10_000):
+                self._load(server, launch.request, min(10_000, count - sent), 5)
+                growth[f"{min(sent + 10_000, count):,}"] = round(server.memory_mib(), 1)
+        return growth
+
+    def _image_files(self, server: Server, launch: Launch) -> Figures:
+        return {
+            name.replace(launch.request, "image_bytes"): value
+            for name, value in self._loads(server, launch.request).items()
+        }
+
+    def _loads(self, server: Server, request: str) -> Figures:
+        figures = {}
+        for clients in CLIENTS:
+            self._load(server, request, WARM_UP, clients)
+            rate, p99 = self._load(server, request, self._count, clients)
+            figures[f"{request}, -c {clients}: requests/s"] = rate
+            figures[f"{request}, -c {clients}: p99 ms"] = p99
+        return figures
+
+    def _load(self, server: Server, request: str, count: int, clients: int) -> tuple[float, float]:
+        """Send `count` requests over `clients` connections; return requests/s and the 99th percentile in ms."""
+        sent = self.requests[request]
+        headers = [f"{name}: {value}" for name, value in sent.headers.items() if name != "Content-Type"]
+        options = ["-m", "POST", "-T", sent.headers["Content-Type"], "-D", str(sent.body)]
+        options += [word for header in headers for word in ("-H", header)]
+        url = f"http://127.0.0.1:{server.port}{sent.path}"
+        command = [self._hey, "-n", str(count), "-c", str(clients), *options, url]
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+        if re.findall(r"\[(\d+)\]\s+\d+ responses", output) != ["200"] or "Error distribution" in output:
+            raise Failed(f"expected status 200 for every request; hey printed:\n{output}")
+        return first_number(r"Requests/sec:\s+([\d.]+)", output), 1000 * first_number(r"99%+ in ([\d.]+) secs", output)
+
+    def _bare_engine(self) -> float:
+        script = HERE / "predictors" / "bare_engine.py"
+        command = [sys.executable, str(script), str(self._version), str(IMAGES_AT_ONCE)]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["images_per_second"]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def is_ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/v2/models/flower-sample/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def measure(
-    hey: str, servers: dict[str, Server], requests: dict, version: Path, args: argparse.Namespace, repetition: int
-) -> dict[str, float]:
-    """Measure everything once; return requests/s, images/s and 99th percentiles in ms by the name of the figure."""
-    figures: dict[str, float] = {}
-    for body in ("image_bytes", "array"):
-        for clients in (5, 64):
-            # The server that goes first changes with each repetition.
-            for name in list(servers)[:: 1 if repetition % 2 else -1]:
-                rate, p99 = load(hey, servers[name].port, requests[body], args.requests, clients)
-                figures[f"{name}, {body}, -c {clients}: requests/s"] = rate
-                figures[f"{name}, {body}, -c {clients}: p99 ms"] = p99
-    rate, _ = load(hey, servers["predictor"].port, requests["binary"], max(100, args.requests // 10), 2)
-    figures["predictor, 64 images by V2 binary: images/s"] = rate * IMAGES_AT_ONCE
-    bare = subprocess.run(
-        [sys.executable, HERE / "predictors" / "bare_engine.py", version, str(IMAGES_AT_ONCE)],
-        check=True,
-        capture_output=True,
-    )
-    figures["bare engine in a loop, 64 images: images/s"] = json.loads(bare.stdout)["images_per_second"]
-    for name, value in figures.items():
-        print(f"repetition {repetition + 1}: {name}: {value:,.1f}", flush=True)
-    return figures
-
-
-def load(hey: str, port: int, request: list[str], count: int, clients: int) -> tuple[float, float]:
-    """Send `count` requests over `clients` connections; return requests/s and the 99th percentile in ms."""
-    path, *options = request
-    command = [hey, "-n", str(count), "-c", str(clients), "-m", "POST", *options, f"http://127.0.0.1:{port}{path}"]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
-    if re.findall(r"\[(\d+)\]\s+\d+ responses", output) != ["200"]:
-        sys.exit(f"bench/serving.py: expected status 200 for every request; hey printed:\n{output}")
-    rate, slowest = r"Requests/sec:\s+([\d.]+)", r"99%+ in ([\d.]+) secs"
-    return first_number(rate, output), 1000 * first_number(slowest, output)
+def check_answer(answer: bytes, expected: bytes) -> None:
+    """Raise Failed if the class or a probability differs from the predictor's."""
+    (its_class, its), (our_class, ours) = map(servers.classification, (answer, expected))
+    if its_class != our_class or not np.allclose(its, ours, rtol=0, atol=AGREEMENT):
+        raise Failed(f"expected the predictor's answer, {expected.decode()}, but got {answer.decode()}")
 
 
 def first_number(pattern: str, text: str) -> float:
@@ -183,49 +196,26 @@ def first_number(pattern: str, text: str) -> float:
     return float(found[1])
 
 
-def report(figures: list[dict[str, float]], starts: dict, memory: dict, args: argparse.Namespace) -> None:
-    median = {name: statistics.median(repetition[name] for repetition in figures) for name in figures[0]}
-    median |= {f"{name}, start to ready: s": statistics.median(seconds) for name, seconds in starts.items()}
+def medians(visits: list[Figures]) -> Figures:
+    return {name: round(statistics.median(visit[name] for visit in visits), 3) for name in visits[0]}
 
-    def ratio(over: str, under: str, target: str) -> dict:
-        return {"name": f"{over} / {under}", "value": round(median[over] / median[under], 3), "target": target}
 
-    ratios = []
-    for body in ("image_bytes", "array"):
-        ours, empty = f"predictor, {body}, -c 5", f"empty, {body}, -c 5"
-        ratios.append(ratio(f"{ours}: requests/s", f"{empty}: requests/s", "at least 0.80"))
-        ratios.append(ratio(f"{ours}: p99 ms", f"{empty}: p99 ms", "at most 2"))
-        ratios.append(ratio(f"predictor, {body}, -c 64: requests/s", f"{ours}: requests/s", "at least 1"))
-    by_binary, bare = "predictor, 64 images by V2 binary: images/s", "bare engine in a loop, 64 images: images/s"
-    ratios.append(ratio(by_binary, bare, "at least 0.5"))
-    ratios.append(ratio("predictor, start to ready: s", "empty, start to ready: s", "at most 1.4"))
-    content = {
-        "machine": this_machine.description(),
-        "repetitions": args.repetitions,
-        "medians": {name: round(value, 3) for name, value in median.items()},
-        "ratios": ratios,
-        "resident_memory_mib": {"values": {k: round(v, 1) for k, v in memory.items()}, "target": "at most 250"},
-    }
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    (results / "serving.json").write_text(json.dumps(content, indent=2) + "\n")
-    for name, value in median.items():
-        print(f"{name:60} {value:12,.2f}")
-    for line in ratios:
-        print(f"{line['name']:110} {line['value']:6.2f}   target: {line['target']}")
-    for when, value in memory.items():
-        print(f"resident memory {when}: {value:.0f} MiB   target: at most 250")
+def shown(figures: Figures) -> str:
+    return ", ".join(f"{name} {value:,.1f}" for name, value in figures.items())
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="volume with a published model")
-    parser.add_argument("--repetitions", type=int, default=5, help="repetitions of every measurement")
+    parser.add_argument("--peers", type=peers.names, default=[*PEERS], help=f"none, or some of {', '.join(PEERS)}")
+    parser.add_argument("--repetitions", type=int, default=5, help="visits to each server")
     parser.add_argument("--requests", type=int, default=3000, help="requests of one image per measurement")
-    parser.add_argument("--starts", type=int, default=3, help="measured starts of each server")
     parser.add_argument("--memory-requests", type=int, default=50_000, help="sent afterwards, to see if memory grows")
     return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    main(parse_args())
+    try:
+        main(parse_args())
+    except Failed as failure:
+        sys.exit(f"bench/serving.py: {failure}")
