@@ -49,3 +49,25 @@ def test_the_header_limit_counts_trailers_but_not_the_body() -> None:
     for parts in ([head, *long], [chunked, *long]):
         assert answer_to(*parts).endswith(b'{"error":"the headers are longer than 65,536 bytes"}')
     assert answer_to(head + b"Content-Length: 81920\r\n\r\n", *[b"a" * 2**14] * 5).startswith(b"HTTP/1.1 204")
+
+
+def test_a_pipelined_request_is_told_that_its_client_hung_up() -> None:
+    async def hang_up() -> object:
+        heard: asyncio.Queue[object] = asyncio.Queue()
+
+        async def app(scope: object, receive: Callable, send: Callable) -> None:
+            heard.put_nowait(await receive())
+            heard.put_nowait(await receive())
+
+        config = Config(app, http=Connection, log_config=None)
+        config.load()
+        loop, state = asyncio.get_running_loop(), ServerState()
+        server = await loop.create_server(lambda: Connection(config, state, {}), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        await heard.get()
+        writer.close()
+        server.close()
+        return await asyncio.wait_for(heard.get(), 10)
+
+    assert asyncio.run(hang_up()) == {"type": "http.disconnect"}

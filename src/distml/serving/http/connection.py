@@ -9,7 +9,7 @@ from typing import Any
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from distml.protocol import limits
 
@@ -22,6 +22,8 @@ class Connection(HttpToolsProtocol):
         self.parser = _ParserWithoutUpgrades(self)
         self._bytes_outside_body = 0
         self._header_timer: asyncio.TimerHandle | None = None
+        # The requests without an answer. When the client hangs up, uvicorn tells only the newest.
+        self._unanswered: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -39,6 +41,8 @@ class Connection(HttpToolsProtocol):
         if not self.has_ignorable_offer():
             self._stop_header_timer()
             super().on_headers_complete()
+            self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
+            self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         self._bytes_outside_body -= len(body)
@@ -51,6 +55,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_header_timer()
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
