@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
 
 _logger = logging.getLogger("predictor")
-# KServe logs a stack trace of each of its refusals and of each probe of a draining server; gRPC logs one of each request
-# that is not a message. The metrics count refusals.
+# KServe logs a stack trace of each refusal and of each probe of a draining server, and gRPC of each request that is not
+# a message. The metrics count refusals.
 _NOT_WORTH_LOGGING = (InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady, DecodeError)
 
 
