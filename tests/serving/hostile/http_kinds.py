@@ -141,7 +141,8 @@ def odd_path(client: Client, random: Random) -> list[Answer]:
         path[at:at] = random.choice(ODD_PATH_PARTS)
     method = random.choice(METHODS)
     form = random.choice((b"%s", b"%s", b"%s", b"http://a%s", b"//a%s", b"\x20%s", b"a%s", b"%s\x20b"))
-    request = b"%s %s HTTP/1.1\r\nHost: a\r\n%s%s\r\n%s" % (method.encode(), form % path, LENGTH, CLOSE, BODY)
+    headers = LENGTH + CLOSE + random.choice((b"", b"Accept: text/html\r\n"))  # a browser gets the page
+    request = b"%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n%s" % (method.encode(), form % path, headers, BODY)
     return client.converse([request], [method])
 
 
