@@ -86,7 +86,7 @@ test: ## run every test that needs no cluster, except test-hostile
 
 test-hostile: ## send 20,000 requests, most of them hostile, to a predictor on this machine
 	@sh environment.sh dev
-	$(RUN) -m pytest -m hostile tests/serving/hostile
+	$(RUN) -m pytest -m hostile tests/serving/test_hostile_requests.py
 
 lint: ## run ruff and mypy, and check the rules for imports
 	@sh environment.sh dev

@@ -13,9 +13,9 @@ import pytest
 
 from distml.step.text_table import table
 from distml.step.volume import Volume
-from serving.hostile import body_kinds, documents, files, grpc_kinds, http_kinds
-from serving.hostile.body_kinds import body, gzip_body, image
-from serving.hostile.client import Answer, Client, Malformed
+from support.hostile import body_kinds, documents, files, grpc_kinds, http_kinds
+from support.hostile.body_kinds import body, gzip_body, image
+from support.hostile.client import Answer, Client, Malformed
 from support.predictor_process import PREDICT, READY, Predictor, predictor
 from support.predictor_requests import IMAGES, Ask
 

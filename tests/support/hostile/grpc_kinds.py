@@ -12,8 +12,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 
-from serving.hostile.client import Client, Malformed, check_sentence
-from serving.hostile.documents import FILES, damaged
+from support.hostile.client import Client, Malformed, check_sentence
+from support.hostile.documents import FILES, damaged
 from support.predictor_requests import IMAGES
 
 SERVICE = "/inference.GRPCInferenceService/"

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from serving.hostile.documents import FILES, V1_FORMS, damaged, dump
+from support.hostile.documents import FILES, V1_FORMS, damaged, dump
 from support.images import KINDS, image_file, png_file
 
 SMALL = [image_file(mode, kind, 28, 28) for mode, kind in KINDS]

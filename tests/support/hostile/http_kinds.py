@@ -3,8 +3,8 @@
 import json
 from random import Random
 
-from serving.hostile.client import Answer, Client, Malformed
-from serving.hostile.documents import PIXELS, damaged
+from support.hostile.client import Answer, Client, Malformed
+from support.hostile.documents import PIXELS, damaged
 from support.predictor_process import INFER, PREDICT, READY
 from support.predictor_requests import IMAGES, v2_input
 

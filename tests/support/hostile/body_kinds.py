@@ -6,8 +6,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from serving.hostile import documents, files
-from serving.hostile.client import Answer, Client, Malformed
+from support.hostile import documents, files
+from support.hostile.client import Answer, Client, Malformed
 from support.predictor_process import INFER, PREDICT
 from support.predictor_requests import IMAGES
 
