@@ -107,6 +107,16 @@ def test_the_event_loop_runs_small_batches_and_a_thread_larger_ones(monkeypatch:
     assert threads == [threading.current_thread().name, "engine"]
 
 
+def test_a_batch_that_cannot_be_put_together_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "concatenate", fail)
+    engine = Engine()
+    answers = asyncio.run(ask_while_busy(engine, [images(1), images(2), images(*[3] * 64)]))
+    assert [type(answer).__name__ for answer in answers] == ["tuple", "MemoryError", "MemoryError", "tuple"]
+
+
 def test_admission_counts_requests_and_bytes_and_frees_both() -> None:
     admission = Admission(max_requests=2, max_bytes=10)
     with admission.admit() as count_bytes:

@@ -106,8 +106,10 @@ class Batcher:
 
 def _run(version: ServedVersion, batch: Batch) -> tuple[ServedVersion, Batch, np.ndarray, np.ndarray | Exception]:
     """Classify a batch; return its version, itself, all its images, and their probabilities or the engine's error."""
-    images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
+    images = batch[0][0]
     try:
+        if len(batch) > 1:
+            images = np.concatenate([images for images, _ in batch])
         return version, batch, images, version.classify(images)
     except Exception as error:
         return version, batch, images, error

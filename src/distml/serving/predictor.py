@@ -16,7 +16,10 @@ from distml.protocol.images import PixelBudget, TooLargeForEventLoop
 from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
-from distml.serving.release.served_version import ServedVersion, check_version
+from distml.serving.release.served_version import NotServed, ServedVersion, check_version
+
+# TensorFlow Serving's customary label for the version that answers.
+LABEL = "stable"
 
 
 class Predictor:
@@ -47,6 +50,14 @@ class Predictor:
     def spec(self) -> ModelSpec:
         return ModelSpec(self.model_name, self.version.number, self.version.class_names)
 
+    def check_address(self, model: str, version: str | None = None, label: str | None = None) -> None:
+        """Raise NotServed if a request's model, version or label is not served; None or "" leaves it open."""
+        if model != self.model_name:
+            raise NotServed(f"unknown model; this server serves {self.model_name}")
+        if label and label != LABEL:
+            raise NotServed(f"no version has this label; the label {LABEL} names version {self.version.number}")
+        check_version(version, self.version)
+
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
         metrics.show_model(version.number, version.manifest)
@@ -59,7 +70,7 @@ class Predictor:
         Raises:
             BadInput: the request is invalid; the message names what the client must change.
             Overloaded: the client should retry later.
-            OtherVersion: `wanted` is not the version that answers; another may take over while a request waits.
+            NotServed: `wanted` is not the version that answers; another may take over while a request waits.
         """
         return await self._answer(len(body), partial(v1.read_request, body), v1.answer, wanted)
 
@@ -69,7 +80,7 @@ class Predictor:
         """Answer the body of a V2 request; see `v2_rest.read_request` and `v2_rest.answer`.
 
         Raises:
-            BadInput, Overloaded, OtherVersion: as for V1.
+            BadInput, Overloaded, NotServed: as for V1.
         """
         read = partial(v2_rest.read_request, body, json_length)
         return await self._answer(len(body), read, v2_rest.answer, wanted)
@@ -78,7 +89,7 @@ class Predictor:
         """Answer a gRPC request of about `length` bytes.
 
         Raises:
-            BadInput, Overloaded, OtherVersion: as for V1.
+            BadInput, Overloaded, NotServed: as for V1.
         """
         read = partial(v2_grpc.read_request, message)
         return await self._answer(length, read, v2_grpc.answer, message.model_version)

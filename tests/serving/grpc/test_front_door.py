@@ -89,7 +89,7 @@ def test_grpc_returns_the_images_if_the_request_names_them(stub: GRPCInferenceSe
             "INVALID_ARGUMENT",
             "the request has no inputs; expected one inp",
         ),
-        (InferRequest("another", []).to_grpc(), "NOT_FOUND", "Model with name another does not exist."),
+        (InferRequest("another", []).to_grpc(), "NOT_FOUND", "unknown model; this server serves flower-sample"),
         (grpc_request("images", "UINT8", np.zeros((2**14, 28, 28), np.uint8)), "RESOURCE_EXHAUSTED", ""),
     ],
 )

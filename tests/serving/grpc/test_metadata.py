@@ -59,8 +59,8 @@ def test_grpc_says_that_the_served_version_is_ready(channel: grpc.Channel, versi
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"name": "flower-sample", "version": "2"}, "Model with name flower-sample, version 2, does not exist."),
-        ({"name": "another", "version": "1"}, "Model with name another does not exist."),
+        ({"name": "flower-sample", "version": "2"}, "version 2 is not served; version 1 is"),
+        ({"name": "another", "version": "1"}, "unknown model; this server serves flower-sample"),
     ],
 )
 def test_another_version_or_model_is_not_found(

@@ -4,19 +4,18 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Coroutine, MutableMapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from kserve.errors import ModelNotFound
+from grpc_interceptor.exceptions import NotFound
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 
 from distml.protocol import limits, v1
 from distml.publishing import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
-from distml.serving.grpc.front_door import RegisteredModel
+from distml.serving.grpc.front_door import infer
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import ModelReadinessDataPlane
 from distml.serving.predictor import Predictor
@@ -27,17 +26,28 @@ BODY = json.dumps({"inputs": [{"name": "images", "datatype": "UINT8", "shape": [
 OVERLOADED = "too many requests are waiting; retry in a second"
 
 
-class FakePredictor:
+class Engine:
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return np.eye(10, dtype=np.float32)[: len(images)]
+
+
+def version(number: int) -> ServedVersion:
+    edges = image_intensity.EDGES.tolist()
+    intensity = {"edges": edges, "counts": [0] * (len(edges) + 1), "sum": 0}
+    names = [str(index) for index in range(10)]
+    manifest = {"class_names": names, "model": "plain", "digest": "abc", "training_intensity": intensity}
+    return ServedVersion(number, manifest, Engine())
+
+
+class FakePredictor(Predictor):
     """A predictor that answers with the length of the body, or raises `error`."""
 
     def __init__(self, error: Exception | None = None, **admission_limits: int) -> None:
-        self.ready = True
-        self.model_name = "flower-sample"
-        self.version = SimpleNamespace(number=1)
+        super().__init__(version(1), "flower-sample")
         self.admission = Admission(**admission_limits)
         self.error = error
 
-    async def answer_v1(self, body: bytes, wanted: str | None) -> bytes:
+    async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> bytes:
         if self.error:
             raise self.error
         return b"%d" % len(body)
@@ -128,19 +138,6 @@ def test_body_bytes_are_counted_on_arrival_and_freed_on_refusal() -> None:
     assert ask(predictor, PREDICT, b"12345", b"67890") == (200, 10, False)
 
 
-class Engine:
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        return np.eye(10, dtype=np.float32)[: len(images)]
-
-
-def version(number: int) -> ServedVersion:
-    edges = image_intensity.EDGES.tolist()
-    intensity = {"edges": edges, "counts": [0] * (len(edges) + 1), "sum": 0}
-    names = [str(index) for index in range(10)]
-    manifest = {"class_names": names, "model": "plain", "digest": "abc", "training_intensity": intensity}
-    return ServedVersion(number, manifest, Engine())
-
-
 def answer_after_switch(send_request: Callable[[Predictor], Coroutine]) -> object:
     """Return the answer to a request if version 2 takes over from version 1 before its batch runs."""
 
@@ -160,8 +157,8 @@ def test_a_request_for_a_version_is_never_answered_by_another() -> None:
     answer = answer_after_switch(lambda predictor: _ask(predictor, path, (BODY.encode(),), True))
     assert answer == (404, {"error": "version 1 is not served; version 2 is"}, False)
     before = counted("grpc", "not found")
-    with pytest.raises(ModelNotFound):
-        answer_after_switch(lambda predictor: RegisteredModel(predictor).predict(grpc_request("1")))
+    with pytest.raises(NotFound):
+        answer_after_switch(lambda predictor: infer(predictor, grpc_request("1")))
     assert counted("grpc", "not found") == before + 1
 
 
@@ -173,7 +170,7 @@ def grpc_request(version: str = "") -> ModelInferRequest:
 
 def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
     async def cancel() -> None:
-        asked = asyncio.create_task(RegisteredModel(Predictor(version(1), "flower-sample")).predict(grpc_request()))
+        asked = asyncio.create_task(infer(Predictor(version(1), "flower-sample"), grpc_request()))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)

@@ -1,10 +1,9 @@
-"""The gRPC front door: a KServe model that passes gRPC requests to the predictor."""
+"""The gRPC front door: inference, and the KServe model that tells readiness and metadata."""
 
 import asyncio
 
-import grpc_interceptor.exceptions
+from grpc_interceptor.exceptions import InvalidArgument, NotFound, Unavailable
 from kserve import Model
-from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 
 from distml.model.image_decoding import SIZE
@@ -13,11 +12,34 @@ from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput
 from distml.serving import metrics
 from distml.serving.admission import Overloaded
 from distml.serving.predictor import Predictor
-from distml.serving.release.served_version import OtherVersion, check_version
+from distml.serving.release.served_version import NotServed
+
+
+async def infer(predictor: Predictor, message: ModelInferRequest) -> ModelInferResponse:
+    """Answer a gRPC request; the servers' interceptor turns the exceptions into status codes."""
+    with metrics.Request("grpc") as request:
+        try:
+            predictor.check_address(message.model_name, message.model_version)
+            length = v2_grpc.length_of(message)
+            with predictor.admission.admit() as count_bytes:
+                count_bytes(length)
+                return await predictor.answer_grpc(message, length)
+        except NotServed as error:
+            request.outcome = "not found"
+            raise NotFound(str(error)) from None
+        except BadInput as error:
+            request.outcome = "bad input"
+            raise InvalidArgument(str(error)) from None
+        except Overloaded:
+            request.outcome = "overloaded"
+            raise Unavailable("overloaded; retry in a second") from None
+        except asyncio.CancelledError:
+            request.outcome = "hung up"
+            raise
 
 
 class RegisteredModel(Model):
-    """The predictor as a KServe model: gRPC inference, readiness, metadata. REST inference has its own front door."""
+    """The predictor as a KServe model: its readiness and metadata. Inference does not pass through KServe's model."""
 
     def __init__(self, predictor: Predictor):
         self._predictor = predictor
@@ -34,34 +56,6 @@ class RegisteredModel(Model):
     def load(self) -> bool:
         """Load nothing: the version watch loads versions. KServe calls this for a request if the model is not ready."""
         return self.ready
-
-    async def __call__(self, body: ModelInferRequest, *_: object, **__: object) -> tuple[ModelInferResponse, dict]:
-        """Answer a gRPC request without KServe's stages, whose times the predictor measures for all protocols."""
-        return await self.predict(body), {}
-
-    async def predict(
-        self, payload: ModelInferRequest, headers: dict[str, str] | None = None, response_headers: dict | None = None
-    ) -> ModelInferResponse:
-        """Answer a gRPC request; KServe turns the exceptions into status codes."""
-        with metrics.Request("grpc") as request:
-            try:
-                check_version(payload.model_version, self._predictor.version)
-                length = v2_grpc.length_of(payload)
-                with self._predictor.admission.admit() as count_bytes:
-                    count_bytes(length)
-                    return await self._predictor.answer_grpc(payload, length)
-            except OtherVersion:
-                request.outcome = "not found"
-                raise ModelNotFound(f"{self.name}, version {payload.model_version},") from None
-            except BadInput as error:
-                request.outcome = "bad input"
-                raise InvalidInput(str(error)) from None
-            except Overloaded:
-                request.outcome = "overloaded"
-                raise grpc_interceptor.exceptions.Unavailable("overloaded; retry in a second") from None
-            except asyncio.CancelledError:
-                request.outcome = "hung up"
-                raise
 
     @property
     def versions(self) -> list[str]:

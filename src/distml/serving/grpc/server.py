@@ -2,8 +2,8 @@
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
+from grpc_interceptor.exceptions import NotFound
 from grpc_reflection.v1alpha import reflection
-from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
@@ -12,9 +12,10 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from distml.protocol import limits
+from distml.serving.grpc import front_door
 from distml.serving.grpc.health import HealthServicer
 from distml.serving.predictor import Predictor
-from distml.serving.release.served_version import OtherVersion, check_version
+from distml.serving.release.served_version import NotServed
 
 INFERENCE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
@@ -30,29 +31,26 @@ class VersionedInferenceServicer(InferenceServicer):
         self, request: messages.ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> messages.ModelInferResponse:
         """Pass on the message as it is: KServe's parser would refuse some datatypes, and name no reason."""
-        answer, _ = await self._data_plane.infer(request.model_name, request)
-        return answer
+        return await front_door.infer(self._predictor, request)
 
     async def ModelReady(
         self, request: messages.ModelReadyRequest, context: grpc.aio.ServicerContext
     ) -> messages.ModelReadyResponse:
-        answer = await super().ModelReady(request, context)
-        self._check_version(request)
-        return answer
+        self._check_address(request)
+        return await super().ModelReady(request, context)
 
     async def ModelMetadata(
         self, request: messages.ModelMetadataRequest, context: grpc.aio.ServicerContext
     ) -> messages.ModelMetadataResponse:
         """Answer with the versions too, which KServe leaves out."""
-        metadata = await self._data_plane.model_metadata(request.name)
-        self._check_version(request)
-        return messages.ModelMetadataResponse(**metadata)
+        self._check_address(request)
+        return messages.ModelMetadataResponse(**await self._data_plane.model_metadata(request.name))
 
-    def _check_version(self, request: messages.ModelReadyRequest | messages.ModelMetadataRequest) -> None:
+    def _check_address(self, request: messages.ModelReadyRequest | messages.ModelMetadataRequest) -> None:
         try:
-            check_version(request.version, self._predictor.version)
-        except OtherVersion:
-            raise ModelNotFound(f"{request.name}, version {request.version},") from None
+            self._predictor.check_address(request.name, request.version)
+        except NotServed as error:
+            raise NotFound(str(error)) from None
 
 
 class GRPCServer:

@@ -15,6 +15,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _CODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 # Bytes that are inflated at once, before other requests get their turn.
 _PIECE = 2**16
+# Each member costs time, even an empty one of 20 bytes.
+_MAX_MEMBERS = 100
 
 
 class Body:
@@ -92,6 +94,7 @@ class _Inflater:
         self.coding = coding.decode()
         self._new = lambda: zlib.decompressobj(wbits=_CODINGS[coding])
         self._stream = self._new()
+        self._members = 1
 
     @property
     def is_complete(self) -> bool:
@@ -103,19 +106,20 @@ class _Inflater:
         Raises:
             BadInput: `part` is not compressed as announced.
         """
-        while part:
+        is_full = False  # a full piece may leave data in the stream, even without input
+        while part or is_full:
             if self._stream.eof:
-                self._stream = self._new()
+                self._begin_member()
             try:
                 piece = self._stream.decompress(part, _PIECE)
             except zlib.error:
                 raise BadInput(f"the body is not {self.coding} data, as its Content-Encoding says") from None
             yield piece
             part = self._stream.unconsumed_tail or self._stream.unused_data
-            # The stream may keep a full piece's rest without any input left.
-            if not part and not self._stream.eof and len(piece) == _PIECE:
-                yield from self._rest()
+            is_full = len(piece) == _PIECE and not self._stream.eof
 
-    def _rest(self) -> Iterator[bytes]:
-        while piece := self._stream.decompress(b"", _PIECE):
-            yield piece
+    def _begin_member(self) -> None:
+        self._members += 1
+        if self._members > _MAX_MEMBERS:
+            raise BadInput(f"the body has more than {_MAX_MEMBERS} members of {self.coding}; compress it as one")
+        self._stream = self._new()

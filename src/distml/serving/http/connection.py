@@ -8,10 +8,10 @@ import asyncio
 from typing import Any
 
 import httptools
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from distml.protocol import limits
+from distml.serving.http import refusals
 
 
 class Connection(HttpToolsProtocol):
@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 in the same shape as the front door, and close the connection."""
-        body = orjson.dumps({"error": msg})
+        body = refusals.body(msg)
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
         self.transport.write(head + b"connection: close\r\n\r\n" + body)
         self.transport.close()

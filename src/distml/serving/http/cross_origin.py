@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp
+
+from distml.serving.http import refusals
 
 
 class CrossOrigin(CORSMiddleware):
@@ -27,4 +29,4 @@ class CrossOrigin(CORSMiddleware):
             return response
         headers = {name: text for name, text in response.headers.items() if not name.startswith("content-")}
         sentence = "this origin, method or header is not allowed; the server's option --cors-origins names the origins"
-        return JSONResponse({"error": sentence}, response.status_code, headers)
+        return Response(refusals.body(sentence), response.status_code, headers, "application/json")

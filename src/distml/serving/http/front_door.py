@@ -12,21 +12,17 @@ import orjson
 from distml.protocol import v1, v1_status
 from distml.protocol.contract import BadInput
 from distml.serving import metrics
-from distml.serving.http import routes
+from distml.serving.http import refusals, routes
 from distml.serving.http.body import Body, Receive
 from distml.serving.http.refusals import HungUp, Refusal, refusal_of, shown
 from distml.serving.http.routes import Route
-from distml.serving.page import page
-from distml.serving.page.page import Page
+from distml.serving.page.page import Page, wants
 from distml.serving.predictor import Predictor
-from distml.serving.release.served_version import OtherVersion, check_version
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-# TensorFlow Serving's customary label for the version that answers.
-_LABEL = "stable"
 _JSON = (b"content-type", b"application/json")
 
 
@@ -45,7 +41,7 @@ class FrontDoor:
         path = scope["path"].rstrip("/") or "/"
         route = routes.parse(path)
         if route and route.verb in routes.INFERENCE and scope["method"] == "POST":
-            await self._infer(route, dict(scope["headers"]), Body(receive), send)
+            await self._infer(route, _joined(scope["headers"]), Body(receive), send)
             return
         try:
             passed_on = await self._answer(route, {**scope, "path": path}, send)
@@ -53,20 +49,22 @@ class FrontDoor:
             await self._refuse(refusal_of(error), Body(receive), send)
         else:
             if passed_on:
-                await self._inner(passed_on, receive, send)
+                await self._inner(passed_on, receive, _with_vary(send) if self._page and path == "/" else send)
 
     async def _infer(self, route: Route, headers: dict[bytes, bytes], body: Body, send: Send) -> None:
         with metrics.Request(route.protocol) as request:
             try:
-                wanted = self._wanted_version(route)
+                self._predictor.check_address(route.model, route.version, route.label)
                 if route.verb in v1.NOT_OFFERED:
                     raise BadInput(v1.NOT_OFFERED[route.verb])
                 with self._predictor.admission.admit() as count_bytes:
-                    content = await body.read(count_bytes, headers.get(b"content-encoding", b""))
+                    content = await body.read(count_bytes, _coding(headers))
                     if route.protocol == "v1":
-                        answer, json_length = await self._predictor.answer_v1(content, wanted), None
+                        answer, json_length = await self._predictor.answer_v1(content, route.version), None
                     else:
-                        answer, json_length = await self._predictor.answer_v2(content, _json_length(headers), wanted)
+                        answer, json_length = await self._predictor.answer_v2(
+                            content, _json_length(headers), route.version
+                        )
             except HungUp:
                 request.outcome = "hung up"
                 return
@@ -79,21 +77,6 @@ class FrontDoor:
             request.outcome = refusal.outcome
             await self._refuse(refusal, body, send)
 
-    def _wanted_version(self, route: Route) -> str | None:
-        """Return the version that the path names, or None if the path leaves it open.
-
-        Raises:
-            Refusal: another model.
-            OtherVersion: a version or label that is not served.
-        """
-        served = self._predictor.version
-        if route.model != self._predictor.model_name:
-            raise Refusal(404, "not found", f"unknown model; this server serves {self._predictor.model_name}")
-        if route.label not in (None, _LABEL):
-            raise OtherVersion(f"no version has this label; the label {_LABEL} names version {served.number}")
-        check_version(route.version, served)
-        return route.version
-
     async def _answer(self, route: Route | None, scope: Scope, send: Send) -> Scope | None:
         """Answer a request for anything but inference; return the scope if KServe's routes have to answer."""
         method, path = scope["method"], scope["path"]
@@ -105,15 +88,15 @@ class FrontDoor:
             await self._send(send, 204, b"", [(b"allow", f"{allowed}, OPTIONS".encode())])
         elif allowed == "POST":
             sentence = f"{shown(path)} accepts only POST, with the images in the body"
-            raise Refusal(405, "wrong method", sentence, allow="POST")
+            raise Refusal(405, "wrong method", sentence, allow="POST, OPTIONS")
         elif method == "POST":
             # KServe's other POST routes unload the model, or ask for what this model does not offer.
             raise Refusal(404, "not found", f"POST {shown(path)} is not offered")
         elif method not in ("GET", "HEAD"):
-            raise Refusal(405, "wrong method", f"{shown(path)} does not accept {method}", allow=allowed)
+            raise Refusal(405, "wrong method", f"{shown(path)} does not accept {method}", allow=f"{allowed}, OPTIONS")
         elif route and route.protocol == "v1":
             await self._send(send, 200, orjson.dumps(self._v1_document(route)), [_JSON])
-        elif self._page and path == "/" and page.wants(dict(scope["headers"]).get(b"accept")):
+        elif self._page and path == "/" and wants(dict(scope["headers"]).get(b"accept")):
             headers, content = self._page.answer(self._predictor.version)
             await self._send(send, 200, content, headers)
         else:
@@ -122,7 +105,7 @@ class FrontDoor:
         return None
 
     def _v1_document(self, route: Route) -> dict[str, Any]:
-        self._wanted_version(route)
+        self._predictor.check_address(route.model, route.version, route.label)
         model = self._predictor.spec
         if route.verb == "metadata":
             return v1_status.metadata(model)
@@ -135,13 +118,14 @@ class FrontDoor:
     def _path_without_version(self, route: Route | None, path: str) -> str:
         if not route:
             return path
-        self._wanted_version(route)
+        self._predictor.check_address(route.model, route.version)
         return f"/v2/models/{route.model}" + (f"/{route.verb}" if route.verb else "")
 
     async def _refuse(self, refusal: Refusal, body: Body, send: Send) -> None:
         is_complete = await body.discard_rest()
-        content = orjson.dumps({"error": str(refusal)})
-        await self._send(send, refusal.status, content, [_JSON, *refusal.headers], close=not is_complete)
+        await self._send(
+            send, refusal.status, refusals.body(str(refusal)), [_JSON, *refusal.headers], close=not is_complete
+        )
 
     async def _send(self, send: Send, status: int, body: bytes, headers: Headers, close: bool = False) -> None:
         if status != 204:
@@ -157,6 +141,32 @@ def _content_headers(json_length: int | None) -> Headers:
     if json_length is None:
         return [_JSON]
     return [(b"content-type", b"application/octet-stream"), (b"inference-header-content-length", b"%d" % json_length)]
+
+
+def _with_vary(send: Send) -> Send:
+    """Return `send` for the other answer at the page's path, so that no cache gives one in place of the other."""
+
+    async def send_with_vary(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"vary", b"accept")]
+        await send(message)
+
+    return send_with_vary
+
+
+def _joined(headers: Headers) -> dict[bytes, bytes]:
+    """Return the headers by their names; the values of repeated ones are joined by commas, as RFC 9110 defines."""
+    joined = dict(headers)
+    if len(joined) < len(headers):
+        for name in joined:
+            joined[name] = b", ".join(value for each, value in headers if each == name)
+    return joined
+
+
+def _coding(headers: dict[bytes, bytes]) -> bytes:
+    """Return the coding of the body, those of its transfer included except chunked, which uvicorn has decoded."""
+    codings = [headers.get(b"content-encoding", b""), headers.get(b"transfer-encoding", b"").lower()]
+    return b", ".join(coding for coding in codings if coding not in (b"", b"chunked"))
 
 
 def _json_length(headers: dict[bytes, bytes]) -> int | None:

@@ -1,14 +1,15 @@
 """Refusals: answers other than 200, all of the same shape, {"error": "one sentence"}."""
 
+import orjson
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from distml.protocol.contract import BadInput
 from distml.serving import event_log
 from distml.serving.admission import Overloaded
-from distml.serving.release.served_version import OtherVersion
+from distml.serving.release.served_version import NotServed
 
 
 class Refusal(Exception):
@@ -21,6 +22,11 @@ class Refusal(Exception):
         self.headers = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
 
 
+def body(sentence: str) -> bytes:
+    """Return the body of a refusal, as JSON."""
+    return orjson.dumps({"error": sentence})
+
+
 class HungUp(Exception):
     """The client hung up before its whole request arrived."""
 
@@ -31,7 +37,7 @@ def refusal_of(error: Exception) -> Refusal:
         return error
     if isinstance(error, BadInput):
         return Refusal(400, "bad input", str(error))
-    if isinstance(error, OtherVersion):
+    if isinstance(error, NotServed):
         return Refusal(404, "not found", str(error))
     if isinstance(error, Overloaded):
         return Refusal(503, "overloaded", "too many requests are waiting; retry in a second", retry_after="1")
@@ -47,9 +53,9 @@ def shown(path: str) -> str:
 def give_one_shape_to_errors(app: FastAPI) -> None:
     """Let KServe's routes answer unknown paths and methods in the shape of all other refusals."""
 
-    async def answer(request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        sentence = f"{request.method} {shown(request.url.path)} is not offered"
-        return JSONResponse({"error": sentence}, error.status_code, error.headers)
+        sentence = body(f"{request.method} {shown(request.url.path)} is not offered")
+        return Response(sentence, error.status_code, error.headers, "application/json")
 
     app.add_exception_handler(HTTPException, answer)

@@ -1,15 +1,15 @@
 """The routes of models in TensorFlow Serving's REST API, which KServe's V1 is a part of, and in KServe's V2."""
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 # Verbs that POST asks for; GET asks for the others.
 INFERENCE = frozenset({"predict", "classify", "regress", "infer"})
 _V1 = re.compile(
-    r"/(v1)/models/([^/:]+)(?:/(?:versions/([^/:]+)|labels/([^/:]+)))?(?::(predict|classify|regress)|/(metadata))?"
+    r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
+    r"(?:(?P<verb>:predict|:classify|:regress|/metadata))?"
 )
-_V2 = re.compile(r"/(v2)/models/([^/]+)(?:/versions/([^/]+))?()(?:/(infer|ready))?()")
+_V2 = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<verb>/infer|/ready)?")
 
 
 class Route(NamedTuple):
@@ -22,10 +22,10 @@ class Route(NamedTuple):
     verb: str
 
 
-@lru_cache(maxsize=256)
 def parse(path: str) -> Route | None:
     """Return the route of a model that `path`, without trailing slashes, names; None if it names none."""
-    if not (found := _V1.fullmatch(path) or _V2.fullmatch(path)):
-        return None
-    protocol, model, version, label, verb, other_verb = found.groups()
-    return Route(protocol, model, version, label or None, verb or other_verb or "")
+    if found := _V1.fullmatch(path):
+        return Route("v1", found["model"], found["version"], found["label"], (found["verb"] or "")[1:])
+    if found := _V2.fullmatch(path):
+        return Route("v2", found["model"], found["version"], None, (found["verb"] or "")[1:])
+    return None

@@ -34,14 +34,14 @@ class ServedVersion:
         return self.manifest["class_names"]
 
 
-class OtherVersion(Exception):
-    """The request names a version other than the served one; the message is one sentence for its sender."""
+class NotServed(Exception):
+    """The request names a model, version or label that is not served; the message is one sentence for its sender."""
 
 
 def check_version(wanted: str | None, served: ServedVersion) -> None:
-    """Raise OtherVersion if the request wants a version other than the served one."""
+    """Raise NotServed if the request wants a version other than the served one."""
     if wanted and wanted != str(served.number):
-        raise OtherVersion(f"version {wanted} is not served; version {served.number} is")
+        raise NotServed(f"version {wanted[:20]} is not served; version {served.number} is")
 
 
 def _is_histogram(intensity: dict[str, Any]) -> bool:
