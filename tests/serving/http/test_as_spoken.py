@@ -120,6 +120,15 @@ def test_a_wrongly_compressed_body_is_refused_in_one_sentence(
     assert server.post(PREDICT, body, content_encoding=coding) == (status, {"error": sentence})
 
 
+def test_a_client_that_waits_for_100_continue_gets_it_and_the_answer(server: Predictor) -> None:
+    head = post(b"Expect: 100-continue\r\nContent-Length: %d\r\nConnection: close\r\n" % len(BODY), b"")
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as client:
+        client.sendall(head)
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(BODY)
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+
+
 def test_several_codings_of_one_body_get_415(server: Predictor) -> None:
     length = b"Content-Length: %d\r\nConnection: close\r\n" % len(BODY)
     for headers in (b"Content-Encoding: gzip\r\nContent-Encoding: identity\r\n", b"Content-Encoding: gzip, gzip\r\n"):
