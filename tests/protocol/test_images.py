@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from functools import reduce
 
 import pytest
 from hypothesis import given, settings
@@ -103,7 +104,8 @@ WRONG_LISTS: dict[str, tuple[list, str]] = {
     "coloured": ([[[0, 0, 0]] * 28] * 28, f"{SHAPE}[28, 28, 3]"),
     "two images": ([[[0] * 28] * 28] * 2, f"{SHAPE}[2, 28, 28]"),
     "empty": ([[]], f"{SHAPE}[1, 0]"),
-    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}8 axes"),
+    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1]"),
+    "deeper": (reduce(lambda lists, _: [lists], range(999), [0]), f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ..."),
     "ragged": (
         [[0] * 28] * 27 + [[0] * 29],
         "the lists of an image differ in length, such as 28 and 29; expected equal lengths",

@@ -16,7 +16,7 @@ from PIL import Image
 from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
-from distml.protocol.contract import BadInput
+from distml.protocol.contract import BadInput, shortened
 from distml.protocol.pixels import pixels_of_numbers
 
 # Pillow's own check is off; a PixelBudget checks every image instead.
@@ -121,11 +121,10 @@ def image_of_lists(lists: list) -> np.ndarray:
         lists: the pixels, [28, 28] or [784]; axes of length 1 may be added.
     """
     shape = _shape(lists)
-    if not _is_image(shape):
-        found = shape if len(shape) <= 6 else f"{len(shape)} axes"
+    if not is_image(shape):
         raise BadInput(
             f"an image given as pixels must have the shape [{SIZE}, {SIZE}], [{SIZE}, {SIZE}, 1] or [{SIZE * SIZE}];"
-            f" found {found}"
+            f" found {shortened(shape)}"
         )
     for length in shape[1:]:
         lists = _flat(lists, length)
@@ -134,7 +133,7 @@ def image_of_lists(lists: list) -> np.ndarray:
 
 def check_list_of_images(lists: list) -> None:
     """Raise BadInput for the pixels of one image in place of a list of images."""
-    if len(lists) > 1 and isinstance(lists[0], list | int | float) and _is_image(_shape(lists)):
+    if len(lists) > 1 and isinstance(lists[0], list | int | float) and is_image(_shape(lists)):
         raise BadInput("the request has one image in place of a list of images; put its pixels into another list")
 
 
@@ -147,8 +146,14 @@ def _shape(lists: Any) -> list[int]:
     return shape
 
 
-def _is_image(shape: list[int]) -> bool:
-    return [length for length in shape if length != 1] in ([SIZE, SIZE], [SIZE * SIZE])
+def is_image(shape: list[int]) -> bool:
+    """Tell whether the shape is that of one image in grey: 28x28 or 784 pixels, with any axes of length 1."""
+    return without_ones(shape) in ([SIZE, SIZE], [SIZE * SIZE])
+
+
+def without_ones(shape: list[int]) -> list[int]:
+    """Return a shape without its axes of length 1, which do not change the order of the pixels."""
+    return [length for length in shape if length != 1]
 
 
 def _flat(lists: list, length: int) -> list:
