@@ -91,10 +91,10 @@ def _outputs(requested: Any, binary: bool) -> dict[str, bool]:
         return dict.fromkeys(OUTPUTS, binary)
     if not isinstance(requested, list) or not all(isinstance(output, dict) for output in requested):
         raise BadInput('"outputs" must be a list of objects')
-    outputs = {}
+    outputs: dict[str, bool] = {}
     for output in requested:
         name, parameters = output.get("name"), _parameters(output)
-        v2_tensors.check_output(name, parameters)
+        v2_tensors.check_output(name, parameters, outputs)
         outputs[name] = parameters.get("binary_data", binary) is True
     return outputs
 

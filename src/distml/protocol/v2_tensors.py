@@ -62,11 +62,13 @@ def describe(name: Any, datatype: Any, shape: Any, parameters: Container[str]) -
     Raises:
         BadInput: a part is wrong; the message names the part.
     """
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise BadInput(f'the input\'s "name" must be a string, such as "{PIXELS}"')
+    if not name:
+        raise BadInput(f'the input\'s "name" is empty; name it "{PIXELS}" for pixels or "{FILES}" for image files')
     if not isinstance(datatype, str):
         raise BadInput(f'the input\'s "datatype" must be a string; {_DATATYPES}')
-    kind = datatype.upper()
+    kind = datatype.upper() if datatype.isascii() else datatype
     if kind != "BYTES" and kind not in NUMBERS:
         raise BadInput(f"the datatype {shortened(datatype)} is not accepted; {_DATATYPES}")
     if kind == "BYTES" and name == PIXELS:
@@ -162,10 +164,12 @@ def output_tensors(request: V2Request, probabilities: np.ndarray, class_names: l
     return dict(zip(OUTPUT_DATATYPES, (probabilities, index, names, request.images), strict=True))
 
 
-def check_output(name: Any, parameters: Container[str]) -> None:
-    """Raise BadInput for an output that the model does not have, or in a form that this server does not offer."""
+def check_output(name: Any, parameters: Container[str], earlier: Container[str]) -> None:
+    """Raise BadInput for an unknown output, one that is among the earlier ones, or a form that is not offered."""
     if not isinstance(name, str) or name not in OUTPUT_DATATYPES:
         raise BadInput(f'the outputs are {", ".join(OUTPUT_DATATYPES)}; "outputs" may name some of them')
+    if name in earlier:
+        raise BadInput(f'"outputs" names "{name}" twice; name each output once')
     if "classification" in parameters:
         raise BadInput(f'"classification" of the output "{name}" is not offered; ask for "class_name"')
     if "shared_memory_region" in parameters:
