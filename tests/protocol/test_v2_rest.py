@@ -111,6 +111,24 @@ def test_each_fault_of_a_v2_body_has_its_own_sentence(document: object, sentence
     assert str(caught.value)[: len(sentence)] == sentence
 
 
+def two(shape: list[int], nesting: list[int]) -> dict[str, Any]:
+    """Return an input with two images, whose data is nested in another way than its shape says."""
+    return {"name": "a", "datatype": "UINT8", "shape": shape, "data": IMAGES[:2].reshape(nesting).tolist()}
+
+
+@pytest.mark.parametrize("nesting", [[2, 28, 28], [2, 1, 28, 28], [2, 28, 28, 1], [1, 2, 28, 28], [1568], [1, 1568]])
+def test_nested_data_may_differ_from_its_shape_in_axes_of_length_1(nesting: list[int]) -> None:
+    assert np.array_equal(read(two([2, 28, 28, 1], nesting)).images, IMAGES[:2])
+
+
+@pytest.mark.parametrize("nesting", [[28, 28, 2], [2, 784], [28, 56], [784, 2], [28, 2, 28]])
+def test_nested_data_that_contradicts_its_shape_is_refused(nesting: list[int]) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(two([2, 28, 28], nesting))
+    advice = "send a flat list, or nest it by the shape"
+    assert str(caught.value) == f'"data" is nested as {nesting}, but the shape is [2, 28, 28]; {advice}'
+
+
 @pytest.mark.parametrize("name", [{}, [], None, "logits"])
 def test_an_unknown_output_is_refused_in_one_sentence(name: object) -> None:
     with pytest.raises(BadInput, match='the outputs are probabilities, class_index, class_name, images; "outputs" may'):
