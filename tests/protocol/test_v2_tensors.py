@@ -82,6 +82,21 @@ def test_each_fault_of_a_shape_has_its_own_sentence(datatype: str, shape: list[i
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize("datatype", NUMBERS)
+def test_a_mask_of_0_and_1_is_accepted_only_as_integers(datatype: str) -> None:
+    mask = np.eye(28, dtype=NUMBERS[datatype])
+    head = {"name": "mask", "datatype": datatype, "shape": [28, 28]}
+    message = ModelInferRequest(raw_input_contents=[mask.tobytes()])
+    message.inputs.add(**head)
+    body = json.dumps({"inputs": [head | {"data": mask.astype(int).tolist()}]}).encode()
+    for read in (lambda: v2_grpc.read_request(message), lambda: v2_rest.read_request(body, None)):
+        if datatype.startswith("FP"):
+            with pytest.raises(BadInput, match="these are between 0 and 1, such as"):
+                read()
+        else:
+            assert np.array_equal(read().images[0, ..., 0], mask)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(list(NUMBERS)), st.sampled_from([1, 3]), st.data(), st.booleans())
 def test_the_same_pixels_in_every_form_are_the_same_images(

@@ -61,7 +61,7 @@ def _images(inputs: Any, binary: memoryview | None, budget: PixelBudget) -> np.n
             values, described.image_count, lambda text: budget.decode(images.file_from_base64(text))
         )
     v2_tensors.check_pixels(values, described.image_count)
-    return v2_tensors.images_of_pixels(pixels_of_numbers(values))
+    return v2_tensors.images_of_pixels(pixels_of_numbers(values, described.has_floats))
 
 
 def _binary(binary: memoryview | None, size: Any, data: Any) -> memoryview:

@@ -49,6 +49,10 @@ class Input(NamedTuple):
     def has_files(self) -> bool:
         return self.datatype == "BYTES"
 
+    @property
+    def has_floats(self) -> bool:
+        return self.datatype.startswith("FP")
+
 
 def check_single(inputs: Sized) -> None:
     """Raise BadInput unless the request has one input."""
