@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable
+from functools import reduce
 
 import pytest
 from hypothesis import given, settings
@@ -77,6 +78,8 @@ FAULTS = {
     "aGVs bG8=": f"the base64 of the image file has a space, perhaps a lost + sign, as character 5; {USED}",
     "aGVsbG8\\n": f"the base64 of the image file has '\\\\' as character 8; {USED}",
     "data:image/png;base64,aé==": f"the base64 of the image file has 'é' as character 24; {USED}",
+    "\n aGVs?": f"the base64 of the image file has '?' as character 7; {USED}",
+    " data:;base64,aGVs?": f"the base64 of the image file has '?' as character 19; {USED}",
     "aGVsb": "the base64 of the image file has 5 characters, one too many or too few",
     "YQ==YQ==": "the base64 of the image file goes on after its padding (=); send each file as its own string",
     "b'aGVsbG8='": "the base64 of the image file is written as Python prints bytes;"
@@ -97,13 +100,48 @@ def test_text_that_is_not_base64_is_refused_with_its_fault(text: object) -> None
     assert str(refused.value) == FAULTS[text]
 
 
+def unpadded(kind: str) -> str:
+    """Return an image file of a kind in base64 without padding."""
+    files = (image_file("RGB", kind, width, 30) for width in range(20, 60))
+    return next(base64.b64encode(file).decode() for file in files if len(file) % 3 == 0)
+
+
+def in_lines(text: str, width: int) -> str:
+    return "\n".join(text[at : at + width] for at in range(0, len(text), width))
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\n\n"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("width", [2**20, 76])
+def test_a_second_file_on_a_later_line_is_refused(width: int, kind: str, line_end: str) -> None:
+    first, second = in_lines(unpadded("PNG"), width), unpadded(kind)
+    sentence = "the base64 of the image file goes on with another file; send each file as its own string"
+    for start, alphabet in (("", {}), ("data:;base64,\n", {}), ("\n ", str.maketrans("+/", "-_"))):
+        with pytest.raises(BadInput) as refused:
+            file_from_base64(start + (first + line_end + second).translate(alphabet))
+        assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_thumbnail_that_begins_a_line_is_part_of_its_file(line_end: str) -> None:
+    thumbnail = base64.b64decode(unpadded("JPEG"))
+    content = thumbnail[:57].ljust(114, b" ") + thumbnail + b" "
+    assert file_from_base64(in_lines(base64.b64encode(content).decode(), 76).replace("\n", line_end)) == content
+
+
+def test_a_data_url_may_have_a_line_break_before_its_file() -> None:
+    file = unpadded("PNG")
+    assert file_from_base64(f"data:image/png;base64,\n{file}\n") == base64.b64decode(file)
+
+
 SHAPE = "an image given as pixels must have the shape [28, 28], [28, 28, 1] or [784]; found "
 WRONG_LISTS: dict[str, tuple[list, str]] = {
     "too few": ([[0] * 28] * 27, f"{SHAPE}[27, 28]"),
     "coloured": ([[[0, 0, 0]] * 28] * 28, f"{SHAPE}[28, 28, 3]"),
     "two images": ([[[0] * 28] * 28] * 2, f"{SHAPE}[2, 28, 28]"),
     "empty": ([[]], f"{SHAPE}[1, 0]"),
-    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}8 axes"),
+    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1]"),
+    "deeper": (reduce(lambda lists, _: [lists], range(999), [0]), f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ..."),
     "ragged": (
         [[0] * 28] * 27 + [[0] * 29],
         "the lists of an image differ in length, such as 28 and 29; expected equal lengths",

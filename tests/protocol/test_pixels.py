@@ -14,6 +14,8 @@ from support.request_strategies import JSON
 DATATYPES = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 MISTAKES: list[tuple[list[Any], str]] = [
     ([0, 0.25, 1], "these are between 0 and 1, such as 0.25; multiply them by 255 and round them"),
+    ([-0.0, 1.0], "these are between 0 and 1, such as 1.0; multiply them by 255 and round them"),
+    ([1, 1.0], "these are between 0 and 1, such as 1.0; multiply them by 255 and round them"),
     ([0.0, 12.5, 255.0], "12.5 is not whole; round it"),
     ([3, -1], "the smallest is -1; send them as the image has them, without normalisation"),
     ([0.5, -0.5], "the smallest is -0.5; send them as the image has them, without normalisation"),
@@ -33,6 +35,17 @@ MISTAKES: list[tuple[list[Any], str]] = [
 @pytest.mark.parametrize("values", [[0, 7, 255], [0.0, 7.0, 255.0], [0, 7.0, 255], [-0.0, 7, 255]])
 def test_whole_numbers_from_0_to_255_are_pixels(values: list) -> None:
     assert pixels_of_numbers(values) == bytes([0, 7, 255])
+
+
+@pytest.mark.parametrize("values", [[0, 1], [1], [0.0], [-0.0, 0], [0.0, 2.0], [1, 1.0, 2]])
+def test_dark_pixels_are_accepted_unless_they_are_floats_up_to_1(values: list) -> None:
+    assert pixels_of_numbers(values) == bytes(map(int, values))
+
+
+def test_integers_that_a_request_declares_as_floats_are_floats() -> None:
+    assert pixels_of_numbers([0, 255], are_floats=True) == bytes([0, 255])
+    with pytest.raises(BadInput, match="these are between 0 and 1, such as"):
+        pixels_of_numbers([0, 1], are_floats=True)
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)

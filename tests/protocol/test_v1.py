@@ -106,6 +106,24 @@ def test_one_image_without_a_list_around_it_is_refused() -> None:
             assert refusal(document) == sentence
 
 
+def test_a_second_image_beside_b64_is_refused() -> None:
+    file, other = FILES["file"](IMAGES[0]), FILES["file"](IMAGES[1])
+    for name, second in (("image_bytes", other), ("images", other), ("images", IMAGES[1].tolist()), ("images", None)):
+        row = file | {name: second}
+        for document in (
+            {"instances": [row]},
+            {"instances": [{"image_bytes": row}]},
+            {"inputs": {"image_bytes": [row]}},
+        ):
+            assert refusal(document) == f'the image has both "b64" and "{name}"; send only one of them'
+
+
+def test_other_keys_of_a_row_are_ignored() -> None:
+    for form in NAMED | {"file": FILES["file"]}:
+        request = read({"instances": [ROWS[form](image) | {"key": 7, "label": "Coat"} for image in IMAGES]})
+        assert np.array_equal(request.images, IMAGES)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | (JSON | NEARLY_VALID).map(lambda document: json.dumps(document).encode()))
 @example(b'{"instances": [{"image_bytes": {"b64": "\\ud800"}}]}')

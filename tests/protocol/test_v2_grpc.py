@@ -67,7 +67,7 @@ def test_typed_contents_of_every_numeric_datatype_are_pixels(datatype: str) -> N
     ("request_", "sentence"),
     [
         (ModelInferRequest(), "the request has no inputs; expected one input: image files"),
-        (message(name=""), 'the input\'s "name" must be a string, such as "images"'),
+        (message(name=""), 'the input\'s "name" is empty; name it "images" for pixels or "image_bytes" for'),
         (message(datatype="BF16"), "the datatype 'BF16' is not accepted; expected BYTES for image files, or UINT8"),
         (message(), "the data of an input of UINT8 must be in contents.uint_contents or raw_input_contents, and"),
         (message(int_contents=[0]), "the data of an input of UINT8 must be in contents.uint_contents or raw_input_c"),
@@ -79,6 +79,7 @@ def test_typed_contents_of_every_numeric_datatype_are_pixels(datatype: str) -> N
             message(datatype="FP32", fp32_contents=[0.1] * 2352),
             "pixels must be whole numbers from 0 to 255; these are between 0 and 1, such as 0.1; multiply them by 255",
         ),
+        (message(b"", outputs=("images", "images")), '"outputs" names "images" twice; name each output once'),
         (message(uint_contents=[0] * 2352, outputs=("logits",)), "the outputs are probabilities, class_index, class_"),
     ],
 )

@@ -50,10 +50,18 @@ NEEDED = 'the input needs "data", a list, or "binary_data_size" and binary data'
 FAULTS: list[tuple[object, bytes | None, str]] = [
     (1, None, 'the input must be an object with "name", "datatype", "shape" and "data"'),
     (ONE | {"name": None}, None, 'the input\'s "name" must be a string, such as "images"'),
+    (ONE | {"name": ""}, None, 'the input\'s "name" is empty; name it "images" for pixels or "image_bytes" for'),
     (ONE | {"name": "image_bytes"}, None, '"image_bytes" means image files, but UINT8 means pixels; name the input "i'),
     (FILE | {"name": "images"}, None, '"images" means pixels, but BYTES means image files; name the input "image_byt'),
     (ONE | {"datatype": 8}, None, 'the input\'s "datatype" must be a string; expected BYTES for image files, or UINT8'),
     (ONE | {"datatype": "BOOL"}, None, "the datatype 'BOOL' is not accepted; expected BYTES for image files, or UINT8"),
+    (ONE | {"datatype": "uınt8"}, None, "the datatype 'uınt8' is not accepted; expected BYTES for image files, or"),
+    (FILE | {"datatype": "byteſ"}, None, "the datatype 'byteſ' is not accepted; expected BYTES for image files, or"),
+    (
+        ONE | {"datatype": "a\0" * 99},
+        None,
+        "the datatype 'a\\x00a\\x00a\\x00a\\x00a\\x00a\\x00a\\x00a... is not accepted",
+    ),
     (ONE | {"shape": None}, None, 'the input\'s "shape" must be a list of whole numbers, such as [1, 28, 28, 1]'),
     (FILE | {"shape": [1.0]}, None, 'the input\'s "shape" must be a list of whole numbers, such as [1]'),
     (ONE | {"data": [7]}, None, "the shape announces 784 pixels, but the data has 1"),
@@ -94,12 +102,31 @@ def test_each_fault_of_an_input_has_its_own_sentence(tensor: object, binary: byt
         ({"inputs": [ONE, ONE]}, "the request has 2 inputs; expected one input: image files"),
         ({"inputs": [ONE], "id": 7}, '"id" must be a string'),
         ({"inputs": [ONE], "outputs": {}}, '"outputs" must be a list of objects'),
+        ({"inputs": [ONE], "outputs": [{"name": "images"}] * 2}, '"outputs" names "images" twice; name each output'),
     ],
 )
 def test_each_fault_of_a_v2_body_has_its_own_sentence(document: object, sentence: str) -> None:
     with pytest.raises(BadInput) as caught:
         v2_rest.read_request(json.dumps(document).encode(), None)
     assert str(caught.value)[: len(sentence)] == sentence
+
+
+def two(shape: list[int], nesting: list[int]) -> dict[str, Any]:
+    """Return an input with two images, whose data is nested in another way than its shape says."""
+    return {"name": "a", "datatype": "UINT8", "shape": shape, "data": IMAGES[:2].reshape(nesting).tolist()}
+
+
+@pytest.mark.parametrize("nesting", [[2, 28, 28], [2, 1, 28, 28], [2, 28, 28, 1], [1, 2, 28, 28], [1568], [1, 1568]])
+def test_nested_data_may_differ_from_its_shape_in_axes_of_length_1(nesting: list[int]) -> None:
+    assert np.array_equal(read(two([2, 28, 28, 1], nesting)).images, IMAGES[:2])
+
+
+@pytest.mark.parametrize("nesting", [[28, 28, 2], [2, 784], [28, 56], [784, 2], [28, 2, 28]])
+def test_nested_data_that_contradicts_its_shape_is_refused(nesting: list[int]) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(two([2, 28, 28], nesting))
+    advice = "send a flat list, or nest it by the shape"
+    assert str(caught.value) == f'"data" is nested as {nesting}, but the shape is [2, 28, 28]; {advice}'
 
 
 @pytest.mark.parametrize("name", [{}, [], None, "logits"])

@@ -35,7 +35,7 @@ MISFITS = [
 ]
 
 
-def description_of_misfit(shape: list[int]) -> str:
+def misfit(shape: str) -> str:
     needed = "pixels need [n, 28, 28, 1], [n, 28, 28] or [n, 784], in grey"
     return f"the shape {shape} does not fit; {needed}; image files (datatype BYTES) may have any size and colour"
 
@@ -49,7 +49,7 @@ def test_a_shape_of_pixels_tells_the_number_of_images(count: int, shape: list[in
 def test_a_shape_that_is_not_that_of_images_is_refused(shape: list[int]) -> None:
     with pytest.raises(BadInput) as caught:
         v2_tensors.describe("images", "UINT8", shape, {})
-    assert str(caught.value) == description_of_misfit(shape)
+    assert str(caught.value) == misfit(str(shape))
 
 
 @pytest.mark.parametrize("shape", [[2], [2, 1], [2, 1, 1]])
@@ -66,10 +66,12 @@ def test_a_shape_of_files_tells_their_number(shape: list[int]) -> None:
         ("UINT8", [0, 28, 28], "the request has no images"),
         ("UINT8", [784, 784], "the request has 784 images; at most 256 are answered at once"),
         ("UINT8", [-1, 28, 28], "the shape [-1, 28, 28] has a negative length; each must be that of the data sent"),
+        ("UINT8", [2**62] * 9, misfit("[4611686018427387904, 461168601842738...")),
+        ("FP32", [7] * 999, misfit("[7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, ...")),
         (
-            "UINT8",
-            [2**62] * 9,
-            description_of_misfit([2**62] * 9).replace(f"{[2**62] * 9}", f"{[2**62] * 9}"[:47] + "..."),
+            "BYTES",
+            [1, 28] * 9,
+            "the shape [1, 28, 1, 28, 1, 28, 1, 28, 1, 28, 1... does not fit; image files need [n], for n files",
         ),
         ("UINT8", [True, 28, 28], 'the input\'s "shape" must be a list of whole numbers, such as [1, 28, 28, 1]'),
     ],
@@ -78,6 +80,21 @@ def test_each_fault_of_a_shape_has_its_own_sentence(datatype: str, shape: list[i
     with pytest.raises(BadInput) as caught:
         v2_tensors.describe("input-0", datatype, shape, {})
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("datatype", NUMBERS)
+def test_a_mask_of_0_and_1_is_accepted_only_as_integers(datatype: str) -> None:
+    mask = np.eye(28, dtype=NUMBERS[datatype])
+    head = {"name": "mask", "datatype": datatype, "shape": [28, 28]}
+    message = ModelInferRequest(raw_input_contents=[mask.tobytes()])
+    message.inputs.add(**head)
+    body = json.dumps({"inputs": [head | {"data": mask.astype(int).tolist()}]}).encode()
+    for read in (lambda: v2_grpc.read_request(message), lambda: v2_rest.read_request(body, None)):
+        if datatype.startswith("FP"):
+            with pytest.raises(BadInput, match="these are between 0 and 1, such as"):
+                read()
+        else:
+            assert np.array_equal(read().images[0, ..., 0], mask)
 
 
 @settings(max_examples=100, deadline=None)

@@ -25,3 +25,9 @@ class ModelSpec(NamedTuple):
 
 class BadInput(ValueError):
     """The request is invalid; the message is one sentence for its sender."""
+
+
+def shortened(value: str | list[int]) -> str:
+    """Write a text or numbers from a request for a message: as Python writes them, in at most 40 characters."""
+    text = repr(value[:40])
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -16,7 +16,7 @@ from PIL import Image
 from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
-from distml.protocol.contract import BadInput
+from distml.protocol.contract import BadInput, shortened
 from distml.protocol.pixels import pixels_of_numbers
 
 # Pillow's own check is off; a PixelBudget checks every image instead.
@@ -24,6 +24,9 @@ Image.MAX_IMAGE_PIXELS = None
 # The usual and the URL-safe alphabet, padding, and line breaks. A space may be a plus sign that a form or URL lost.
 _BASE64 = string.ascii_letters + string.digits + "+/-_=\r\n"
 _USUAL_ALPHABET = str.maketrans("-_", "+/", "\r\n")
+_LINE_END = re.compile(r"[\r\n]")
+# A line that begins with the signature of a PNG or JPEG file, in either alphabet.
+_NEW_FILE = re.compile(r"(?:\r\n|[\r\n])(?:iVBORw0KGgo|[/_]9j[/_])")
 _URL = re.compile(r"[a-z][a-z0-9]{0,9}://", re.IGNORECASE)
 _SIZE_RULE = (
     f"the image is too large: at most {limits.MAX_PIXELS_OF_IMAGE:,} pixels in an image,"
@@ -88,15 +91,16 @@ def file_from_base64(text: Any) -> bytes:
 
 
 def _file_from_unusual_base64(text: str) -> bytes:
-    text = text.strip()
-    start = 0
-    if text[:5].lower() == "data:":
+    text = text.rstrip()
+    start = len(text) - len(text.lstrip())
+    if text[start : start + len("data:")].lower() == "data:":
         start = text.find(",") + 1
         if not text[:start].lower().endswith(";base64,"):
             raise BadInput('a "data:" URL must have its image in base64, as in "data:image/png;base64,iVBOR..."')
     wrong = text[start:].lstrip(_BASE64)
     if wrong:
         raise BadInput(_fault(text, len(text) - len(wrong)))
+    _check_single_file(text[start:].lstrip())
     digits = text[start:].translate(_USUAL_ALPHABET).rstrip("=")
     if "=" in digits:
         raise BadInput("the base64 of the image file goes on after its padding (=); send each file as its own string")
@@ -105,10 +109,23 @@ def _file_from_unusual_base64(text: str) -> bytes:
     return binascii.a2b_base64(digits + "=" * (-len(digits) % 4), strict_mode=True)
 
 
+def _check_single_file(lines: str) -> None:
+    """Raise BadInput if another file follows the first one, which ends with its only line or with a shorter line.
+
+    A file within a file, such as the thumbnail of a JPEG, can also begin a line, but follows a line of full length.
+    """
+    width = len(_LINE_END.split(lines, maxsplit=1)[0])
+    for other in _NEW_FILE.finditer(lines):
+        line = other.start() - width
+        if line <= 0 or _LINE_END.search(lines, line, other.start()):
+            raise BadInput("the base64 of the image file goes on with another file; send each file as its own string")
+
+
 def _fault(text: str, wrong: int) -> str:
-    if _URL.match(text) or text[-5:].lower().endswith((".png", ".jpg", ".jpeg")):
+    """Describe the wrong character at an index of the text as the client sent it."""
+    if _URL.match(text.lstrip()) or text[-5:].lower().endswith((".png", ".jpg", ".jpeg")):
         return "an image file must be sent as its content in base64, not as its name or URL"
-    if text.startswith(("b'", 'b"')):
+    if text.lstrip().startswith(("b'", 'b"')):
         return "the base64 of the image file is written as Python prints bytes; send only the text between the quotes"
     character = "a space, perhaps a lost + sign," if text[wrong] == " " else repr(text[wrong])
     return f"the base64 of the image file has {character} as character {wrong + 1}; expected only characters of base64"
@@ -121,11 +138,10 @@ def image_of_lists(lists: list) -> np.ndarray:
         lists: the pixels, [28, 28] or [784]; axes of length 1 may be added.
     """
     shape = _shape(lists)
-    if not _is_image(shape):
-        found = shape if len(shape) <= 6 else f"{len(shape)} axes"
+    if not is_image(shape):
         raise BadInput(
             f"an image given as pixels must have the shape [{SIZE}, {SIZE}], [{SIZE}, {SIZE}, 1] or [{SIZE * SIZE}];"
-            f" found {found}"
+            f" found {shortened(shape)}"
         )
     for length in shape[1:]:
         lists = _flat(lists, length)
@@ -134,7 +150,7 @@ def image_of_lists(lists: list) -> np.ndarray:
 
 def check_list_of_images(lists: list) -> None:
     """Raise BadInput for the pixels of one image in place of a list of images."""
-    if len(lists) > 1 and isinstance(lists[0], list | int | float) and _is_image(_shape(lists)):
+    if len(lists) > 1 and isinstance(lists[0], list | int | float) and is_image(_shape(lists)):
         raise BadInput("the request has one image in place of a list of images; put its pixels into another list")
 
 
@@ -147,8 +163,14 @@ def _shape(lists: Any) -> list[int]:
     return shape
 
 
-def _is_image(shape: list[int]) -> bool:
-    return [length for length in shape if length != 1] in ([SIZE, SIZE], [SIZE * SIZE])
+def is_image(shape: list[int]) -> bool:
+    """Tell whether the shape is that of one image in grey: 28x28 or 784 pixels, with any axes of length 1."""
+    return without_ones(shape) in ([SIZE, SIZE], [SIZE * SIZE])
+
+
+def without_ones(shape: list[int]) -> list[int]:
+    """Return a shape without its axes of length 1, which do not change the order of the pixels."""
+    return [length for length in shape if length != 1]
 
 
 def _flat(lists: list, length: int) -> list:

@@ -104,7 +104,7 @@ def _image(item: Any, expected: str | None, budget: PixelBudget) -> np.ndarray:
         name = _only_name(item, _IMAGE_RULE)
         _check_input(expected, name)
         expected, item = name, item[name]
-    file = item.get("b64") if isinstance(item, dict) else item
+    file = _file(item) if isinstance(item, dict) else item
     if isinstance(file, str):
         _check_input(expected, FILES)
         return budget.decode(images.file_from_base64(file))
@@ -112,6 +112,14 @@ def _image(item: Any, expected: str | None, budget: PixelBudget) -> np.ndarray:
         _check_input(expected, PIXELS)
         return images.image_of_lists(item)
     raise BadInput(_IMAGE_RULE)
+
+
+def _file(item: dict) -> Any:
+    """Return the file of an object with "b64", in which another image would be lost."""
+    for name in (FILES, PIXELS):
+        if name in item:
+            raise BadInput(f'the image has both "b64" and "{name}"; send only one of them')
+    return item.get("b64")
 
 
 def _check_input(expected: str | None, found: str) -> None:

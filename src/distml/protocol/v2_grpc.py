@@ -28,9 +28,10 @@ def read_request(message: ModelInferRequest, budget: PixelBudget | None = None) 
         TooLargeForEventLoop: the image files exceed `budget`.
     """
     binary = message.raw_input_contents
+    outputs: dict[str, bool] = {}
     for output in message.outputs:
-        v2_tensors.check_output(output.name, output.parameters)
-    outputs = dict.fromkeys([output.name for output in message.outputs] or OUTPUTS, bool(binary))
+        v2_tensors.check_output(output.name, output.parameters, outputs)
+        outputs[output.name] = bool(binary)
     v2_tensors.check_single(message.inputs)
     (tensor,) = message.inputs
     described = v2_tensors.describe(tensor.name, tensor.datatype, list(tensor.shape), tensor.parameters)
@@ -42,7 +43,7 @@ def read_request(message: ModelInferRequest, budget: PixelBudget | None = None) 
         raise BadInput(f"raw_input_contents has {len(binary)} elements, but the request has one input")
     else:
         images = v2_tensors.images_of_binary(described, memoryview(binary[0]), budget or PixelBudget())
-    return V2Request(images, outputs, message.id)
+    return V2Request(images, outputs or dict.fromkeys(OUTPUTS, bool(binary)), message.id)
 
 
 def _images_of_contents(described: Input, contents: InferTensorContents, budget: PixelBudget) -> np.ndarray:

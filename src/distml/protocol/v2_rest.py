@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from distml.protocol import images, json_body, v2_tensors
-from distml.protocol.contract import OUTPUTS, BadInput, ModelSpec
+from distml.protocol.contract import OUTPUTS, BadInput, ModelSpec, shortened
 from distml.protocol.images import PixelBudget
 from distml.protocol.pixels import pixels_of_numbers
 from distml.protocol.v2_tensors import V2Request
@@ -55,13 +55,13 @@ def _images(inputs: Any, binary: memoryview | None, budget: PixelBudget) -> np.n
         raise BadInput(f'{len(binary)} bytes follow the JSON, but the input has no "binary_data_size"')
     if not isinstance(data, list):
         raise BadInput('the input needs "data", a list, or "binary_data_size" and binary data')
-    values = _flattened(data)
+    values = _flattened(data, tensor["shape"])
     if described.has_files:
         return v2_tensors.images_of_files(
             values, described.image_count, lambda text: budget.decode(images.file_from_base64(text))
         )
     v2_tensors.check_pixels(values, described.image_count)
-    return v2_tensors.images_of_pixels(pixels_of_numbers(values))
+    return v2_tensors.images_of_pixels(pixels_of_numbers(values, described.has_floats))
 
 
 def _binary(binary: memoryview | None, size: Any, data: Any) -> memoryview:
@@ -76,13 +76,20 @@ def _binary(binary: memoryview | None, size: Any, data: Any) -> memoryview:
     return binary
 
 
-def _flattened(data: list) -> list:
-    """Flatten V2's data, which may be lists nested by the tensor's shape."""
+def _flattened(data: list, shape: list[int]) -> list:
+    """Flatten V2's data, which may be lists nested by the tensor's shape; axes of length 1 may differ."""
+    nesting = [len(data)]
     while data and isinstance(data[0], list):
-        length = len(data[0])
-        if not all(isinstance(inner, list) and len(inner) == length for inner in data):
+        nesting.append(len(data[0]))
+        if not all(isinstance(inner, list) and len(inner) == nesting[-1] for inner in data):
             raise BadInput('"data" must be a flat list, or lists nested by the shape')
         data = list(chain.from_iterable(data))
+    found = images.without_ones(nesting)
+    if len(found) > 1 and found != images.without_ones(shape):
+        raise BadInput(
+            f'"data" is nested as {shortened(nesting)}, but the shape is {shortened(shape)};'
+            " send a flat list, or nest it by the shape"
+        )
     return data
 
 
@@ -91,10 +98,10 @@ def _outputs(requested: Any, binary: bool) -> dict[str, bool]:
         return dict.fromkeys(OUTPUTS, binary)
     if not isinstance(requested, list) or not all(isinstance(output, dict) for output in requested):
         raise BadInput('"outputs" must be a list of objects')
-    outputs = {}
+    outputs: dict[str, bool] = {}
     for output in requested:
         name, parameters = output.get("name"), _parameters(output)
-        v2_tensors.check_output(name, parameters)
+        v2_tensors.check_output(name, parameters, outputs)
         outputs[name] = parameters.get("binary_data", binary) is True
     return outputs
 

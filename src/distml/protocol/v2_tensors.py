@@ -9,7 +9,7 @@ import numpy as np
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import images
-from distml.protocol.contract import FILES, ON_REQUEST, OUTPUTS, PIXELS, BadInput
+from distml.protocol.contract import FILES, ON_REQUEST, OUTPUTS, PIXELS, BadInput, shortened
 from distml.protocol.images import PixelBudget
 from distml.protocol.pixels import pixels_of_array
 
@@ -22,7 +22,6 @@ NUMBERS = {
 OUTPUT_DATATYPES = OUTPUTS | ON_REQUEST
 EXPECTED = f"expected one input: image files (BYTES, shape [n]) or pixels (UINT8, shape [n, {SIZE}, {SIZE}, 1])"
 _DATATYPES = f"expected BYTES for image files, or {', '.join(NUMBERS)} for pixels"
-_IMAGE_SHAPES = ([SIZE, SIZE], [SIZE * SIZE])
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,10 @@ class Input(NamedTuple):
     def has_files(self) -> bool:
         return self.datatype == "BYTES"
 
+    @property
+    def has_floats(self) -> bool:
+        return self.datatype.startswith("FP")
+
 
 def check_single(inputs: Sized) -> None:
     """Raise BadInput unless the request has one input."""
@@ -63,13 +66,15 @@ def describe(name: Any, datatype: Any, shape: Any, parameters: Container[str]) -
     Raises:
         BadInput: a part is wrong; the message names the part.
     """
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str):
         raise BadInput(f'the input\'s "name" must be a string, such as "{PIXELS}"')
+    if not name:
+        raise BadInput(f'the input\'s "name" is empty; name it "{PIXELS}" for pixels or "{FILES}" for image files')
     if not isinstance(datatype, str):
         raise BadInput(f'the input\'s "datatype" must be a string; {_DATATYPES}')
-    kind = datatype.upper()
+    kind = datatype.upper() if datatype.isascii() else datatype
     if kind != "BYTES" and kind not in NUMBERS:
-        raise BadInput(f"the datatype {datatype[:20]!r} is not accepted; {_DATATYPES}")
+        raise BadInput(f"the datatype {shortened(datatype)} is not accepted; {_DATATYPES}")
     if kind == "BYTES" and name == PIXELS:
         raise BadInput(f'"{PIXELS}" means pixels, but BYTES means image files; name the input "{FILES}"')
     if kind != "BYTES" and name == FILES:
@@ -90,23 +95,19 @@ def _count_of_images(shape: Any, has_files: bool) -> int:
         example = "[1]" if has_files else f"[1, {SIZE}, {SIZE}, 1]"
         raise BadInput(f'the input\'s "shape" must be a list of whole numbers, such as {example}')
     if min(shape) < 0:
-        raise BadInput(f"the shape {_text(shape)} has a negative length; each must be that of the data sent")
-    inner = [length for length in shape[1:] if length != 1]
-    if inner in ([[]] if has_files else _IMAGE_SHAPES):
-        return shape[0]
+        raise BadInput(f"the shape {shortened(shape)} has a negative length; each must be that of the data sent")
     if has_files:
-        raise BadInput(f"the shape {_text(shape)} does not fit; image files need [n], for n files")
-    if [length for length in shape if length != 1] in _IMAGE_SHAPES:
+        if not images.without_ones(shape[1:]):
+            return shape[0]
+        raise BadInput(f"the shape {shortened(shape)} does not fit; image files need [n], for n files")
+    if images.is_image(shape[1:]):
+        return shape[0]
+    if images.is_image(shape):
         return 1
     raise BadInput(
-        f"the shape {_text(shape)} does not fit; pixels need [n, {SIZE}, {SIZE}, 1], [n, {SIZE}, {SIZE}] or"
+        f"the shape {shortened(shape)} does not fit; pixels need [n, {SIZE}, {SIZE}, 1], [n, {SIZE}, {SIZE}] or"
         f" [n, {SIZE * SIZE}], in grey; image files (datatype BYTES) may have any size and colour"
     )
-
-
-def _text(shape: list[int]) -> str:
-    text = str(shape[:8])
-    return text if len(text) <= 50 and len(shape) <= 8 else f"{text[:47]}..."
 
 
 def images_of_binary(described: Input, binary: memoryview, budget: PixelBudget) -> np.ndarray:
@@ -167,10 +168,12 @@ def output_tensors(request: V2Request, probabilities: np.ndarray, class_names: l
     return dict(zip(OUTPUT_DATATYPES, (probabilities, index, names, request.images), strict=True))
 
 
-def check_output(name: Any, parameters: Container[str]) -> None:
-    """Raise BadInput for an output that the model does not have, or in a form that this server does not offer."""
+def check_output(name: Any, parameters: Container[str], earlier: Container[str]) -> None:
+    """Raise BadInput for an unknown output, one that is among the earlier ones, or a form that is not offered."""
     if not isinstance(name, str) or name not in OUTPUT_DATATYPES:
         raise BadInput(f'the outputs are {", ".join(OUTPUT_DATATYPES)}; "outputs" may name some of them')
+    if name in earlier:
+        raise BadInput(f'"outputs" names "{name}" twice; name each output once')
     if "classification" in parameters:
         raise BadInput(f'"classification" of the output "{name}" is not offered; ask for "class_name"')
     if "shared_memory_region" in parameters:

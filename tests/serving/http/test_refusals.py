@@ -99,6 +99,10 @@ BAD_V1 = {
         {"instances": [[[0.5] * 28] * 28]},
         f"{PIXELS}; these are between 0 and 1, such as 0.5; multiply them by 255 and round them",
     ),
+    "floats of 0 and 1": (
+        {"instances": [[[0.0, 1.0] * 14] * 28]},
+        f"{PIXELS}; these are between 0 and 1, such as 1.0; multiply them by 255 and round them",
+    ),
     "true": ({"instances": [[[True] * 28] * 28]}, f"{PIXELS}; one of them is true or false"),
     "256": ({"instances": [[[256] * 28] * 28]}, f"{PIXELS}; the largest is 256"),
     "strings": ({"instances": [[["0"] * 28] * 28]}, f"{PIXELS}; one of them is a string"),
