@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 
 from distml.model import image_decoding
-from support.browser import OpenPage
+from support.browser import HURRY, OpenPage
 from support.images import image_file
 from support.predictor_process import Predictor
 from support.predictor_requests import NOT_AN_IMAGE, Ask
@@ -111,7 +112,9 @@ def test_a_visit_leaves_no_error_in_the_console(opened: OpenPage) -> None:
     assert opened.browser.get_log("browser") == []
 
 
-def test_the_charts_show_the_requests_of_other_clients(opened: OpenPage, server: Predictor) -> None:
+def test_the_charts_show_the_requests_of_other_clients(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, HURRY)
+
     def is_shown() -> bool:
         server.post("/v1/models/flower-sample:predict", {"instances": [np.zeros((28, 28), int).tolist()]})
         return opened.text("mean-latency").endswith(" ms")
@@ -122,6 +125,18 @@ def test_the_charts_show_the_requests_of_other_clients(opened: OpenPage, server:
     )
     assert [len(path) > 10 for path in drawn] == [True, True, True]
     assert float(opened.text("rate")) > 0
+
+
+def test_the_charts_have_a_gap_where_the_page_was_hidden(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, HURRY)
+    runs = "return document.querySelector('#rate-chart .line')?.getAttribute('d').split('M').length - 1"
+    opened.wait(lambda: opened.script(runs))
+    before = opened.script(runs)
+    opened.script("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    shown_again = opened.script("return Date.now()") + 12_000
+    opened.wait(lambda: opened.script("return Date.now()") > shown_again)
+    opened.script("delete document.hidden")
+    opened.wait(lambda: opened.script(runs) > before)
 
 
 def test_other_clients_get_kserves_json_at_the_root(server: Predictor) -> None:
