@@ -91,6 +91,46 @@ def test_a_drop_without_a_file_says_what_to_do(opened: OpenPage) -> None:
     assert opened.answer == ("Not sent", sentence)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        "null",
+        '{"outputs": null}',
+        '{"outputs": [null, {"name": "probabilities", "data": "1"}]}',
+        f'{{"outputs": [{{"name": "probabilities", "data": [1]}}, {{"name": "images", "data": {[0] * 783}}}]}}',
+    ],
+    ids=["null", "no outputs", "no numbers", "too few pixels"],
+)
+def test_an_answer_of_another_shape_is_a_problem(opened: OpenPage, document: str) -> None:
+    opened.script(f"window.fetch = async () => Response.json({document})")
+    opened.take_sample("Bag")
+    assert opened.answer == ("No answer", "The answer has status 200 and is not from the model's server.")
+
+
+def test_an_error_that_is_not_a_sentence_is_not_shown(opened: OpenPage) -> None:
+    opened.script('window.fetch = async () => Response.json({error: {code: "bad_gateway"}}, {status: 502})')
+    opened.take_sample("Bag")
+    expected = "The answer has status 502 and is not from the model's server."
+    assert opened.answer == ("The server failed", expected)
+
+
+def test_metrics_of_another_server_are_not_taken_for_an_answer(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, "window.fetch = async () => new Response('<p>Sign in</p>')")
+    opened.wait(lambda: opened.text("state") == "answers without metrics")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["answer.outputs[2].data = ['Hat']", "answer.outputs[0].data.push(0)"],
+    ids=["another name", "one class more"],
+)
+def test_other_classes_than_the_pages_are_a_problem(opened: OpenPage, change: str) -> None:
+    parts = "const answer = await (await real(...request)).json()", change, "return Response.json(answer)"
+    opened.script(f"window.real = fetch; window.fetch = async (...request) => {{ {'; '.join(parts)} }}")
+    opened.take_sample("Bag")
+    assert opened.answer == ("No answer", "The model's classes have changed; reload the page.")
+
+
 def test_a_request_that_met_overload_can_be_sent_again(opened: OpenPage) -> None:
     refusal = f'new Response(\'{{"error": "{BUSY}"}}\', {{status: 503}})'
     opened.script(f"window.real = fetch; window.fetch = async () => {refusal}")
@@ -137,6 +177,14 @@ def test_the_charts_have_a_gap_where_the_page_was_hidden(browser: webdriver.Chro
     opened.wait(lambda: opened.script("return Date.now()") > shown_again)
     opened.script("delete document.hidden")
     opened.wait(lambda: opened.script(runs) > before)
+
+
+def test_a_prefix_without_a_slash_stays_in_the_pages_requests(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, "history.replaceState(null, '', '/x')")
+    opened.wait(lambda: opened.text("state") == "no metrics: status 404")
+    asked = opened.script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [address for address in asked if address.startswith("http")] == [f"{server.page}x/metrics"]
+    assert opened.find("footer a").get_attribute("href") == f"{server.page}x/openapi.json"
 
 
 def test_other_clients_get_kserves_json_at_the_root(server: Predictor) -> None:
