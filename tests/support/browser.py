@@ -12,8 +12,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from support.predictor_process import Predictor
-
 # Dispatch an event with a file, as a drop or a paste does.
 _EVENT_WITH_FILE = """
 const [kind, type, content, name, padding] = arguments;
@@ -23,6 +21,13 @@ transfer.items.add(new File([bytes, new Uint8Array(padding)], name, {type: "imag
 const options = {bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer};
 document.body.dispatchEvent(new window[kind](type, options));
 """
+
+# An OpenPage's `at_start`: the page's timers and its clock run ten times as fast.
+HURRY = """{
+const [timer, clock, start] = [setTimeout, Date.now, Date.now()];
+window.setTimeout = (action, wait) => timer(action, wait / 10);
+Date.now = () => start + 10 * (clock() - start);
+}"""
 
 
 @contextmanager
@@ -48,14 +53,16 @@ def chromium(binary: str, driver: str) -> Iterator[webdriver.Chrome]:
 
 
 class OpenPage:
-    """The page of `server`, opened anew."""
+    """The page at an address, opened anew; `at_start` is JavaScript that runs before the page's own."""
 
-    def __init__(self, browser: webdriver.Chrome, server: Predictor):
+    def __init__(self, browser: webdriver.Chrome, address: str, at_start: str = ""):
         self.browser = browser
         self.emulate(1280)
         browser.get("about:blank")
         browser.get_log("browser")  # the messages of the page before
-        browser.get(f"http://127.0.0.1:{server.http_port}/")
+        added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": at_start})
+        browser.get(address)
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
     def find(self, selector: str) -> WebElement:
         return self.browser.find_element(By.CSS_SELECTOR, selector)

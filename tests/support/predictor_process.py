@@ -36,6 +36,11 @@ class Predictor:
             self.process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, env=os.environ)
         self.wait(lambda: self.get("/v2/health/ready")[0] == 200, "ready")
 
+    @property
+    def page(self) -> str:
+        """The address of the page."""
+        return f"http://127.0.0.1:{self.http_port}/"
+
     def wait(self, condition: Any, state: str, seconds: float = 60) -> None:
         """Wait until `condition()` is true; a failed connection counts as false."""
         until = time.monotonic() + seconds

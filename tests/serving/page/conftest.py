@@ -19,4 +19,4 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture
 def opened(browser: webdriver.Chrome, server: Predictor) -> OpenPage:
-    return OpenPage(browser, server)
+    return OpenPage(browser, server.page)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 
 from distml.model import image_decoding
-from support.browser import OpenPage
+from support.browser import HURRY, OpenPage
 from support.images import image_file
 from support.predictor_process import Predictor
 from support.predictor_requests import NOT_AN_IMAGE, Ask
@@ -90,6 +91,46 @@ def test_a_drop_without_a_file_says_what_to_do(opened: OpenPage) -> None:
     assert opened.answer == ("Not sent", sentence)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        "null",
+        '{"outputs": null}',
+        '{"outputs": [null, {"name": "probabilities", "data": "1"}]}',
+        f'{{"outputs": [{{"name": "probabilities", "data": [1]}}, {{"name": "images", "data": {[0] * 783}}}]}}',
+    ],
+    ids=["null", "no outputs", "no numbers", "too few pixels"],
+)
+def test_an_answer_of_another_shape_is_a_problem(opened: OpenPage, document: str) -> None:
+    opened.script(f"window.fetch = async () => Response.json({document})")
+    opened.take_sample("Bag")
+    assert opened.answer == ("No answer", "The answer has status 200 and is not from the model's server.")
+
+
+def test_an_error_that_is_not_a_sentence_is_not_shown(opened: OpenPage) -> None:
+    opened.script('window.fetch = async () => Response.json({error: {code: "bad_gateway"}}, {status: 502})')
+    opened.take_sample("Bag")
+    expected = "The answer has status 502 and is not from the model's server."
+    assert opened.answer == ("The server failed", expected)
+
+
+def test_metrics_of_another_server_are_not_taken_for_an_answer(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, "window.fetch = async () => new Response('<p>Sign in</p>')")
+    opened.wait(lambda: opened.text("state") == "answers without metrics")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["answer.outputs[2].data = ['Hat']", "answer.outputs[0].data.push(0)"],
+    ids=["another name", "one class more"],
+)
+def test_other_classes_than_the_pages_are_a_problem(opened: OpenPage, change: str) -> None:
+    parts = "const answer = await (await real(...request)).json()", change, "return Response.json(answer)"
+    opened.script(f"window.real = fetch; window.fetch = async (...request) => {{ {'; '.join(parts)} }}")
+    opened.take_sample("Bag")
+    assert opened.answer == ("No answer", "The model's classes have changed; reload the page.")
+
+
 def test_a_request_that_met_overload_can_be_sent_again(opened: OpenPage) -> None:
     refusal = f'new Response(\'{{"error": "{BUSY}"}}\', {{status: 503}})'
     opened.script(f"window.real = fetch; window.fetch = async () => {refusal}")
@@ -111,7 +152,9 @@ def test_a_visit_leaves_no_error_in_the_console(opened: OpenPage) -> None:
     assert opened.browser.get_log("browser") == []
 
 
-def test_the_charts_show_the_requests_of_other_clients(opened: OpenPage, server: Predictor) -> None:
+def test_the_charts_show_the_requests_of_other_clients(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, HURRY)
+
     def is_shown() -> bool:
         server.post("/v1/models/flower-sample:predict", {"instances": [np.zeros((28, 28), int).tolist()]})
         return opened.text("mean-latency").endswith(" ms")
@@ -122,6 +165,26 @@ def test_the_charts_show_the_requests_of_other_clients(opened: OpenPage, server:
     )
     assert [len(path) > 10 for path in drawn] == [True, True, True]
     assert float(opened.text("rate")) > 0
+
+
+def test_the_charts_have_a_gap_where_the_page_was_hidden(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, HURRY)
+    runs = "return document.querySelector('#rate-chart .line')?.getAttribute('d').split('M').length - 1"
+    opened.wait(lambda: opened.script(runs))
+    before = opened.script(runs)
+    opened.script("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    shown_again = opened.script("return Date.now()") + 12_000
+    opened.wait(lambda: opened.script("return Date.now()") > shown_again)
+    opened.script("delete document.hidden")
+    opened.wait(lambda: opened.script(runs) > before)
+
+
+def test_a_prefix_without_a_slash_stays_in_the_pages_requests(browser: webdriver.Chrome, server: Predictor) -> None:
+    opened = OpenPage(browser, server.page, "history.replaceState(null, '', '/x')")
+    opened.wait(lambda: opened.text("state") == "no metrics: status 404")
+    asked = opened.script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [address for address in asked if address.startswith("http")] == [f"{server.page}x/metrics"]
+    assert opened.find("footer a").get_attribute("href") == f"{server.page}x/openapi.json"
 
 
 def test_other_clients_get_kserves_json_at_the_root(server: Predictor) -> None:

@@ -8,9 +8,12 @@ import pytest
 from selenium import webdriver
 
 from distml.model import manifest
+from distml.serving.page.page import Page
+from distml.serving.release.served_version import ServedVersion
 from distml.step.volume import Volume
-from support.browser import OpenPage
+from support.browser import HURRY, OpenPage
 from support.predictor_process import predictor
+from support.project import CLASS_NAMES
 
 # Return [text, its colour, the colour behind it] of each visible element that has text of its own. A colour is a list:
 # red, green and blue, 0 to 255, and perhaps its opacity.
@@ -70,13 +73,49 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(opened: OpenPage, wid
     assert opened.script(SMALL) == []
 
 
+def from_file(browser: webdriver.Chrome, folder: Path, model_name: str, samples: list[str]) -> OpenPage:
+    """Open a page without a server."""
+    version = ServedVersion(1, {"digest": "abc", "class_names": CLASS_NAMES}, lambda images: images, samples)
+    (folder / "page.html").write_bytes(Page(model_name).answer(version)[1])
+    return OpenPage(browser, (folder / "page.html").as_uri())
+
+
+def test_a_long_model_name_fits_on_a_phone(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    opened = from_file(browser, tmp_path, 60 * "n", ["AA=="])
+    opened.emulate(360)
+    assert opened.text("model") == 60 * "n"
+    assert opened.script("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
+
+
+def test_a_page_without_samples_does_not_speak_of_them(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    opened = from_file(browser, tmp_path, "fashion", [])
+    assert opened.answer == ("No image yet", "Give an image to begin.")
+    assert "sample" not in opened.find("body").text.lower()
+
+
+def test_a_screen_reader_gets_names_and_landmarks(opened: OpenPage) -> None:
+    nodes = opened.browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    named: dict[str, list[str]] = {}
+    for node in nodes:
+        named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+    assert [len(named[landmark]) for landmark in ("banner", "main", "contentinfo", "status")] == [1, 1, 1, 2]
+    assert named["region"] == ["Image", "Answer", "The server, live", "The same request in a shell"]
+    assert named["button"][:2] == ["Choose a file", "Clear drawing"]
+    assert named["button"][2:12] == [f"Sample: {name}" for name in CLASS_NAMES]
+    charts = [
+        name for name in named["image"] if name.startswith(("Requests per second", "Mean latency", "Mean intensity"))
+    ]
+    assert len(charts) == 3
+    assert "" not in named["image"] + named["heading"] + named["list"] + named["group"]
+
+
 def test_the_page_shows_a_new_version_and_that_the_server_stopped(
     browser: webdriver.Chrome, published_volume: Volume, tmp_path: Path
 ) -> None:
     volume = Volume(tmp_path / "volume")
     shutil.copytree(published_volume.versions, volume.versions)
     with predictor(volume, tmp_path / "log") as server:
-        opened = OpenPage(browser, server)
+        opened = OpenPage(browser, server.page, HURRY)
         opened.take_sample("Bag")
         assert (opened.text("version"), opened.text("answer-version")) == ("1", "1")
         shutil.copytree(volume.version(1), volume.versions / ".2")

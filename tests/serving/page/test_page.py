@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from distml.serving.page import page
-from distml.serving.page.page import FOLDER, SCRIPTS, Page
+from distml.serving.page.page import FOLDER, LONGEST_ACCEPT, SCRIPTS, Page, wants
 from distml.serving.release.served_version import ServedVersion
 
 FACTS = {"model": "fashion", "version": "7", "digest": "abc", "classes": ["Bag", "Coat"], "samples": ["AA==", "AQ=="]}
@@ -99,10 +98,11 @@ def test_the_page_needs_nothing_from_elsewhere_and_nothing_inline() -> None:
         "TEXT/HTML; Q=0.5",
         "text/*, application/json;q=0.9",
         "application/json;q=0.1, text/html;level=1;q=0.2",
+        ", text/html,",
     ],
 )
 def test_an_accept_header_that_prefers_html_gets_the_page(accept: str) -> None:
-    assert page.wants(accept.encode())
+    assert wants(accept.encode())
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,13 @@ def test_an_accept_header_that_prefers_html_gets_the_page(accept: str) -> None:
     ],
 )
 def test_any_other_accept_header_gets_json(accept: str) -> None:
-    assert not page.wants(accept.encode("latin-1"))
+    assert not wants(accept.encode("latin-1"))
 
 
 def test_a_request_without_an_accept_header_gets_json() -> None:
-    assert not page.wants(None)
+    assert not wants(None)
+
+
+def test_an_accept_header_that_no_browser_sends_is_not_read() -> None:
+    longest = b"text/html".ljust(LONGEST_ACCEPT, b",")
+    assert [wants(longest), wants(longest + b",")] == [True, False]

@@ -30,10 +30,14 @@ function clearAnswer() {
 }
 
 // Show an answer of `infer`; `trueClass` is the index of the class, or null if nobody knows it.
+// Throws a Problem if a new version has other classes than the page.
 function showAnswer(answer, trueClass) {
-  shown = answer;
   const best = answer.probabilities.indexOf(Math.max(...answer.probabilities));
-  showHeadline(facts.classes[best], `${percent(answer.probabilities[best])}${verdict(best, trueClass)}`);
+  if (answer.probabilities.length !== facts.classes.length || answer.className !== facts.classes[best]) {
+    throw new Problem("No answer", "The model's classes have changed; reload the page.", false);
+  }
+  shown = answer;
+  showHeadline(answer.className, `${percent(answer.probabilities[best])}${verdict(best, trueClass)}`);
   answer.probabilities.forEach((probability, index) => {
     const {row, fill, percent: text} = bars[index];
     row.classList.toggle("top", index === best);

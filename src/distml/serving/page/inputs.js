@@ -71,9 +71,14 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", ({clipboardData}) => sendFirst(clipboardData.files, "clipboard"));
 byId("again").addEventListener("click", () => again());
 
+if (!facts.samples.length) {
+  byId("samples-heading").hidden = true;
+  byId("samples").hidden = true;
+  byId("detail").textContent = "Give an image to begin.";
+}
 facts.samples.forEach((sample, index) => {
-  const picture = element("img", {src: `data:image/png;base64,${sample}`, alt: `Sample: ${facts.classes[index]}`});
-  const button = element("button", {type: "button", title: facts.classes[index]}, picture);
+  const [src, name] = [`data:image/png;base64,${sample}`, facts.classes[index]];
+  const button = element("button", {type: "button"}, element("img", {src, title: name, alt: `Sample: ${name}`}));
   button.addEventListener("click", () => {
     const file = new Blob([Uint8Array.from(atob(sample), (letter) => letter.charCodeAt(0))], {type: "image/png"});
     show(file);

@@ -2,13 +2,22 @@
 
 const period = 2000;
 const points = 60;
+// After more seconds than these the charts get a gap: the page was hidden or the computer asleep. Two readings of a slow
+// server are at most 7 seconds apart.
+const longest = 8;
 const rates = [];
 const latencies = [];
 let before = null;
+let drawnUntil = clock();
 
 byId("model").textContent = facts.model;
 document.title = `${facts.model}: image classification`;
 showVersion(facts.version, facts.digest);
+
+// The time in seconds. performance.now() may stand still while the computer is asleep.
+function clock() {
+  return Date.now() / 1000;
+}
 
 function reading(samples) {
   const of = (name) => samples.filter((sample) => sample.name === name);
@@ -21,7 +30,7 @@ function reading(samples) {
   const histogram = (name) => ({buckets: buckets(name), sum: sum(of(`${name}_sum`)), count: sum(of(`${name}_count`))});
   const requests = of("predictor_requests_total");
   return {
-    time: performance.now() / 1000,
+    time: clock(),
     requests: sum(requests),
     refused: sum(requests.filter(({labels}) => labels.outcome !== "ok")),
     seconds: histogram("predictor_request_seconds"),
@@ -29,6 +38,23 @@ function reading(samples) {
     training: histogram("predictor_training_image_intensity"),
     served: of("predictor_model_info")[0]?.labels,
   };
+}
+
+// Add the points between the newest one and `time`; null is a gap.
+function addPoints(time, rate, latency) {
+  const count = Math.min(points, Math.max(1, Math.round((time - drawnUntil) * 1000 / period)));
+  rates.push(...Array(count).fill(rate));
+  latencies.push(...Array(count).fill(latency));
+  for (const list of [rates, latencies]) list.splice(0, list.length - points);
+  drawnUntil = time;
+  drawLine(byId("rate-chart"), rates, points);
+  drawLine(byId("latency-chart"), latencies, points);
+}
+
+function showNoRate() {
+  for (const id of ["rate", "mean-latency"]) byId(id).textContent = "–";
+  byId("rate-note").textContent = "over HTTP and gRPC";
+  byId("latency-note").textContent = "in the server";
 }
 
 // The latency below which 99 of 100 requests between two readings lie, interpolated within a bucket; in seconds.
@@ -46,17 +72,14 @@ function p99(now, then) {
 function showDifferences(now, then) {
   const seconds = now.time - then.time;
   const requests = now.seconds.count - then.seconds.count;
-  rates.push((now.requests - then.requests) / seconds);
-  latencies.push(requests ? 1000 * (now.seconds.sum - then.seconds.sum) / requests : null);
-  for (const list of [rates, latencies]) list.splice(0, list.length - points);
+  const mean = requests ? 1000 * (now.seconds.sum - then.seconds.sum) / requests : null;
+  addPoints(now.time, (now.requests - then.requests) / seconds, mean);
   const refused = (now.refused - then.refused) / seconds;
   byId("rate").textContent = short(rates.at(-1));
   byId("rate-note").textContent = `highest ${short(Math.max(...rates))}, refused now ${short(refused)}`;
-  byId("mean-latency").textContent = requests ? `${short(latencies.at(-1))} ms` : "–";
+  byId("mean-latency").textContent = requests ? `${short(mean)} ms` : "–";
   const tail = requests ? `99 of 100 below ${short(1000 * p99(now.seconds, then.seconds))} ms` : "no request just now";
   byId("latency-note").textContent = `in the server: ${tail}`;
-  drawLine(byId("rate-chart"), rates, points);
-  drawLine(byId("latency-chart"), latencies, points);
 }
 
 function showIntensities({incoming, training}) {
@@ -78,20 +101,30 @@ function showState(state, text) {
   byId("state").textContent = text;
 }
 
+// A counter that fell belongs to a server that was started again, and a time that fell to a clock that was set.
+function canCompare(now, then) {
+  return then && now.requests >= then.requests && now.time > then.time && now.time < then.time + longest;
+}
+
 async function poll() {
   let samples;
   try {
     samples = await metrics();
   } catch (problem) {
     before = null;
+    showNoRate();
     showState("down", problem.message);
     return;
   }
   const now = reading(samples);
   showState("up", "answers");
   if (now.served) showVersion(now.served.version, now.served.digest);
-  // A counter that fell belongs to a server that was started again.
-  if (before && now.requests >= before.requests) showDifferences(now, before);
+  if (canCompare(now, before)) {
+    showDifferences(now, before);
+  } else {
+    addPoints(now.time, null, null);
+    showNoRate();
+  }
   showIntensities(now);
   before = now;
 }

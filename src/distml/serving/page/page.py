@@ -14,6 +14,9 @@ FOLDER = Path(__file__).parent
 # One module in the page, in this order.
 SCRIPTS = ("server.js", "answer.js", "curl.js", "inputs.js", "drawing.js", "charts.js", "live.js")
 
+# In bytes. A longer Accept header is not a browser's, which has fewer than 300.
+LONGEST_ACCEPT = 1000
+
 _QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
 
 
@@ -53,8 +56,10 @@ class Page:
 
 def wants(accept: bytes | None) -> bool:
     """Return whether an Accept header prefers HTML to JSON, as a browser's does; curl's `*/*` does not."""
+    if accept is None or len(accept) > LONGEST_ACCEPT:
+        return False
     ranges: dict[str, float] = {}
-    for one in (accept or b"").decode("latin-1").lower().split(","):
+    for one in accept.decode("latin-1").lower().split(","):
         name, *parameters = one.split(";")
         qualities = [float(found[1]) for found in map(_QUALITY.fullmatch, parameters) if found]
         ranges[name.strip()] = qualities[0] if qualities else 1.0
@@ -63,8 +68,8 @@ def wants(accept: bytes | None) -> bool:
 
 def _quality(ranges: dict[str, float], kind: str, subtype: str) -> float:
     """Return the quality of the most specific range that matches, as RFC 9110 defines it."""
-    matching = (name for name in (f"{kind}/{subtype}", f"{kind}/*", "*/*") if name in ranges)
-    return ranges.get(next(matching, ""), 0.0)
+    names = (f"{kind}/{subtype}", f"{kind}/*", "*/*")
+    return next((ranges[name] for name in names if name in ranges), 0.0)
 
 
 def _policy(script: str, style: str) -> str:

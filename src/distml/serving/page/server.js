@@ -1,11 +1,13 @@
 // The facts that the server wrote into the page, and the two things the page asks it for: an answer, and its metrics.
 
 const facts = JSON.parse(byId("facts").textContent);
-// Relative to the page, so that a proxy may add a prefix to the path.
-const base = new URL(".", location.href).href;
+// The page's own address, so that a proxy may add a prefix to the path, with or without a slash at its end.
+const base = location.origin + location.pathname.replace(/\/*$/, "/");
 const inferRoute = `v2/models/${facts.model}/infer`;
 const predictRoute = `v1/models/${facts.model}:predict`;
-const outputs = ["probabilities", "images"];
+const outputs = ["probabilities", "images", "class_name"];
+
+for (const link of document.querySelectorAll("footer a")) link.href = base + link.getAttribute("href");
 
 function byId(id) {
   return document.getElementById(id);
@@ -43,9 +45,22 @@ async function infer(file) {
   }
   const milliseconds = performance.now() - started;
   const answer = parsed(text);
-  if (!response.ok || !answer) throw refusal(response.status, answer?.error);
-  const data = Object.fromEntries(answer.outputs.map((output) => [output.name, output.data]));
-  return {file, milliseconds, version: answer.model_version, probabilities: data.probabilities, pixels: data.images};
+  const read = response.ok ? answerOf(answer) : null;
+  if (!read) throw refusal(response.status, answer?.error);
+  return {file, milliseconds, ...read};
+}
+
+// The parts of a V2 answer to one image, or null if the document is not such an answer.
+function answerOf(document) {
+  if (!Array.isArray(document?.outputs)) return null;
+  const data = Object.fromEntries(document.outputs.map((output) => [output?.name, output?.data]));
+  const {probabilities, images: pixels, class_name: names} = data;
+  const complete = areNumbers(probabilities) && areNumbers(pixels) && pixels.length === 784 && Array.isArray(names);
+  return complete ? {version: document.model_version, probabilities, pixels, className: names[0]} : null;
+}
+
+function areNumbers(list) {
+  return Array.isArray(list) && list.length > 0 && list.every(Number.isFinite);
 }
 
 function parsed(text) {
@@ -57,7 +72,9 @@ function parsed(text) {
 }
 
 function refusal(status, sentence) {
-  const message = sentence ?? `The answer has status ${status} and is not from the model's server.`;
+  const isFromServer = typeof sentence === "string";
+  const message = isFromServer ? sentence : `The answer has status ${status} and is not from the model's server.`;
+  if (status < 400) return new Problem("No answer", message, true);
   if (status === 503) return new Problem("The server is busy", message, true);
   return status < 500 ? new Problem("Refused", message, false) : new Problem("The server failed", message, true);
 }
@@ -73,8 +90,10 @@ async function metrics() {
   }
   if (!response.ok) throw new Problem("No metrics", `no metrics: status ${response.status}`, true);
   const lines = text.matchAll(/^(predictor_\w+)(?:\{(.*)\})? (\S+)$/gm);
-  return Array.from(lines, ([, name, labels = "", value]) => {
+  const samples = Array.from(lines, ([, name, labels = "", value]) => {
     const pairs = Array.from(labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g), ([, label, content]) => [label, content]);
     return {name, labels: Object.fromEntries(pairs), value: Number(value)};
   });
+  if (!samples.length) throw new Problem("No metrics", "answers without metrics", true);
+  return samples;
 }
