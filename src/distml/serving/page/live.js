@@ -2,8 +2,8 @@
 
 const period = 2000;
 const points = 60;
-// After more seconds than these the charts get a gap: the page was hidden or the computer asleep. Two readings of a slow
-// server are at most 7 seconds apart.
+// After more seconds than these the charts get a gap: the page was hidden or the computer asleep. Two readings of a
+// slow server are at most 7 seconds apart.
 const longest = 8;
 const rates = [];
 const latencies = [];
