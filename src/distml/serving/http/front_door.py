@@ -96,7 +96,7 @@ class FrontDoor:
             raise Refusal(405, "wrong method", f"{shown(path)} does not accept {method}", allow=f"{allowed}, OPTIONS")
         elif route and route.protocol == "v1":
             await self._send(send, 200, orjson.dumps(self._v1_document(route)), [_JSON])
-        elif self._page and path == "/" and wants(dict(scope["headers"]).get(b"accept")):
+        elif self._page and path == "/" and wants(_joined(scope["headers"]).get(b"accept")):
             headers, content = self._page.answer(self._predictor.version)
             await self._send(send, 200, content, headers)
         else:
