@@ -46,7 +46,8 @@ def test_an_invalid_port_is_refused_in_one_line(port: str, tmp_path: Path) -> No
 
 
 def test_a_volume_without_a_published_model_is_refused_in_one_line(tmp_path: Path) -> None:
-    result = run_script("serve.py", "--volume", tmp_path)
+    ports = ("--http-port", free_port(), "--grpc-port", free_port())
+    result = run_script("serve.py", "--volume", tmp_path, *ports)
     assert result.returncode == 2
     line = (
         r"^serve.py: no published model in .* can be served; publish one or choose another --volume \(make serve DATA="
