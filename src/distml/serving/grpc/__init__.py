@@ -1,1 +1,1 @@
-"""The gRPC side of the predictor: the model that KServe's server registers."""
+"""The gRPC side of the predictor: the server, its front door, metadata and health."""

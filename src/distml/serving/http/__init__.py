@@ -1,1 +1,1 @@
-"""The HTTP side of the predictor: connection limits, the front door, the OpenAPI page."""
+"""The HTTP side of the predictor: connections, routes, bodies, refusals, CORS, the front door, the OpenAPI page."""
