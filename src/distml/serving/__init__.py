@@ -1,1 +1,1 @@
-"""The predictor: HTTP and gRPC front doors, the page, admission control, batching, the version switch, metrics and logs."""
+"""The predictor: HTTP and gRPC front doors, the page, admission control, batching, version switch, metrics, logs."""
