@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--cors-origins",
         type=command_line.origins,
         default=[],
-        help="origins whose pages may call the predictor from a browser, such as https://example.com, or * for all",
+        help="origins, separated by commas, whose pages may ask from a browser, such as https://example.com; * for all",
     )
     parser.add_argument("--no-page", action="store_true", help="serve no page at /")
     return parser.parse_args(argv)

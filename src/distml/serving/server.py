@@ -16,7 +16,6 @@ from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http import openapi
 from distml.serving.http.cross_origin import CrossOrigin
 from distml.serving.http.front_door import FrontDoor
-from distml.serving.http.refusals import give_one_shape_to_errors
 from distml.serving.kserve_server import PredictorServer
 from distml.serving.page.page import Page
 from distml.serving.predictor import Predictor
@@ -94,7 +93,6 @@ def serve(options: Options) -> None:
 def http_app(predictor: Predictor, options: Options) -> FrontDoor | CrossOrigin:
     """Return the HTTP front door around KServe's routes."""
     openapi.describe(model_server.app, options.model_name)
-    give_one_shape_to_errors(model_server.app)
     front_door = FrontDoor(model_server.app, predictor, Page(options.model_name) if options.has_page else None)
     return CrossOrigin(front_door, options.cors_origins) if options.cors_origins else front_door
 

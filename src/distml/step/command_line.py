@@ -116,12 +116,15 @@ def _float(text: str) -> float:
 
 
 def origins(text: str) -> list[str]:
-    """Parse origins separated by commas or blanks, or `*` for all (argparse type)."""
+    """Parse origins separated by commas or blanks, or `*` alone for all (argparse type)."""
     names = text.replace(",", " ").split()
-    for name in names:
-        if name != "*" and not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d{1,5})?", name):
+    if names == ["*"]:
+        return names
+    for name in names or [text]:
+        found = re.fullmatch(r"https?://(?:\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::(\d{1,5}))?", name)
+        if not found or not 0 < int(found[1] or 80) < 65_536:
             raise argparse.ArgumentTypeError(
-                f"{name!r} is not an origin; expected * or a scheme, a host in lower case and maybe a port, such as"
-                " https://example.com"
+                f"{name!r} is not an origin; expected a scheme, a host in lower case and maybe a port, such as"
+                " https://example.com, or * alone for all"
             )
     return names

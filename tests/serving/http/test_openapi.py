@@ -15,8 +15,9 @@ def test_the_openapi_page_describes_only_the_offered_routes(server: Predictor) -
     paths = server.get("/openapi.json")[1]["paths"]
     of_this_model = {path.replace("{model_name}", "flower-sample"): methods for path, methods in paths.items()}
     places = ("", "/versions/{version}", "/labels/{label}")
-    predict = [f"/v1/models/flower-sample{place}:predict" for place in places]
-    assert {path for path, methods in of_this_model.items() if "post" in methods} == {*predict, INFER}
+    posts = {f"/v1/models/flower-sample{place}:predict" for place in places}
+    posts |= {INFER, INFER.replace("/infer", "/versions/{version}/infer")}
+    assert {path for path, methods in of_this_model.items() if "post" in methods} == posts
     assert {READY, *(f"/v1/models/flower-sample{place}/metadata" for place in places)} < of_this_model.keys()
 
 

@@ -155,7 +155,7 @@ def test_a_body_over_the_limit_gets_413_whole_or_in_chunks(server: Predictor) ->
 def test_a_get_of_an_inference_route_gets_405(server: Predictor, path: Any) -> None:
     status, headers, content = server.request("GET", path)
     assert (status, headers["Allow"]) == (405, "POST, OPTIONS")
-    assert json.loads(content) == {"error": f"{path} accepts only POST, with the images in the body"}
+    assert json.loads(content) == {"error": f"{path} does not accept GET, only POST, OPTIONS"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from distml.serving.http import openapi_schemas
 from distml.serving.http.openapi_schemas import Schema, an_object
 
 MODEL = "/v1/models/{model_name}"
-PREDICT, INFER = f"{MODEL}:predict", "/v2/models/{model_name}/infer"
+MODEL_OF_V2 = "/v2/models/{model_name}"
+PREDICT, INFER = f"{MODEL}:predict", f"{MODEL_OF_V2}/infer"
 _VERSION, _LABEL = "/versions/{version}", "/labels/{label}"
 _DESCRIPTIONS = {
     "400": "the request is wrong; the error says what to change",
@@ -58,6 +59,8 @@ def _correct(page: dict[str, Any], model_name: str) -> None:
     for rest in ("", ":predict", "/metadata"):
         for place in (_VERSION, _LABEL):
             paths[f"{MODEL}{place}{rest}"] = _of_version(paths[f"{MODEL}{rest}"], place)
+    for rest in ("", "/infer"):
+        paths[f"{MODEL_OF_V2}{_VERSION}{rest}"] = _of_version(paths[f"{MODEL_OF_V2}{rest}"], _VERSION)
 
 
 def _correct_operation(path: str, operation: dict[str, Any], model_name: str) -> None:

@@ -1,10 +1,6 @@
 """Refusals: answers other than 200, all of the same shape, {"error": "one sentence"}."""
 
 import orjson
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from distml.protocol.contract import BadInput
 from distml.serving import event_log
@@ -47,15 +43,5 @@ def refusal_of(error: Exception) -> Refusal:
 
 def shown(path: str) -> str:
     """Return a path as a refusal shows it: a client may send one of 60,000 characters."""
-    return path if len(path) <= 200 else f"{path[:200]}…"
-
-
-def give_one_shape_to_errors(app: FastAPI) -> None:
-    """Let KServe's routes answer unknown paths and methods in the shape of all other refusals."""
-
-    async def answer(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        sentence = body(f"{request.method} {shown(request.url.path)} is not offered")
-        return Response(sentence, error.status_code, error.headers, "application/json")
-
-    app.add_exception_handler(HTTPException, answer)
+    printable = "".join(character if character.isprintable() else "?" for character in path[:200])
+    return printable if len(path) <= 200 else f"{printable}…"

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 # Verbs that POST asks for; GET asks for the others.
 INFERENCE = frozenset({"predict", "classify", "regress", "infer"})
+# Other paths, all for GET.
+OF_THE_SERVER = frozenset(
+    {"/", "/metrics", "/openapi.json", "/v1/models", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"}
+)
 _V1 = re.compile(
     r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
     r"(?:(?P<verb>:predict|:classify|:regress|/metadata))?"
