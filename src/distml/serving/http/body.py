@@ -28,7 +28,7 @@ class Body:
         self._until = asyncio.get_running_loop().time() + limits.SECONDS_FOR_BODY
 
     async def read(self, count_bytes: Callable[[int], None], coding: bytes = b"") -> bytes | bytearray:
-        """Read the whole body, and inflate it if its Content-Encoding, `coding`, says that it is compressed.
+        """Read the whole body, and inflate it if `coding`, its Content-Encoding in lower case, is not empty.
 
         `count_bytes` gets the length of each part before the part is kept, and may raise.
         """
@@ -73,8 +73,7 @@ class Body:
 
 
 def _inflater(coding: bytes) -> "_Inflater | None":
-    coding = coding.strip().lower()
-    if coding in (b"", b"identity"):
+    if not coding:
         return None
     if coding not in _CODINGS:
         raise Refusal(

@@ -159,8 +159,9 @@ def _joined(headers: Headers) -> dict[bytes, bytes]:
 
 def _coding(headers: dict[bytes, bytes]) -> bytes:
     """Return the coding of the body, those of its transfer included except chunked, which uvicorn has decoded."""
-    codings = [headers.get(b"content-encoding", b""), headers.get(b"transfer-encoding", b"").lower()]
-    return b", ".join(coding for coding in codings if coding not in (b"", b"chunked"))
+    codings = headers.get(b"content-encoding", b"") + b"," + headers.get(b"transfer-encoding", b"")
+    names = (coding.strip() for coding in codings.lower().split(b","))
+    return b", ".join(name for name in names if name not in (b"", b"identity", b"chunked"))
 
 
 def _json_length(headers: dict[bytes, bytes]) -> int | None:
