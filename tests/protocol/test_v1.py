@@ -120,16 +120,18 @@ def test_a_second_image_beside_b64_is_refused() -> None:
 
 def test_unknown_names_of_a_row_are_named_in_at_most_40_characters() -> None:
     rule = 'an image must be a file in base64, {"b64": "..."}, or 28 lists of 28 pixels; either may be named, as'
-    for row, names in (
-        ({"image": "iVBO"}, "'image'"),
-        ({"image_bytes": {"base64": "iVBO"}}, "'base64'"),
-        ({"key": 7, "image": []}, "'key, image'"),
-        ({"a" * 99: 1}, f"'{'a' * 36}..."),
-    ):
+    rows: list[tuple[Any, str]] = [
+        ({"image": "iVBO"}, "'image' is unknown; "),
+        ({"image_bytes": {"base64": "iVBO"}}, "'base64' is unknown; "),
+        ({"key": 7, "image": []}, "'key, image' is unknown; "),
+        ({"a" * 99: 1}, f"'{'a' * 36}... is unknown; "),
+        ({}, ""),
+        ({"b64": None, "key": 7}, ""),
+        ({"image_bytes": {"b64": 5}}, ""),
+    ]
+    for row, start in rows:
         for document in ({"instances": [row]}, {"inputs": [row]}):
-            assert refusal(document).startswith(f"{names} is unknown; {rule}")
-    for row in ({}, {"b64": None, "key": 7}, {"image_bytes": {"b64": 5}}):
-        assert refusal({"instances": [row]}).startswith(rule)
+            assert refusal(document).startswith(f"{start}{rule}")
 
 
 def test_other_keys_of_a_row_are_ignored() -> None:
