@@ -39,6 +39,35 @@ def test_a_too_large_image_is_refused_without_a_warning(side: int) -> None:
         PixelBudget().decode(png_file((side, side), 8, 0, 0, (b"IDAT", b"")))
 
 
+def test_an_image_in_another_format_is_refused_by_its_name() -> None:
+    heic = b"\0\0\0\x18ftypheic" + bytes(9)
+    files = {kind: image_file("RGB", kind, 40, 30) for kind in ("GIF", "BMP", "WebP", "TIFF")} | {"HEIC": heic}
+    for kind, file in files.items():
+        with pytest.raises(BadInput) as refused:
+            PixelBudget().decode(file)
+        assert str(refused.value) == f"the image is a {kind} file; expected JPEG or PNG"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_image_file_cut_short_is_refused_by_its_format(kind: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        PixelBudget().decode(image_file("RGB", kind, 40, 30)[:40])
+    assert (
+        str(refused.value) == f"the image begins as a {kind} file, but cannot be read; it may be cut short or damaged"
+    )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_base64_in_place_of_the_file_itself_is_named(kind: str) -> None:
+    file = image_file("RGB", kind, 40, 30)
+    sentence = "the image is in base64 here; send the bytes of the file themselves, or in JSON their base64, made once"
+    for encode in (base64.b64encode, base64.urlsafe_b64encode, base64.encodebytes):
+        for start in (b"", b"data:image/png;base64,", b"\n"):
+            with pytest.raises(BadInput) as refused:
+                PixelBudget().decode(start + encode(file))
+            assert str(refused.value) == sentence
+
+
 def test_a_file_that_is_slow_to_decode_is_bad_input() -> None:
     scans = image_file("RGB", "JPEG", 40, 30)[:-2] + b"\xff\xda" * 64
     with pytest.raises(BadInput, match="the image has more than 64 scans; save it as a JPEG with fewer"):
@@ -81,6 +110,7 @@ FAULTS = {
     "\n aGVs?": f"the base64 of the image file has '?' as character 7; {USED}",
     " data:;base64,aGVs?": f"the base64 of the image file has '?' as character 19; {USED}",
     "aGVsb": "the base64 of the image file has 5 characters, one too many or too few",
+    "a": "the base64 of the image file has 1 character, one too many or too few",
     "YQ==YQ==": "the base64 of the image file goes on after its padding (=); send each file as its own string",
     "b'aGVsbG8='": "the base64 of the image file is written as Python prints bytes;"
     " send only the text between the quotes",
@@ -135,13 +165,17 @@ def test_a_data_url_may_have_a_line_break_before_its_file() -> None:
 
 
 SHAPE = "an image given as pixels must have the shape [28, 28], [28, 28, 1] or [784]; found "
+ANY_FILE = "; image files may have any size and colour"
 WRONG_LISTS: dict[str, tuple[list, str]] = {
-    "too few": ([[0] * 28] * 27, f"{SHAPE}[27, 28]"),
-    "coloured": ([[[0, 0, 0]] * 28] * 28, f"{SHAPE}[28, 28, 3]"),
-    "two images": ([[[0] * 28] * 28] * 2, f"{SHAPE}[2, 28, 28]"),
-    "empty": ([[]], f"{SHAPE}[1, 0]"),
-    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1]"),
-    "deeper": (reduce(lambda lists, _: [lists], range(999), [0]), f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ..."),
+    "too few": ([[0] * 28] * 27, f"{SHAPE}[27, 28]{ANY_FILE}"),
+    "coloured": ([[[0, 0, 0]] * 28] * 28, f"{SHAPE}[28, 28, 3]{ANY_FILE}"),
+    "two images": ([[[0] * 28] * 28] * 2, f"{SHAPE}[2, 28, 28]{ANY_FILE}"),
+    "empty": ([[]], f"{SHAPE}[1, 0]{ANY_FILE}"),
+    "deep": ([[[[[[[[0]]]]]]]], f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1]{ANY_FILE}"),
+    "deeper": (
+        reduce(lambda lists, _: [lists], range(999), [0]),
+        f"{SHAPE}[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...{ANY_FILE}",
+    ),
     "ragged": (
         [[0] * 28] * 27 + [[0] * 29],
         "the lists of an image differ in length, such as 28 and 29; expected equal lengths",

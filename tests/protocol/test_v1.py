@@ -118,6 +118,22 @@ def test_a_second_image_beside_b64_is_refused() -> None:
             assert refusal(document) == f'the image has both "b64" and "{name}"; send only one of them'
 
 
+def test_unknown_names_of_a_row_are_named_in_at_most_40_characters() -> None:
+    rule = 'an image must be a file in base64, {"b64": "..."}, or 28 lists of 28 pixels; either may be named, as'
+    rows: list[tuple[Any, str]] = [
+        ({"image": "iVBO"}, "'image' is unknown; "),
+        ({"image_bytes": {"base64": "iVBO"}}, "'base64' is unknown; "),
+        ({"key": 7, "image": []}, "'key, image' is unknown; "),
+        ({"a" * 99: 1}, f"'{'a' * 36}... is unknown; "),
+        ({}, ""),
+        ({"b64": None, "key": 7}, ""),
+        ({"image_bytes": {"b64": 5}}, ""),
+    ]
+    for row, start in rows:
+        for document in ({"instances": [row]}, {"inputs": [row]}):
+            assert refusal(document).startswith(f"{start}{rule}")
+
+
 def test_other_keys_of_a_row_are_ignored() -> None:
     for form in NAMED | {"file": FILES["file"]}:
         request = read({"instances": [ROWS[form](image) | {"key": 7, "label": "Coat"} for image in IMAGES]})

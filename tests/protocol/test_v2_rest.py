@@ -16,7 +16,7 @@ from support.predictor_requests import IMAGES, file_instance, v2_input
 from support.request_strategies import NEARLY_VALID, TENSOR, check
 
 ONE = v2_input(IMAGES[:1])
-FILE = {
+FILE: dict[str, Any] = {
     "name": "image_bytes",
     "datatype": "BYTES",
     "shape": [1],
@@ -81,7 +81,10 @@ FAULTS: list[tuple[object, bytes | None, str]] = [
     (sized(ONE, 3), b"abc", "the shape announces 784 bytes of UINT8, but the data has 3"),
     (ONE | {"parameters": 1}, None, '"parameters" must be an object'),
     (ONE | {"parameters": {"shared_memory_region": "a"}}, None, "the input is in shared memory, which this server doe"),
+    (ONE, b"a", '1 byte follows the JSON, but the input has no "binary_data_size"'),
+    (sized(ONE, 784), b"a", '"binary_data_size" is 784, but 1 byte follows the JSON'),
     (FILE | {"shape": [2]}, None, "the shape announces 2 images, but the data has 1"),
+    (FILE | {"data": FILE["data"] * 2}, None, "the shape announces 1 image, but the data has 2"),
     (FILE | {"shape": [2], "data": [*FILE["data"], 7]}, None, "image 2 of 2: an image file must be a string in base64"),
 ]
 
@@ -109,6 +112,27 @@ def test_each_fault_of_a_v2_body_has_its_own_sentence(document: object, sentence
     with pytest.raises(BadInput) as caught:
         v2_rest.read_request(json.dumps(document).encode(), None)
     assert str(caught.value)[: len(sentence)] == sentence
+
+
+V1_COLUMNS: list[object] = [
+    *([{"b64": "YQ=="}], ["YQ=="], IMAGES[..., 0].tolist(), {"b64": "YQ=="}),
+    *([{"image_bytes": {}}] * 2, {"image_bytes": []}, {"images": []}),
+]
+
+
+@pytest.mark.parametrize("document", [{"instances": [FILE]}, *({"inputs": columns} for columns in V1_COLUMNS)])
+def test_a_v1_body_is_sent_to_the_route_of_v1(document: object) -> None:
+    with pytest.raises(BadInput) as caught:
+        v2_rest.read_request(json.dumps(document).encode(), None)
+    assert str(caught.value) == "this is a request of the V1 protocol; send it to /v1/models/<model>:predict"
+
+
+def test_a_v2_body_with_a_fault_is_not_taken_for_v1() -> None:
+    faults: list[object] = [[], {}, ONE, [{}], "images", [ONE | {"data": None}]]
+    for document in ({}, *({"inputs": inputs, "instances": [FILE]} for inputs in faults)):
+        with pytest.raises(BadInput) as caught:
+            v2_rest.read_request(json.dumps(document).encode(), None)
+        assert "V1" not in str(caught.value)
 
 
 def two(shape: list[int], nesting: list[int]) -> dict[str, Any]:

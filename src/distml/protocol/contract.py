@@ -31,3 +31,8 @@ def shortened(value: str | list[int]) -> str:
     """Write a text or numbers from a request for a message: as Python writes them, in at most 40 characters."""
     text = repr(value[:40])
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the plural unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

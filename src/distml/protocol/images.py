@@ -16,7 +16,7 @@ from PIL import Image
 from distml.model import image_decoding
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
-from distml.protocol.contract import BadInput, shortened
+from distml.protocol.contract import BadInput, counted, shortened
 from distml.protocol.pixels import pixels_of_numbers
 
 # Pillow's own check is off; a PixelBudget checks every image instead.
@@ -27,6 +27,14 @@ _USUAL_ALPHABET = str.maketrans("-_", "+/", "\r\n")
 _LINE_END = re.compile(r"[\r\n]")
 # A line that begins with the signature of a PNG or JPEG file, in either alphabet.
 _NEW_FILE = re.compile(r"(?:\r\n|[\r\n])(?:iVBORw0KGgo|[/_]9j[/_])")
+# The start of such a file, perhaps as a "data:" URL, in data that should be the file itself.
+_FILE_IN_BASE64 = re.compile(rb"\s{0,9}(?:data:[^,]{0,99},)?(?:iVBORw0KGgo|[/_]9j[/_])")
+# The signatures of image files. A form or a shell may have changed the line break in that of PNG.
+_FORMAT = re.compile(
+    rb"(?P<PNG>\x89PNG)|(?P<JPEG>\xff\xd8\xff)|(?P<GIF>GIF8[79]a)|(?P<BMP>BM.{4}\0{4})|(?P<WebP>RIFF.{4}WEBP)"
+    rb"|(?P<TIFF>II\*\0|MM\0\*)|(?P<HEIC>.{4}ftyp(?:hei[cx]|mif1))",
+    re.DOTALL,
+)
 _URL = re.compile(r"[a-z][a-z0-9]{0,9}://", re.IGNORECASE)
 _SIZE_RULE = (
     f"the image is too large: at most {limits.MAX_PIXELS_OF_IMAGE:,} pixels in an image,"
@@ -60,7 +68,7 @@ class PixelBudget:
             raise BadInput(str(error)) from None
         except Exception:
             # Pillow raises many kinds of exceptions for damaged files, and documents no list of them.
-            raise BadInput("the image is not a JPEG or PNG file that can be read") from None
+            raise BadInput(_fault_of_file(data)) from None
 
     def _spend(self, width: int, height: int) -> None:
         self._left -= width * height
@@ -69,6 +77,24 @@ class PixelBudget:
             raise BadInput(_SIZE_RULE)
         if self._left < 0:
             raise TooLargeForEventLoop
+
+
+def file_format(content: bytes | bytearray) -> str | None:
+    """Return the format of an image file by its signature, such as "PNG"; None for any other content."""
+    signature = _FORMAT.match(content)
+    return signature and signature.lastgroup
+
+
+def _fault_of_file(data: bytes) -> str:
+    """Describe an image file that cannot be decoded."""
+    found = file_format(data)
+    if found in image_decoding.FORMATS:
+        return f"the image begins as a {found} file, but cannot be read; it may be cut short or damaged"
+    if found:
+        return f"the image is a {found} file; expected JPEG or PNG"
+    if _FILE_IN_BASE64.match(data):
+        return "the image is in base64 here; send the bytes of the file themselves, or in JSON their base64, made once"
+    return "the image is not a JPEG or PNG file that can be read"
 
 
 def file_from_base64(text: Any) -> bytes:
@@ -105,7 +131,7 @@ def _file_from_unusual_base64(text: str) -> bytes:
     if "=" in digits:
         raise BadInput("the base64 of the image file goes on after its padding (=); send each file as its own string")
     if len(digits) % 4 == 1:
-        raise BadInput(f"the base64 of the image file has {len(digits)} characters, one too many or too few")
+        raise BadInput(f"the base64 of the image file has {counted(len(digits), 'character')}, one too many or too few")
     return binascii.a2b_base64(digits + "=" * (-len(digits) % 4), strict_mode=True)
 
 
@@ -141,7 +167,7 @@ def image_of_lists(lists: list) -> np.ndarray:
     if not is_image(shape):
         raise BadInput(
             f"an image given as pixels must have the shape [{SIZE}, {SIZE}], [{SIZE}, {SIZE}, 1] or [{SIZE * SIZE}];"
-            f" found {shortened(shape)}"
+            f" found {shortened(shape)}; image files may have any size and colour"
         )
     for length in shape[1:]:
         lists = _flat(lists, length)

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from distml.protocol import images, json_body
-from distml.protocol.contract import FILES, PIXELS, BadInput, ModelSpec
+from distml.protocol.contract import FILES, PIXELS, BadInput, ModelSpec, shortened
 from distml.protocol.images import PixelBudget
 
 # The signatures of a published SavedModel, each with its input.
@@ -101,7 +101,7 @@ def _input_of_signature(signature: Any) -> str | None:
 def _image(item: Any, expected: str | None, budget: PixelBudget) -> np.ndarray:
     """Convert a row, or an element of a column, to an image; `expected` is its input if the request determines it."""
     if isinstance(item, dict) and "b64" not in item:
-        name = _only_name(item, _IMAGE_RULE)
+        name = _only_name(item, _rule_for(item))
         _check_input(expected, name)
         expected, item = name, item[name]
     file = _file(item) if isinstance(item, dict) else item
@@ -111,7 +111,14 @@ def _image(item: Any, expected: str | None, budget: PixelBudget) -> np.ndarray:
     if isinstance(item, list):
         _check_input(expected, PIXELS)
         return images.image_of_lists(item)
-    raise BadInput(_IMAGE_RULE)
+    raise BadInput(_rule_for(item))
+
+
+def _rule_for(item: Any) -> str:
+    """Return the rule for an image, after the names in `item` if the protocol has none of them."""
+    if not isinstance(item, dict) or not item or not item.keys().isdisjoint(("b64", FILES, PIXELS)):
+        return _IMAGE_RULE
+    return f"{shortened(', '.join(item))} is unknown; {_IMAGE_RULE}"
 
 
 def _file(item: dict) -> Any:

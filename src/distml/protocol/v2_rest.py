@@ -8,10 +8,12 @@ import numpy as np
 import orjson
 
 from distml.protocol import images, json_body, v2_tensors
-from distml.protocol.contract import OUTPUTS, BadInput, ModelSpec, shortened
+from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput, ModelSpec, counted, shortened
 from distml.protocol.images import PixelBudget
 from distml.protocol.pixels import pixels_of_numbers
 from distml.protocol.v2_tensors import V2Request
+
+_V1_RULE = "this is a request of the V1 protocol; send it to /v1/models/<model>:predict"
 
 
 def read_request(body: bytes | bytearray, json_length: int | None, budget: PixelBudget | None = None) -> V2Request:
@@ -36,7 +38,24 @@ def read_request(body: bytes | bytearray, json_length: int | None, budget: Pixel
     if request_id is not None and not isinstance(request_id, str):
         raise BadInput('"id" must be a string')
     outputs = _outputs(document.get("outputs"), _parameters(document).get("binary_data_output") is True)
-    return V2Request(_images(document.get("inputs"), binary, budget or PixelBudget()), outputs, request_id or "")
+    try:
+        pixels = _images(document.get("inputs"), binary, budget or PixelBudget())
+    except BadInput:
+        if _is_v1(document):
+            raise BadInput(_V1_RULE) from None
+        raise
+    return V2Request(pixels, outputs, request_id or "")
+
+
+def _is_v1(document: dict) -> bool:
+    """Tell whether the document has V1's rows ("instances") or columns ("inputs")."""
+    inputs = document.get("inputs")
+    if inputs is None:
+        return "instances" in document
+    first = next(iter(inputs), None) if isinstance(inputs, list) else inputs
+    if isinstance(first, dict):
+        return not first.keys().isdisjoint(("b64", FILES, PIXELS))
+    return isinstance(inputs, list) and isinstance(first, str | list)
 
 
 def _images(inputs: Any, binary: memoryview | None, budget: PixelBudget) -> np.ndarray:
@@ -52,7 +71,7 @@ def _images(inputs: Any, binary: memoryview | None, budget: PixelBudget) -> np.n
     if size is not None:
         return v2_tensors.images_of_binary(described, _binary(binary, size, data), budget)
     if binary:
-        raise BadInput(f'{len(binary)} bytes follow the JSON, but the input has no "binary_data_size"')
+        raise BadInput(f'{_bytes_after_json(binary)}, but the input has no "binary_data_size"')
     if not isinstance(data, list):
         raise BadInput('the input needs "data", a list, or "binary_data_size" and binary data')
     values = _flattened(data, tensor["shape"])
@@ -72,8 +91,12 @@ def _binary(binary: memoryview | None, size: Any, data: Any) -> memoryview:
         raise BadInput('"binary_data_size" needs the header Inference-Header-Content-Length, the length of the JSON')
     if type(size) is not int or size != len(binary):
         text = size if type(size) is int else "not a whole number"
-        raise BadInput(f'"binary_data_size" is {text}, but {len(binary)} bytes follow the JSON')
+        raise BadInput(f'"binary_data_size" is {text}, but {_bytes_after_json(binary)}')
     return binary
+
+
+def _bytes_after_json(binary: memoryview) -> str:
+    return f"{counted(len(binary), 'byte')} follow{'s' if len(binary) == 1 else ''} the JSON"
 
 
 def _flattened(data: list, shape: list[int]) -> list:

@@ -9,7 +9,7 @@ import numpy as np
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import images
-from distml.protocol.contract import FILES, ON_REQUEST, OUTPUTS, PIXELS, BadInput, shortened
+from distml.protocol.contract import FILES, ON_REQUEST, OUTPUTS, PIXELS, BadInput, counted, shortened
 from distml.protocol.images import PixelBudget
 from distml.protocol.pixels import pixels_of_array
 
@@ -146,7 +146,7 @@ def _split_files(binary: memoryview, count: int) -> list[bytes]:
 def images_of_files(files: list, count: int, read: Callable[[Any], np.ndarray]) -> np.ndarray:
     """Convert `count` image files, each by `read`, to uint8 [n, 28, 28, 1]."""
     if len(files) != count:
-        raise BadInput(f"the shape announces {count} images, but the data has {len(files)}")
+        raise BadInput(f"the shape announces {counted(count, 'image')}, but the data has {len(files)}")
     return images.stack(files, read)
 
 

@@ -1,5 +1,6 @@
 """HTTP refusals of the predictor, a real process on loopback: a status and one sentence."""
 
+import base64
 import json
 import socket
 import struct
@@ -10,7 +11,7 @@ import pytest
 
 from distml.model.image_decoding import png
 from support.predictor_process import INFER, PREDICT, READY, Predictor
-from support.predictor_requests import IMAGES, NOT_AN_IMAGE, file_instance, v2_input
+from support.predictor_requests import IMAGES, file_instance, v2_input
 
 
 def png_announcing(width: int, height: int) -> bytes:
@@ -77,7 +78,7 @@ BAD_V1 = {
     "too many": ({"instances": [0] * 257}, "the request has 257 images; at most 256 are answered at once"),
     "a number": ({"instances": [1]}, IMAGE),
     "two names": ({"instances": [FILE | {"images": ROWS}]}, IMAGE),
-    "no b64": ({"instances": [{"image_bytes": {"base64": "iVBO"}}]}, IMAGE),
+    "no b64": ({"instances": [{"image_bytes": {"base64": "iVBO"}}]}, f"'base64' is unknown; {IMAGE}"),
     "a URL": (
         {"instances": ["https://example.org/cat.png"]},
         "an image file must be sent as its content in base64, not as its name or URL",
@@ -86,11 +87,27 @@ BAD_V1 = {
         {"instances": [{"image_bytes": {"b64": "a?b"}}]},
         "the base64 of the image file has '?' as character 2; expected only characters of base64",
     ),
-    "not an image": ({"instances": [file_instance(b"GIF89a and more")]}, NOT_AN_IMAGE),
-    "cut short": ({"instances": [file_instance(png(IMAGES[0])[:200])]}, NOT_AN_IMAGE),
+    "not an image": (
+        {"instances": [file_instance(b"no image")]},
+        "the image is not a JPEG or PNG file that can be read",
+    ),
+    "cut short": (
+        {"instances": [file_instance(png(IMAGES[0])[:200])]},
+        "the image begins as a PNG file, but cannot be read; it may be cut short or damaged",
+    ),
+    "base64 twice": (
+        {"instances": [file_instance(base64.b64encode(png(IMAGES[0])))]},
+        "the image is in base64 here; send the bytes of the file themselves, or in JSON their base64, made once",
+    ),
+    "an unknown name": ({"instances": [{"image": "iVBO"}]}, f"'image' is unknown; {IMAGE}"),
+    "an image file as the body": (
+        png(IMAGES[0]),
+        'the body is an image file; send it in base64 within JSON, as in V1\'s {"instances": [{"b64": "..."}]}',
+    ),
+    "UTF-16": ("{}".encode("utf-16"), "the body is not JSON in UTF-8"),
     "announces too much": ({"instances": [file_instance(png_announcing(60000, 60000))]}, LARGE),
     "too wide": ({"instances": [file_instance(png_announcing(20000, 1))]}, LARGE),
-    "wrong shape": ({"instances": [ROWS[1:]]}, f"{SHAPE}[27, 28]"),
+    "wrong shape": ({"instances": [ROWS[1:]]}, f"{SHAPE}[27, 28]; image files may have any size and colour"),
     "no list around an image": (
         {"instances": ROWS},
         "the request has one image in place of a list of images; put its pixels into another list",
@@ -106,7 +123,10 @@ BAD_V1 = {
     "true": ({"instances": [[[True] * 28] * 28]}, f"{PIXELS}; one of them is true or false"),
     "256": ({"instances": [[[256] * 28] * 28]}, f"{PIXELS}; the largest is 256"),
     "strings": ({"instances": [[["0"] * 28] * 28]}, f"{PIXELS}; one of them is a string"),
-    "one of several": ({"instances": [ROWS, file_instance(b"GIF89a")]}, f"image 2 of 2: {NOT_AN_IMAGE}"),
+    "one of several": (
+        {"instances": [ROWS, file_instance(b"GIF89a")]},
+        "image 2 of 2: the image is a GIF file; expected JPEG or PNG",
+    ),
 }
 
 
@@ -116,7 +136,7 @@ def test_bad_v1_input_gets_400_with_one_sentence(server: Predictor, case: str) -
     assert server.post(PREDICT, body) == (400, {"error": sentence})
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"instances": [NaN]}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b'{"instances": [NaN]}', b"[" * 100_000])
 def test_invalid_json_gets_400(server: Predictor, body: bytes) -> None:
     status, answer = server.post(PREDICT, body)
     assert status == 400 and answer["error"].startswith("the body is not valid JSON: ")
@@ -142,6 +162,11 @@ def test_invalid_json_gets_400(server: Predictor, body: bytes) -> None:
 def test_bad_v2_input_gets_400_with_one_sentence(server: Predictor, change: dict[str, Any], sentence: str) -> None:
     status, answer = server.post(INFER, {"inputs": [v2_input(IMAGES) | change]})
     assert status == 400 and answer["error"].startswith(sentence)
+
+
+def test_a_v1_body_on_the_v2_route_gets_400_with_the_route_of_v1(server: Predictor) -> None:
+    sentence = "this is a request of the V1 protocol; send it to /v1/models/<model>:predict"
+    assert server.post(INFER, {"instances": [FILE]}) == (400, {"error": sentence})
 
 
 def test_a_body_over_the_limit_gets_413_whole_or_in_chunks(server: Predictor) -> None:
