@@ -11,8 +11,10 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 
 from support.browser import OpenPage
+from support.images import image_file
 from support.programs import program_or_skip
 
+COLOURS = image_file("RGB", "PNG", 60, 40)
 FORMS = ["V1, image file", "V1, pixels", "TensorFlow Serving, columns", "V2, JSON"]
 
 
@@ -58,6 +60,14 @@ def test_a_command_for_a_large_image_reads_its_file(opened: OpenPage, form: str,
     assert opened.text("copied") == "Copied. Paste it into a shell in the folder of it's an image.png:"
     assert len(command) < 500
     assert class_in(run(command, tmp_path)) == opened.answer[0]
+
+
+def test_a_command_disappears_with_its_image(opened: OpenPage) -> None:
+    opened.take_sample("Dress")
+    for content in (COLOURS, b"not an image"):
+        copied(opened, FORMS[0])
+        opened.drop(content)
+        assert (opened.text("copied"), opened.find("#command").is_displayed()) == ("", False)
 
 
 def test_without_the_clipboard_the_command_is_selected(opened: OpenPage) -> None:

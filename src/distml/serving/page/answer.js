@@ -13,6 +13,7 @@ let shown = null;
 
 function showWaiting() {
   byId("answer").setAttribute("aria-busy", "true");
+  allowCopying(false);
 }
 
 // Remove the last answer, so that a problem does not stand above the probabilities of another image.

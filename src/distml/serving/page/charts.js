@@ -23,10 +23,16 @@ function drawLine(chart, values, count) {
     if (point) runs.at(-1).push(point);
     else runs.push([]);
   }
-  const drawn = runs.filter((run) => run.length);
-  const line = (run) => `M${run.join("L")}h0`; // h0: a lone point is a dot
+  const drawn = runs.filter((run) => run.length > 1);
+  const alone = runs.filter((run) => run.length === 1);
+  const line = (run) => `M${run.join("L")}`;
+  const dot = ([point]) => `M${point}h0`;
   const area = (run) => `M${run[0][0]},${chartHeight}L${run.join("L")}V${chartHeight}Z`;
-  chart.replaceChildren(path("area", drawn.map(area).join("")), path("line", drawn.map(line).join("")));
+  chart.replaceChildren(
+    path("area", drawn.map(area).join("")),
+    path("line", drawn.map(line).join("")),
+    path("dot", alone.map(dot).join("")),
+  );
 }
 
 // Two histograms, each scaled to its own peak: `counts` as an area, `reference` as a dotted outline.

@@ -19,7 +19,10 @@ const formButtons = Object.keys(forms).map((form) => {
 });
 byId("forms").append(...formButtons);
 
+// Allow or forbid copying, and remove the command of an earlier image.
 function allowCopying(allowed) {
+  byId("command").hidden = true;
+  byId("copied").textContent = "";
   for (const button of formButtons) button.disabled = !allowed;
 }
 

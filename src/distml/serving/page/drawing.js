@@ -3,6 +3,7 @@
 const canvas = byId("drawing");
 const pen = canvas.getContext("2d");
 let pointer = null;
+let sentDrawing = null;
 
 function clearDrawing() {
   pen.fillStyle = "#000";
@@ -33,10 +34,16 @@ for (const end of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(end, (event) => {
     if (event.pointerId !== pointer) return;
     pointer = null;
-    canvas.toBlob((file) => send(file, {mayScroll: false}));
+    canvas.toBlob((file) => {
+      sentDrawing = file;
+      send(file, {mayScroll: false});
+    });
   });
 }
-byId("clear").addEventListener("click", clearDrawing);
+byId("clear").addEventListener("click", () => {
+  clearDrawing();
+  if (sentDrawing && sent === sentDrawing) forgetSent();
+});
 
 Object.assign(pen, {strokeStyle: "#fff", lineWidth: 24, lineCap: "round", lineJoin: "round"});
 clearDrawing();

@@ -1,11 +1,14 @@
 // Ways to give an image: choose a file, drop one, paste one, take a sample.
 
 let newest = 0;
+let sent = null;
 let again = () => {};
 
 // Send an image file, as it is, and show the answer. `mayScroll`: bring the answer into view on a small screen.
 async function send(blob, {trueClass = null, mayScroll = true} = {}) {
   const mine = ++newest;
+  sent = blob;
+  show(blob);
   again = () => send(blob, {trueClass, mayScroll});
   showWaiting();
   if (mayScroll) byId("bars").scrollIntoView({block: "nearest"});
@@ -36,20 +39,30 @@ function show(blob) {
   byId("drop-hint").hidden = true;
 }
 
+function hidePreview() {
+  byId("preview").hidden = true;
+  byId("drop-hint").hidden = false;
+}
+
+// Remove the sent image and its answer, also one that has not arrived yet.
+function forgetSent() {
+  newest++;
+  sent = null;
+  hidePreview();
+  clearAnswer();
+  showHeadline("No image yet", beginning);
+}
+
 // Send the first file of a drop or of the clipboard.
 function sendFirst(files, source) {
   if (files.length) {
-    show(files[0]);
     send(files[0]);
   } else {
     showProblem(new Problem("Not sent", `The ${source} holds no file; an image from another page must be saved first.`, false));
   }
 }
 
-byId("preview").addEventListener("error", () => {
-  byId("preview").hidden = true;
-  byId("drop-hint").hidden = false;
-});
+byId("preview").addEventListener("error", hidePreview);
 
 byId("file").addEventListener("change", ({target}) => {
   if (target.files.length) sendFirst([target.files[0]], "choice");
@@ -76,12 +89,12 @@ if (!facts.samples.length) {
   byId("samples").hidden = true;
   byId("detail").textContent = "Give an image to begin.";
 }
+const beginning = byId("detail").textContent;
 facts.samples.forEach((sample, index) => {
   const [src, name] = [`data:image/png;base64,${sample}`, facts.classes[index]];
   const button = element("button", {type: "button"}, element("img", {src, title: name, alt: `Sample: ${name}`}));
   button.addEventListener("click", () => {
     const file = new Blob([Uint8Array.from(atob(sample), (letter) => letter.charCodeAt(0))], {type: "image/png"});
-    show(file);
     send(file, {trueClass: index});
   });
   byId("samples").append(button);

@@ -53,8 +53,7 @@ function addPoints(time, rate, latency) {
 
 function showNoRate() {
   for (const id of ["rate", "mean-latency"]) byId(id).textContent = "–";
-  byId("rate-note").textContent = "over HTTP and gRPC";
-  byId("latency-note").textContent = "in the server";
+  for (const id of ["rate-note", "latency-note"]) byId(id).textContent = "over HTTP and gRPC";
 }
 
 // The latency below which 99 of 100 requests between two readings lie, interpolated within a bucket; in seconds.
@@ -78,8 +77,9 @@ function showDifferences(now, then) {
   byId("rate").textContent = short(rates.at(-1));
   byId("rate-note").textContent = `highest ${short(Math.max(...rates))}, refused now ${short(refused)}`;
   byId("mean-latency").textContent = requests ? `${short(mean)} ms` : "–";
-  const tail = requests ? `99 of 100 below ${short(1000 * p99(now.seconds, then.seconds))} ms` : "no request just now";
-  byId("latency-note").textContent = `in the server: ${tail}`;
+  const highest = Math.max(...latencies);
+  const tail = requests ? `99 of 100 now below ${short(1000 * p99(now.seconds, then.seconds))} ms` : "no request just now";
+  byId("latency-note").textContent = highest ? `highest ${short(highest)} ms, ${tail}` : tail;
 }
 
 function showIntensities({incoming, training}) {

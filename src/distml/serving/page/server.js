@@ -5,6 +5,7 @@ const facts = JSON.parse(byId("facts").textContent);
 const base = location.origin + location.pathname.replace(/\/*$/, "/");
 const inferRoute = `v2/models/${facts.model}/infer`;
 const predictRoute = `v1/models/${facts.model}:predict`;
+const sizeHint = "a file may have about 6 MB, because base64 makes it a third longer; choose a smaller one";
 const outputs = ["probabilities", "images", "class_name"];
 
 for (const link of document.querySelectorAll("footer a")) link.href = base + link.getAttribute("href");
@@ -74,6 +75,7 @@ function parsed(text) {
 function refusal(status, sentence) {
   const isFromServer = typeof sentence === "string";
   const message = isFromServer ? sentence : `The answer has status ${status} and is not from the model's server.`;
+  if (status === 413 && isFromServer) return new Problem("Refused", `${sentence}; ${sizeHint}`, false);
   if (status < 400) return new Problem("No answer", message, true);
   if (status === 503) return new Problem("The server is busy", message, true);
   return status < 500 ? new Problem("Refused", message, false) : new Problem("The server failed", message, true);
