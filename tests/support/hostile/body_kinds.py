@@ -113,5 +113,5 @@ def image(make: Callable[[Random], bytes]) -> Callable[[Client, Random], Answer]
 
 
 def other_coding(client: Client, random: Random) -> Answer:
-    codings = (b"br", b"zstd", b"gzip, gzip", b"gzip,", b"compress", b"*", b"gzip;q=1", b"\xff", b"aws-chunked")
+    codings = (b"br", b"zstd", b"gzip, gzip", b"compress", b"*", b"gzip;q=1", b"\xff", b"aws-chunked")
     return client.post(PREDICT, files.valid_gzip(random), b"Content-Encoding: " + random.choice(codings))
