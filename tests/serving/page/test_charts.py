@@ -41,7 +41,7 @@ def test_the_charts_have_a_gap_where_the_page_was_hidden(browser: webdriver.Chro
     opened.wait(lambda: opened.script(runs))
     before = opened.script(runs)
     opened.script("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
-    shown_again = opened.script("return Date.now()") + 12_000
+    shown_again = opened.script("return Date.now()") + 9_000
     opened.wait(lambda: opened.script("return Date.now()") > shown_again)
     opened.script("delete document.hidden")
     opened.wait(lambda: opened.script(runs) > before)
