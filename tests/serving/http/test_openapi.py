@@ -25,6 +25,8 @@ def test_generated_requests_get_described_answers_and_no_server_error(server: Pr
     command = [sys.executable, "-m", "schemathesis.cli", "run"]
     command += [f"http://127.0.0.1:{server.http_port}/openapi.json", f"--checks={CHECKS}", "--phases=coverage,fuzzing"]
     # One worker: in Python 3.11 `ast.parse`, which hypothesis calls, may fail in two threads at once (SystemError).
+    # Paths with a version or label differ only in what precedes the same routes.
+    command += ["--exclude-path-regex=versions|labels"]
     command += ["--max-examples=60", "--seed=1", "--workers=1", "--no-color", "--generation-database=none"]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     result = subprocess.run(
@@ -32,5 +34,5 @@ def test_generated_requests_get_described_answers_and_no_server_error(server: Pr
     )
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     (generated,) = re.findall(r"([\d,]+) generated", result.stdout)
-    assert 1000 <= int(generated.replace(",", "")) <= 5000, result.stdout[-1500:]
+    assert 600 <= int(generated.replace(",", "")) <= 5000, result.stdout[-1500:]
     assert server.get(READY)[0] == 200
