@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from distml.protocol import limits
 from distml.step.volume import Volume
 from support.predictor_process import INFER, PREDICT, READY, Predictor, predictor
 from support.predictor_requests import IMAGES, v2_input
@@ -203,9 +202,10 @@ def test_a_trailing_slash_changes_nothing(server: Predictor, path: str) -> None:
     assert server.post(f"{PREDICT}/", BODY) == server.post(PREDICT, BODY)
 
 
-def test_idle_connections_outlive_those_of_common_proxies() -> None:
-    nginx_and_aws, traefik, google_cloud = 60, 90, 600
-    assert max(nginx_and_aws, traefik, google_cloud) < limits.SECONDS_OF_KEEP_ALIVE
+def test_an_answer_arrives_in_one_piece(server: Predictor) -> None:
+    with socket.create_connection(("127.0.0.1", server.http_port), timeout=20) as client:
+        client.sendall(post(b"Content-Length: %d\r\n" % len(BODY)))
+        assert client.recv(2**16).endswith(b'"model_version":"1"}')
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +213,11 @@ def open_to_example(published_volume: Volume, tmp_path_factory: pytest.TempPathF
     log = tmp_path_factory.mktemp("cors") / "log"
     with predictor(published_volume, log, "--cors-origins", "https://example.com", "--no-page") as running:
         yield running
+
+
+def test_without_the_page_a_browser_gets_json(open_to_example: Predictor) -> None:
+    status, headers, content = open_to_example.request("GET", "/", accept="text/html")
+    assert (status, headers["content-type"], content) == (200, "application/json", b'{"status":"alive"}')
 
 
 def test_an_allowed_origin_may_preflight_and_read_answers_and_refusals(open_to_example: Predictor) -> None:

@@ -17,7 +17,7 @@ from distml.serving import metrics
 from distml.serving.admission import Admission
 from distml.serving.grpc.front_door import infer
 from distml.serving.http.front_door import FrontDoor
-from distml.serving.kserve_server import ModelReadinessDataPlane
+from distml.serving.kserve_server import ModelReadinessDataPlane, PredictorServer
 from distml.serving.predictor import Predictor
 from distml.serving.release.served_version import ServedVersion
 from support.predictor_process import INFER, PREDICT
@@ -200,3 +200,9 @@ def test_the_ninth_concurrent_large_request_gets_503(monkeypatch: pytest.MonkeyP
 
 def test_the_server_metadata_offers_no_loading_of_models() -> None:
     assert ModelReadinessDataPlane(model_registry=None).metadata()["extensions"] == ["binary_tensor_data"]
+
+
+def test_idle_connections_outlive_those_of_common_proxies() -> None:
+    nginx_and_aws, traefik, google_cloud = 60, 90, 600
+    server = PredictorServer(FakePredictor(), 1, 2, FrontDoor)
+    assert max(nginx_and_aws, traefik, google_cloud) < server.timeout_keep_alive == limits.SECONDS_OF_KEEP_ALIVE
