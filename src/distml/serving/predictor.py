@@ -48,7 +48,10 @@ class Predictor:
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(self.model_name, self.version.number, self.version.class_names)
+        return self._spec_of(self.version)
+
+    def _spec_of(self, version: ServedVersion) -> ModelSpec:
+        return ModelSpec(self.model_name, version.number, version.class_names)
 
     def check_address(self, model: str, version: str | None = None, label: str | None = None) -> None:
         """Raise NotServed if a request's model, version or label is not served; None or "" leaves it open."""
@@ -108,7 +111,7 @@ class Predictor:
         probabilities, version = await self._batcher.classify(request.images)
         writing = time.perf_counter()
         check_version(wanted, version)
-        answer = write(request, probabilities, ModelSpec(self.model_name, version.number, version.class_names))
+        answer = write(request, probabilities, self._spec_of(version))
         self._stages.observe(classifying - started, writing - classifying, time.perf_counter() - writing)
         return answer
 
