@@ -23,8 +23,8 @@ from predictors import peers, report, servers
 from predictors.peers import PEERS
 from predictors.servers import Failed, Launch, Request, Server
 
-from distml.publishing import versions
-from distml.publishing.version_files import AGREEMENT
+from distml.publishing.versions import publication
+from distml.publishing.versions.version_files import AGREEMENT
 from distml.step.volume import Volume
 
 HERE = Path(__file__).resolve().parent
@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def newest_version(volume: Path) -> Path:
-    version = versions.current(Volume(volume))
+    version = publication.current(Volume(volume))
     if version is None:
         sys.exit(f"bench/serving.py: nothing is published in {volume}; run `make run` first")
     return version

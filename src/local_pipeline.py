@@ -14,7 +14,7 @@ from pathlib import Path
 
 from distml.data import fashion_mnist, sources
 from distml.model import names
-from distml.publishing import candidates, quality_gate
+from distml.publishing.selection import candidates, quality_gate
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.volume import hold_lock

@@ -10,7 +10,9 @@ from functools import partial
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import names, saved_model
-from distml.publishing import candidates, conversion, evaluation, quality_gate, report, scores, versions
+from distml.publishing.report import report
+from distml.publishing.selection import candidates, evaluation, quality_gate, scores
+from distml.publishing.versions import conversion, publication
 from distml.step import command_line, outcome
 from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
 from distml.step.progress_bar import say, working
@@ -30,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     validation = input_pipeline.load(volume, "validation")
     accuracy = evaluation.accuracy_of(model, validation)
     accuracy_of_version = partial(evaluation.accuracy_of_version, split=validation)
-    published = versions.current(volume)
+    published = publication.current(volume)
     quality_gate.check(winner, accuracy, published, accuracy_of_version, args.accuracy_floor, args.tolerance)
     test = input_pipeline.load(volume, "test")
     probabilities = evaluation.predict(model, test)
@@ -38,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
     with working("converting the model and comparing both forms"):
         complete = partial(conversion.add, model=model, volume=volume)
-        version = versions.publish_once(volume, candidate, facts, args.keep_versions, complete)
+        version = publication.publish_once(volume, candidate, facts, args.keep_versions, complete)
     with working("writing the report"), folder_beside(volume.run_report(run)) as work:
         content = report.write(
             work,

@@ -11,7 +11,7 @@ from typing import Any
 
 from distml.data import fashion_mnist
 from distml.model import names
-from distml.publishing import candidates
+from distml.publishing.selection import candidates
 from distml.step import command_line, outcome, progress_bar
 from distml.training import failure_record, run_identity
 from distml.training import settings as training_settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distml.model import names
 from distml.protocol.contract import MODEL_NAME
-from distml.publishing.smoke_test import check_service, service_url
+from distml.publishing.service.smoke_test import check_service, service_url
 from distml.step import command_line, outcome
 
 if TYPE_CHECKING:

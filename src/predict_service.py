@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding, saved_model
-from distml.publishing import versions
+from distml.publishing.versions import publication
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.text_table import table
@@ -50,7 +50,7 @@ class Answers:
 def main(args: argparse.Namespace) -> None:
     check_writable(args.output)
     files = {path: read_image(path) for path in args.images}
-    folder = versions.current(args.volume)
+    folder = publication.current(args.volume)
     if folder is None:
         raise outcome.StepError(f"no published model in {args.volume.versions}; publish one or choose another --volume")
     model, manifest = saved_model.load(folder)

@@ -134,7 +134,7 @@ def published_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data:
     """Return a volume with one published version: an untrained model with uneven answers. Shared; do not change."""
     from distml.model import manifest, saved_model
     from distml.model.variants import MODELS
-    from distml.publishing import conversion, versions
+    from distml.publishing.versions import conversion, publication
 
     volume = with_data(tmp_path_factory.mktemp("published"), volume_with_data)
     network = MODELS["batchnorm"]()
@@ -146,5 +146,5 @@ def published_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data:
     saved_model.export(network, CLASS_NAMES, candidate)
     manifest.write(candidate, {"model": "batchnorm", "class_names": CLASS_NAMES})
     model, _ = saved_model.load(candidate)
-    versions.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=volume))
+    publication.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=volume))
     return volume

@@ -13,7 +13,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from distml.model.lite_engine import LiteEngine
-from distml.publishing.version_files import LITE_MODEL
+from distml.publishing.versions.version_files import LITE_MODEL
 
 SECONDS = 2
 

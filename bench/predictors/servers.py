@@ -18,7 +18,7 @@ from predictors import environments, image_request
 from predictors.peers import PEERS
 
 from distml.model import manifest
-from distml.publishing.version_files import LITE_MODEL
+from distml.publishing.versions.version_files import LITE_MODEL
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -51,7 +51,9 @@ def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], messag
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_no_subcommand_of_pipeline_admin_loads_tensorflow(name: str) -> None:
-    library = {"end-training": "distml.training.group.tfjobs", "smoke-test": "distml.publishing.smoke_test"}[name]
+    library = {"end-training": "distml.training.group.tfjobs", "smoke-test": "distml.publishing.service.smoke_test"}[
+        name
+    ]
     code = f"import pipeline_admin, {library}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"

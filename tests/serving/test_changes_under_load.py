@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from distml.model import manifest
-from distml.publishing.version_files import GOLDEN, LITE_MODEL
+from distml.publishing.versions.version_files import GOLDEN, LITE_MODEL
 from distml.step.volume import Volume
 from support.predictor_process import PREDICT, READY, Predictor, predictor
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest
-from distml.publishing import report, versions
+from distml.publishing.report import report
+from distml.publishing.versions import publication
 from distml.step import atomic_files
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
@@ -43,7 +44,7 @@ def test_a_volume_without_permissions_and_times_stores_every_file(
     volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     refuse(monkeypatch, number, *CHANGING_METADATA)
-    assert versions.publish(volume, candidate, {}, keep=5) == 1
+    assert publication.publish(volume, candidate, {}, keep=5) == 1
     assert manifest.verified(volume.version(1))["version"] == 1
     atomic_files.write_json(volume.run_report("run") / "report.json", {"winner": "plain"})
     report.copy(volume, "run")

@@ -22,7 +22,7 @@ SETTINGS = Settings(
 SCRIPT = "multi_worker_distributed_training"
 CANNOT_CHANGE_WEIGHTS = {
     SCRIPT: "parses the command line; its settings are in the identity",
-    "distml.publishing.candidates": "finds the models that are already trained",
+    "distml.publishing.selection.candidates": "finds the models that are already trained",
     "distml.step.atomic_files": "writes, renames and hashes files",
     "distml.step.command_line": "parses options; their values are in the identity",
     "distml.step.disk_errors": "finds the cause of an error",

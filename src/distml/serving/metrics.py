@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from distml.publishing import image_intensity
+from distml.publishing.versions import image_intensity
 
 REQUESTS = Counter("predictor_requests", "Requests by protocol and outcome", ["protocol", "outcome"])
 IN_FLIGHT = Gauge("predictor_requests_in_flight", "Requests in progress")

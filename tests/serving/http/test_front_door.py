@@ -12,7 +12,7 @@ from grpc_interceptor.exceptions import NotFound
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 
 from distml.protocol import limits, v1
-from distml.publishing import image_intensity
+from distml.publishing.versions import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
 from distml.serving.grpc.front_door import infer

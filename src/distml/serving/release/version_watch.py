@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distml.model import manifest
-from distml.publishing import versions
+from distml.publishing.versions import publication
 from distml.serving import event_log, metrics
 from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
@@ -29,7 +29,7 @@ class VersionWatch:
         metric, and the version before it is tried. If the folder of `current` is damaged, `current` still answers from
         memory.
         """
-        for number in reversed(versions.numbers(self._folder)):
+        for number in reversed(publication.numbers(self._folder)):
             version = self._load_unless_current(number, current)
             if version or (current and number == current.number):
                 return version if version is not current else None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from distml.publishing import quality_gate
+from distml.publishing.selection import quality_gate
 from distml.step import outcome
 
 VERSION = Path("saved_model_versions/7")

@@ -10,8 +10,8 @@ import tensorflow as tf
 from distml.model import saved_model
 from distml.model.lite_engine import LiteEngine
 from distml.model.variants import MODELS
-from distml.publishing import conversion, versions
-from distml.publishing.version_files import LITE_MODEL
+from distml.publishing.versions import conversion, publication
+from distml.publishing.versions.version_files import LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
 
@@ -26,7 +26,7 @@ def test_a_converted_model_that_disagrees_is_not_published(
     monkeypatch.setattr(conversion, "convert", lambda model: lite_model_of_another)
     volume = Volume(tmp_path / "volume")
     with pytest.raises(outcome.StepError, match="the converted model's probabilities differ from the SavedModel's by"):
-        versions.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=published_volume))
+        publication.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=published_volume))
     assert list(volume.versions.iterdir()) == []
 
 

@@ -11,8 +11,8 @@ from distml.data import input_pipeline
 from distml.model import image_decoding
 from distml.model.lite_engine import LiteEngine
 from distml.protocol import client
-from distml.publishing import image_intensity
-from distml.publishing.version_files import AGREEMENT, GOLDEN, LITE_MODEL
+from distml.publishing.versions import image_intensity
+from distml.publishing.versions.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.atomic_files import write_json
 from distml.step.volume import Volume

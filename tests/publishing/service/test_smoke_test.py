@@ -12,7 +12,7 @@ import pytest
 
 import pipeline_admin
 from distml.model import manifest
-from distml.publishing import smoke_test
+from distml.publishing.service import smoke_test
 from distml.step import network
 from distml.step.volume import Volume
 from support.network import DEAD_PROXY, needs_ipv6

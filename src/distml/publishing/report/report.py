@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from distml.model import image_decoding
-from distml.publishing import scores
+from distml.publishing.selection import scores
 from distml.step.atomic_files import folder_beside, replace_folder, write_json
 from distml.step.volume import Volume
 

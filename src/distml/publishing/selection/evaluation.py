@@ -7,7 +7,7 @@ import numpy as np
 
 from distml.data.input_pipeline import Split
 from distml.model import saved_model
-from distml.publishing import scores
+from distml.publishing.selection import scores
 from distml.step.progress_bar import counting
 
 IMAGES_PER_CALL = 500

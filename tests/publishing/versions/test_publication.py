@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest
-from distml.publishing import versions
+from distml.publishing.versions import publication
 from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 
@@ -27,58 +27,58 @@ def candidate(volume: Volume) -> Path:
 
 
 def test_a_version_number_is_not_reused_after_a_roll_back(volume: Volume, candidate: Path) -> None:
-    assert [versions.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
+    assert [publication.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
     shutil.rmtree(volume.version(2))
-    assert versions.publish(volume, candidate, {}, keep=5) == 3
-    assert versions.numbers(volume.versions) == [1, 3]
+    assert publication.publish(volume, candidate, {}, keep=5) == 3
+    assert publication.numbers(volume.versions) == [1, 3]
 
 
 def test_a_damaged_record_of_the_highest_version_is_an_error(volume: Volume, candidate: Path) -> None:
-    versions.publish(volume, candidate, {}, keep=5)
-    (volume.versions / versions.HIGHEST).write_text("")
+    publication.publish(volume, candidate, {}, keep=5)
+    (volume.versions / publication.HIGHEST).write_text("")
     with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
-        versions.publish(volume, candidate, {}, keep=5)
+        publication.publish(volume, candidate, {}, keep=5)
 
 
 def test_a_version_without_a_candidate_digest_is_not_reused(volume: Volume, candidate: Path) -> None:
     volume.version(1).mkdir(parents=True)
     manifest.write(volume.version(1), {})
-    assert versions.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
+    assert publication.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
 
 
 def test_only_a_folder_named_by_a_plain_number_is_a_version(volume: Volume, candidate: Path) -> None:
-    versions.publish(volume, candidate, {}, keep=5)
+    publication.publish(volume, candidate, {}, keep=5)
     for name in ("007", "²", "٣", "-1", "1.0"):
         (volume.versions / name).mkdir()
     (volume.versions / "3").touch()
-    assert versions.numbers(volume.versions) == [1]
+    assert publication.numbers(volume.versions) == [1]
 
 
 def test_a_copy_that_differs_from_its_candidate_is_not_published(
     volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = versions.copy_folder
+    copy = publication.copy_folder
 
     def copy_badly(source: Path, target: Path) -> None:
         copy(source, target)
         (target / "saved_model.pb").write_bytes(b"mobel")
 
-    monkeypatch.setattr(versions, "copy_folder", copy_badly)
+    monkeypatch.setattr(publication, "copy_folder", copy_badly)
     with pytest.raises(outcome.StepError, match=r"saved_model\.pb is damaged"):
-        versions.publish(volume, candidate, {}, keep=5)
+        publication.publish(volume, candidate, {}, keep=5)
     assert list(volume.versions.iterdir()) == []
 
 
 def test_publication_removes_all_but_the_newest_versions(volume: Volume, candidate: Path) -> None:
     for _ in range(5):
-        versions.publish(volume, candidate, {}, keep=3)
-    assert sorted(path.name for path in volume.versions.iterdir()) == [versions.HIGHEST, "3", "4", "5"]
+        publication.publish(volume, candidate, {}, keep=3)
+    assert sorted(path.name for path in volume.versions.iterdir()) == [publication.HIGHEST, "3", "4", "5"]
 
 
 def test_a_killed_pruning_leaves_no_partial_version(
     volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions.publish(volume, candidate, {}, keep=1)
+    publication.publish(volume, candidate, {}, keep=1)
 
     def killed(path: Path, **_: object) -> None:
         if path.exists():
@@ -86,8 +86,8 @@ def test_a_killed_pruning_leaves_no_partial_version(
 
     monkeypatch.setattr(atomic_files.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
-        versions.publish(volume, candidate, {}, keep=1)
-    assert versions.numbers(volume.versions) == [2]
+        publication.publish(volume, candidate, {}, keep=1)
+    assert publication.numbers(volume.versions) == [2]
 
 
 def test_removing_a_version_that_is_already_gone_succeeds(volume: Volume) -> None:
@@ -96,13 +96,13 @@ def test_removing_a_version_that_is_already_gone_succeeds(volume: Volume) -> Non
 
 
 def test_publication_removes_old_leftovers_of_killed_publications(volume: Volume, candidate: Path) -> None:
-    versions.publish(volume, candidate, {}, keep=5)
+    publication.publish(volume, candidate, {}, keep=5)
     leftover, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
     for folder in (leftover, fresh):
         folder.mkdir()
-    record = volume.versions / f".{versions.HIGHEST}-killed"
+    record = volume.versions / f".{publication.HIGHEST}-killed"
     record.touch()
     for path in (leftover, record):
         os.utime(path, (1, 1))
-    versions.publish(volume, candidate, {}, keep=5)
-    assert {path.name for path in volume.versions.glob(".*")} == {versions.HIGHEST, fresh.name}
+    publication.publish(volume, candidate, {}, keep=5)
+    assert {path.name for path in volume.versions.glob(".*")} == {publication.HIGHEST, fresh.name}

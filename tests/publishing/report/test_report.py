@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distml.publishing import report
+from distml.publishing.report import report
 from support.project import SOURCE
 
 NAMES = ["Bag", "Coat", "<Shirt>"]

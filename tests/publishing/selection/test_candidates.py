@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest as model_manifest
-from distml.publishing import candidates
+from distml.publishing.selection import candidates
 from distml.step import outcome
 from distml.step.volume import Volume
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from distml.publishing import scores
+from distml.publishing.selection import scores
 
 
 def test_rows_of_the_confusion_matrix_are_the_true_classes() -> None:

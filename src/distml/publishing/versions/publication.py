@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.version_files import LITE_MODEL
+from distml.publishing.versions.version_files import LITE_MODEL
 from distml.step import outcome
 from distml.step.atomic_files import (
     copy_folder,

@@ -1,0 +1,1 @@
+"""The check of a service that serves the published versions."""
