@@ -16,7 +16,7 @@ import predict_service
 import sample_request as inference_input
 from distml.data import fashion_mnist
 from distml.model import manifest
-from distml.step import outcome
+from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
 from distml.training.group import tf_config
@@ -53,7 +53,7 @@ def test_a_damaged_data_manifest_is_reported_with_the_remedy(volume: Volume, con
 def test_a_damaged_run_record_is_reported_with_the_remedy(
     volume: Volume, content: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_identity, "SECONDS_TO_WRITE", 0)
+    monkeypatch.setattr(atomic_files, "SECONDS_TO_WRITE", 0)
     run_identity.claim_run(volume, "mine", IDENTITY)
     path = volume.run("mine") / "run.json"
     path.write_text(content)

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import pytest
 
-from distml.step import outcome
+from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
 from support.refusals import REFUSALS, refuse
@@ -68,7 +68,7 @@ def test_a_claim_waits_for_another_workers_unfinished_record(volume: Volume) -> 
 
 def test_a_claim_on_a_full_volume_leaves_no_record(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EPERM, (os, "link"))
-    refuse(monkeypatch, errno.ENOSPC, (run_identity, "flush_to_disk"))
+    refuse(monkeypatch, errno.ENOSPC, (atomic_files, "flush_to_disk"))
     with pytest.raises(OSError) as failed:
         claim(volume, "a")
     assert (failed.value.errno, failed.value.filename) == (errno.ENOSPC, str(volume.run("mine") / "run.json"))
@@ -80,10 +80,12 @@ def test_a_claim_with_a_stale_file_handle_loses_to_a_faster_claim(
 ) -> None:
     def overwritten(file: IO[str]) -> None:
         file.flush()
+        if Path(file.name).name != "run.json":
+            return
         Path(file.name).write_text('{"data_sha256": "b"}')
         raise OSError(errno.ESTALE, "Stale file handle")
 
     refuse(monkeypatch, errno.EPERM, (os, "link"))
-    monkeypatch.setattr(run_identity, "flush_to_disk", overwritten)
+    monkeypatch.setattr(atomic_files, "flush_to_disk", overwritten)
     assert claim(volume, "a") is None
     assert json.loads((volume.run("mine") / "run.json").read_text()) == {"data_sha256": "b"}

@@ -18,6 +18,8 @@ NOT_SUPPORTED = (
     *(errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTTY),
     *(errno.ENOTSUP, errno.EOPNOTSUPP),
 )
+# How long another process may take to finish a file of `create_json`, on a slow volume without hard links.
+SECONDS_TO_WRITE = 5
 
 
 @contextlib.contextmanager
@@ -151,6 +153,55 @@ def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as JSON, atomically."""
     with json_beside(path, content) as work:
         work.replace(path)
+
+
+def create_json(path: Path, content: Any) -> None:
+    """Write `content` to the new file `path` as JSON. Of several processes that create the file, one succeeds.
+
+    Raises:
+        FileExistsError: the file exists.
+    """
+    with json_beside(path, content) as new:
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            raise
+        except OSError:  # many volumes lack hard links, and report that with different errors
+            _write_first(path, new.read_bytes())
+
+
+def _write_first(path: Path, content: bytes) -> None:
+    """Write a new file, unless another process has created it; a reader may find the file incomplete.
+
+    Raises:
+        FileExistsError: another process created the file first.
+    """
+    with naming(path), path.open("xb") as file:
+        try:
+            file.write(content)
+            flush_to_disk(file)
+        except BaseException as error:
+            # An object store may notice only now that another process was faster; it then reports a stale file.
+            if isinstance(error, OSError) and error.errno == errno.ESTALE:
+                raise FileExistsError from error
+            path.unlink()
+            raise
+    set_mode(path, 0o644)
+
+
+def read_created_json(path: Path) -> Any:
+    """Return the content of a file of `create_json`, once it is complete; None if it stays incomplete."""
+    deadline = time.monotonic() + SECONDS_TO_WRITE
+    while (content := _parsed(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return content
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
 
 
 def sha256_of_file(path: Path) -> str:

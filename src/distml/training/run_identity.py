@@ -1,18 +1,15 @@
 """The identity of a run: the data, settings, code and software that decide its weights. Same identity, same run."""
 
 import contextlib
-import errno
 import hashlib
 import json
-import os
-import time
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.atomic_files import flush_to_disk, json_beside, naming, set_mode, sha256_of_file
+from distml.step.atomic_files import create_json, read_created_json, sha256_of_file
 from distml.step.volume import Volume
 from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 from distml.training.settings import Settings
@@ -34,8 +31,6 @@ CODE = (
     "distml/training/group/tf_config.py",
     "distml/training/group/worker.py",
 )
-# How long another worker may take to finish writing the record, on a slow volume.
-SECONDS_TO_WRITE = 5
 
 
 def code_files(source: Path = SOURCE) -> list[str]:
@@ -133,13 +128,8 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
         StepError: the run was made with other data, settings, code or software.
     """
     path = volume.run(run) / "run.json"
-    with json_beside(path, identity) as new, contextlib.suppress(FileExistsError):
-        try:
-            os.link(new, path)
-        except FileExistsError:
-            raise
-        except OSError:  # many volumes lack hard links, and report that with different errors
-            _write_first(path, new.read_bytes())
+    with contextlib.suppress(FileExistsError):
+        create_json(path, identity)
     recorded = _read(path)
     different = [key for key in identity if recorded.get(key) != identity[key]]
     if different:
@@ -149,37 +139,10 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
         )
 
 
-def _write_first(path: Path, content: bytes) -> None:
-    """Write a new file, unless another process has created it; a reader may find the file incomplete.
-
-    Raises:
-        FileExistsError: another process created the file first.
-    """
-    with naming(path), path.open("xb") as file:
-        try:
-            file.write(content)
-            flush_to_disk(file)
-        except BaseException as error:
-            # An object store may notice only now that another process was faster; it then reports a stale file.
-            if isinstance(error, OSError) and error.errno == errno.ESTALE:
-                raise FileExistsError from error
-            path.unlink()
-            raise
-    set_mode(path, 0o644)
-
-
-def _read(path: Path) -> dict:
-    """Return the record, once it is complete: another process may still be writing it."""
-    deadline = time.monotonic() + SECONDS_TO_WRITE
-    while (identity := _parsed(path)) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
+def _read(record: Path) -> dict:
+    identity = read_created_json(record)
     if not isinstance(identity, dict):
-        raise outcome.StepError(f"{path} is damaged; choose another --run, or remove {path.parent} to start it over")
+        raise outcome.StepError(
+            f"{record} is damaged; choose another --run, or remove {record.parent} to start it over"
+        )
     return identity
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None
