@@ -19,7 +19,7 @@ NOT_SUPPORTED = (
     *(errno.ENOTSUP, errno.EOPNOTSUPP),
 )
 # How long another process may take to finish a file of `create_json`, on a slow volume without hard links.
-SECONDS_TO_WRITE = 5
+SECONDS_TO_WRITE = 5.0
 
 
 @contextlib.contextmanager
@@ -189,9 +189,9 @@ def _write_first(path: Path, content: bytes) -> None:
     set_mode(path, 0o644)
 
 
-def read_created_json(path: Path) -> Any:
-    """Return the content of a file of `create_json`, once it is complete; None if it stays incomplete."""
-    deadline = time.monotonic() + SECONDS_TO_WRITE
+def read_created_json(path: Path, seconds: float) -> Any:
+    """Return the content of a file of `create_json`; None if it is incomplete for `seconds`."""
+    deadline = time.monotonic() + seconds
     while (content := _parsed(path)) is None and time.monotonic() < deadline:
         time.sleep(0.1)
     return content

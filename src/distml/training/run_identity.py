@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from distml.step import outcome
+from distml.step import atomic_files, outcome
 from distml.step.atomic_files import create_json, read_created_json, sha256_of_file
 from distml.step.volume import Volume
 from distml.training.precision import AUTO, BFLOAT16, FLOAT32
@@ -140,7 +140,7 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
 
 
 def _read(record: Path) -> dict:
-    identity = read_created_json(record)
+    identity = read_created_json(record, atomic_files.SECONDS_TO_WRITE)
     if not isinstance(identity, dict):
         raise outcome.StepError(
             f"{record} is damaged; choose another --run, or remove {record.parent} to start it over"

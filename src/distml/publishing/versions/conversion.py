@@ -1,4 +1,4 @@
-"""The predictor's part of a published version: a LiteRT model, a golden request and a histogram of the training set."""
+"""The predictor's part of a version: a LiteRT model, a golden request, reference images, and a training histogram."""
 
 from distml.step.load_tensorflow import tf
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from distml.data import input_pipeline
+from distml.data.input_pipeline import Split
 from distml.model import image_decoding
 from distml.model.lite_engine import LiteEngine
 from distml.protocol import client
-from distml.publishing.versions import image_intensity
+from distml.publishing.versions import image_intensity, reference_images
+from distml.publishing.versions.reference_images import ReferenceImages
 from distml.publishing.versions.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.atomic_files import write_json
@@ -21,12 +23,12 @@ CHECKED_IMAGES = 1000
 
 
 def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
-    """Convert a SavedModel to LiteRT, and write the LiteRT model and a golden request into the SavedModel's folder.
+    """Convert a SavedModel to LiteRT; write that, a golden request and reference images into the SavedModel's folder.
 
     Args:
         folder: the folder of the SavedModel.
         model: the same SavedModel, loaded.
-        volume: the volume with the training and test images.
+        volume: the volume with the images.
 
     Returns:
         Facts for the version's manifest: the histogram of the training images' mean intensity.
@@ -41,6 +43,7 @@ def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
     check_agreement(model, lite_model, test.images[:CHECKED_IMAGES])
     one_of_each = [int(np.argmax(test.labels == label)) for label in np.unique(test.labels)]
     write_json(folder / GOLDEN, golden_request(model, test.images[one_of_each]))
+    write_reference_images(folder, model, input_pipeline.load(volume, "validation"))
     counts, total = image_intensity.histogram(input_pipeline.load(volume, "train").images)
     return {"training_intensity": {"edges": image_intensity.EDGES.tolist(), "counts": counts.tolist(), "sum": total}}
 
@@ -67,6 +70,14 @@ def check_agreement(model: Any, lite_model: Path, images: np.ndarray) -> None:
             f"not published: the converted model's probabilities differ from the SavedModel's by {difference:.2g},"
             f" more than {AGREEMENT:g}; check the conversion in src/distml/publishing/conversion.py"
         )
+
+
+def write_reference_images(folder: Path, model: Any, validation: Split) -> None:
+    """Write the reference images, chosen from the validation split, with the SavedModel's probabilities for them."""
+    chosen = reference_images.choose(validation.labels)
+    images, labels = validation.images[chosen], validation.labels[chosen]
+    probabilities = model.signatures["serving_arrays"](images=tf.constant(images))["probabilities"].numpy()
+    reference_images.write(folder, ReferenceImages(images, labels, probabilities))
 
 
 def golden_request(model: Any, images: np.ndarray) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.versions.version_files import LITE_MODEL
+from distml.publishing.versions.version_files import ADDED_FILES
 from distml.step import outcome
 from distml.step.atomic_files import (
     copy_folder,
@@ -100,7 +100,8 @@ def publish_once(
     published = current(volume)
     if published:
         manifest = model_manifest.verified(published)
-        if manifest.get("candidate_digest") == facts["candidate_digest"] and LITE_MODEL in manifest["files"]:
+        same_candidate = manifest.get("candidate_digest") == facts["candidate_digest"]
+        if same_candidate and manifest["files"].keys() >= ADDED_FILES:
             say(f"already published as version {published.name}; its files verify")
             return int(published.name)
     version = publish(volume, candidate, facts, keep, complete)

@@ -5,5 +5,7 @@
 
 LITE_MODEL = "assets.extra/model.tflite"
 GOLDEN = "assets.extra/golden.json"
+REFERENCE = "assets.extra/reference.npz"
+ADDED_FILES = {LITE_MODEL, GOLDEN, REFERENCE}
 # The largest allowed difference between a probability of the SavedModel and that of the LiteRT model.
 AGREEMENT = 1e-3

@@ -1,0 +1,156 @@
+"""The history of the published versions: one file per decision, numbered, and never changed.
+
+The history decides which version is released and which are withdrawn; `fold` computes both. A decision is one file,
+which only one process can create. It holds from that moment, also for a predictor that reads the folder, and a process
+that is killed leaves either the whole decision or none.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from distml.step import atomic_files
+from distml.step.atomic_files import create_json, read_created_json
+
+# Folder beside the versions. Servers ignore it: its name is not a number.
+FOLDER = ".history"
+
+
+class Event(StrEnum):
+    """The kinds of decisions: `rejected` is a predictor's, by its guard; `withdrawn` is an operator's."""
+
+    PUBLISHED = "published"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    ROLLED_BACK = "rolled back"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A decision about a version.
+
+    Attributes:
+        sequence: the record's place in the history, from 1.
+        event: the kind of decision.
+        version: number of the version; for a roll-back, the version that is released again.
+        time: when it was made, UTC, ISO 8601.
+        reason: a sentence, or "".
+        facts: for a publication the version's `run`, `model`, `digest`, `candidate_digest`, `data_sha256`,
+            `validation_accuracy` and `test_accuracy`, as far as known; for a roll-back `withdrawn`, a list of numbers.
+    """
+
+    sequence: int
+    event: Event
+    version: int
+    time: str
+    reason: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """The result of all decisions so far.
+
+    Attributes:
+        published: the record of each version's publication, by number.
+        withdrawn: the record that withdrew a version, by number; rejected versions included.
+        released: the version that a starting predictor trusts; None if no decision names one.
+        sequence: number of the last record, readable or not; 0 for an empty history.
+    """
+
+    published: dict[int, Record]
+    withdrawn: dict[int, Record]
+    released: int | None
+    sequence: int
+
+
+class History:
+    """The history of one folder of versions. It reads each record once, since records never change."""
+
+    def __init__(self, versions: Path):
+        self._folder = versions / FOLDER
+        self._records: dict[int, Record] = {}
+
+    def records(self, wait: bool = False) -> list[Record]:
+        """Return the readable records in order.
+
+        A record that is incomplete or damaged is left out: a process may be writing it, or was killed while it did on
+        a volume without hard links, and then it never decided. With `wait`, an incomplete record gets time to complete.
+        """
+        for sequence, path in _files(self._folder):
+            if sequence not in self._records and (record := _read(path, sequence, wait)):
+                self._records[sequence] = record
+        return [self._records[sequence] for sequence in sorted(self._records)]
+
+    def state(self, wait: bool = False) -> State:
+        """Return the result of the records; see `records`."""
+        last = self._last()
+        return fold(self.records(wait), last)
+
+    def _last(self) -> int:
+        return max((sequence for sequence, _ in _files(self._folder)), default=0)
+
+    def append(
+        self, event: Event, version: int, reason: str = "", *, after: int | None = None, **facts: Any
+    ) -> Record | None:
+        """Add a decision; None if `after` is given and another decision has followed the record of that number.
+
+        The caller that gets None reads the state again, and decides again.
+        """
+        while True:
+            last = self._last()
+            if after is not None and last != after:
+                return None
+            time = datetime.now(UTC).isoformat(timespec="seconds")
+            record = Record(last + 1, event, version, time, reason, facts)
+            try:
+                create_json(self._folder / f"{record.sequence:06d}.json", asdict(record))
+            except FileExistsError:
+                continue
+            return record
+
+
+def fold(records: Iterable[Record], last: int) -> State:
+    """Compute the state from the records, in order; `last` is the number of the last one.
+
+    Withdrawing the released version releases the one before it.
+    """
+    published: dict[int, Record] = {}
+    withdrawn: dict[int, Record] = {}
+    released: list[int] = []
+    for record in records:
+        match record.event:
+            case Event.PUBLISHED:
+                published[record.version] = record
+            case Event.RELEASED:
+                withdrawn.pop(record.version, None)
+                released.append(record.version)
+            case Event.REJECTED | Event.WITHDRAWN:
+                withdrawn[record.version] = record
+            case Event.ROLLED_BACK:
+                withdrawn |= dict.fromkeys(record.facts["withdrawn"], record)
+                released.append(record.version)
+    trusted = [number for number in released if number not in withdrawn]
+    return State(published, withdrawn, trusted[-1] if trusted else None, last)
+
+
+def _files(folder: Path) -> list[tuple[int, Path]]:
+    """Return the files of the records with their numbers, ascending."""
+    files = [(path.stem, path) for path in folder.glob("[0-9]*.json")]
+    return sorted((int(stem), path) for stem, path in files if stem.isdecimal())
+
+
+def _read(path: Path, sequence: int, wait: bool) -> Record | None:
+    try:
+        content = read_created_json(path, atomic_files.SECONDS_TO_WRITE if wait else 0)
+        record = Record(**{**content, "event": Event(content["event"])})
+        valid = record.sequence == sequence and type(record.version) is int and type(record.facts) is dict
+        if record.event is Event.ROLLED_BACK:
+            valid = valid and all(type(number) is int for number in record.facts["withdrawn"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if valid else None

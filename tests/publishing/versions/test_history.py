@@ -1,0 +1,92 @@
+"""The history of the versions: its records, and the state that follows from them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from distml.publishing.versions import history
+from distml.publishing.versions.history import Event, History
+from distml.step import atomic_files
+
+PUBLISHED, RELEASED, REJECTED = Event.PUBLISHED, Event.RELEASED, Event.REJECTED
+
+
+def decide(versions: Path, *decisions: tuple[Event, int]) -> history.State:
+    for event, version in decisions:
+        History(versions).append(event, version)
+    return History(versions).state()
+
+
+def test_an_empty_history_releases_and_withdraws_nothing(tmp_path: Path) -> None:
+    assert History(tmp_path).state() == history.State({}, {}, None, 0)
+
+
+def test_records_keep_their_order_reason_and_facts(tmp_path: Path) -> None:
+    History(tmp_path).append(PUBLISHED, 1, run="first", validation_accuracy=0.93)
+    History(tmp_path).append(REJECTED, 1, "it answers wrongly")
+    first, second = History(tmp_path).records()
+    assert (first.sequence, first.event, first.facts) == (1, PUBLISHED, {"run": "first", "validation_accuracy": 0.93})
+    assert (second.sequence, second.event, second.version, second.reason) == (2, REJECTED, 1, "it answers wrongly")
+
+
+def test_the_version_released_last_is_trusted(tmp_path: Path) -> None:
+    assert decide(tmp_path, (PUBLISHED, 1), (RELEASED, 1), (PUBLISHED, 2)).released == 1
+    assert decide(tmp_path, (RELEASED, 2)).released == 2
+
+
+@pytest.mark.parametrize("event", [REJECTED, Event.WITHDRAWN])
+def test_withdrawing_the_released_version_releases_the_one_before(tmp_path: Path, event: Event) -> None:
+    state = decide(tmp_path, (RELEASED, 1), (RELEASED, 2), (event, 2))
+    assert (state.released, state.withdrawn.keys()) == (1, {2})
+
+
+def test_a_withdrawn_version_can_be_released_again(tmp_path: Path) -> None:
+    state = decide(tmp_path, (RELEASED, 1), (REJECTED, 2), (RELEASED, 2))
+    assert (state.released, state.withdrawn) == (2, {})
+
+
+def test_a_roll_back_is_one_decision(tmp_path: Path) -> None:
+    decide(tmp_path, (RELEASED, 1), (RELEASED, 2), (RELEASED, 3))
+    record = History(tmp_path).append(Event.ROLLED_BACK, 1, "slow", withdrawn=[2, 3])
+    state = History(tmp_path).state()
+    assert (state.released, state.withdrawn) == (1, {2: record, 3: record})
+
+
+def test_an_append_after_another_decision_is_refused(tmp_path: Path) -> None:
+    both = History(tmp_path), History(tmp_path)
+    seen = both[0].state().sequence
+    assert both[1].append(RELEASED, 1, after=seen)
+    assert both[0].append(RELEASED, 2, after=seen) is None
+    assert [record.version for record in both[0].records()] == [1]
+
+
+def test_concurrent_decisions_are_all_recorded(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda version: History(tmp_path).append(PUBLISHED, version), range(40)))
+    records = History(tmp_path).records()
+    assert [record.sequence for record in records] == [*range(1, 41)]
+    assert sorted(record.version for record in records) == [*range(40)]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"event": "unknown"}', '{"event": "released"}'])
+def test_a_half_written_record_is_no_decision(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic_files, "SECONDS_TO_WRITE", 0)
+    decide(tmp_path, (RELEASED, 1), (RELEASED, 2))
+    (tmp_path / history.FOLDER / "000002.json").write_text(content)
+    state = History(tmp_path).state(wait=True)
+    assert (state.released, state.sequence) == (1, 2)
+    assert History(tmp_path).append(RELEASED, 3, after=state.sequence)
+    assert [record.version for record in History(tmp_path).records()] == [1, 3]
+
+
+def test_a_reader_reads_each_record_once_but_an_unfinished_one_again(tmp_path: Path) -> None:
+    reader = History(tmp_path)
+    decide(tmp_path, (RELEASED, 1))
+    assert len(reader.records()) == 1
+    record = tmp_path / history.FOLDER / "000002.json"
+    record.write_text("{")
+    assert len(reader.records()) == 1
+    record.unlink()
+    decide(tmp_path, (RELEASED, 2))
+    assert reader.state().released == 2
