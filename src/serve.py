@@ -19,6 +19,13 @@ def main(args: argparse.Namespace) -> None:
     sys.argv = sys.argv[:1]
     from distml.serving import server
 
+    bounds = server.Bounds(
+        max_accuracy_loss=args.max_accuracy_loss,
+        max_recall_loss=args.max_recall_loss,
+        max_slowdown=args.max_slowdown,
+        shadow_seconds=args.shadow_seconds,
+        probation_seconds=args.probation_seconds,
+    )
     options = server.Options(
         folder=args.model_dir or args.volume.versions,
         model_name=args.model_name,
@@ -29,8 +36,44 @@ def main(args: argparse.Namespace) -> None:
         drain_seconds=args.drain_seconds,
         cors_origins=args.cors_origins,
         has_page=not args.no_page,
+        bounds=bounds if args.release == "guarded" else None,
     )
     server.serve(options)
+
+
+def add_release_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the take-over by a newer version."""
+    parser.add_argument(
+        "--release",
+        choices=("instant", "guarded"),
+        default="instant",
+        help="instant: a newer version answers as soon as it is loaded; guarded: it must first pass a trial",
+    )
+    trial = parser.add_argument_group("the trial of --release guarded")
+    trial.add_argument(
+        "--max-accuracy-loss",
+        type=command_line.fraction,
+        default=0.02,
+        help="on its reference images, 0 to 1",
+    )
+    trial.add_argument(
+        "--max-recall-loss", type=command_line.fraction, default=0.15, help="the same for each class, 0 to 1"
+    )
+    trial.add_argument(
+        "--max-slowdown", type=command_line.positive_number, default=2, help="engine time by that of the old version"
+    )
+    trial.add_argument(
+        "--shadow-seconds",
+        type=command_line.positive_number,
+        default=10,
+        help="longest time in which real requests are also classified by the new version",
+    )
+    trial.add_argument(
+        "--probation-seconds",
+        type=command_line.positive_number,
+        default=20,
+        help="time in which the old version stays ready to take over again",
+    )
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,6 +100,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="origins, separated by commas, whose pages may ask from a browser, such as https://example.com; * for all",
     )
     parser.add_argument("--no-page", action="store_true", help="serve no page at /")
+    add_release_options(parser)
     return parser.parse_args(argv)
 
 

@@ -3,6 +3,7 @@
 Only the standard library is imported, as in `client`.
 """
 
+from enum import StrEnum
 from typing import NamedTuple
 
 # The model's name unless an InferenceService has another name.
@@ -21,6 +22,29 @@ class ModelSpec(NamedTuple):
     name: str
     version: int
     class_names: list[str]
+
+
+class Stage(StrEnum):
+    """The stages of a newer version in a predictor: on trial until it is released or rejected.
+
+    A trial that ends for another reason, such as a still newer version, is `ended`.
+    """
+
+    CHECKING = "checking"
+    SHADOW = "shadow"
+    PROBATION = "probation"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    ENDED = "ended"
+
+
+class Release(NamedTuple):
+    """The stage that a version has reached in a predictor; `reason` is a sentence, or "" while nothing is decided."""
+
+    version: int
+    digest: str
+    stage: Stage
+    reason: str
 
 
 class BadInput(ValueError):

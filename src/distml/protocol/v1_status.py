@@ -1,22 +1,41 @@
-"""The status and the metadata of the served version, in the shapes of TensorFlow Serving's REST API."""
+"""The states of the versions and the metadata of the served one, in the shapes of TensorFlow Serving's REST API."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from distml.model.image_decoding import SIZE
-from distml.protocol.contract import FILES, PIXELS, ModelSpec
+from distml.protocol.contract import FILES, PIXELS, ModelSpec, Release, Stage
 from distml.protocol.v1 import SIGNATURES
 
 _INPUTS = {FILES: ("DT_STRING", [-1]), PIXELS: ("DT_UINT8", [-1, SIZE, SIZE, 1])}
 
 
-def status(model: ModelSpec) -> dict[str, Any]:
-    """Return the status of the served version, the only one, as GetModelStatusResponse in JSON."""
-    entry = {
-        "version": str(model.version),
-        "state": "AVAILABLE",
-        "status": {"error_code": "OK", "error_message": ""},
-    }
-    return {"model_version_status": [entry]}
+# TensorFlow Serving's states for versions that do not answer.
+_STATES = {Stage.CHECKING: "LOADING", Stage.SHADOW: "LOADING", Stage.REJECTED: "END"}
+
+
+def status(model: ModelSpec, releases: Iterable[Release] = ()) -> dict[str, Any]:
+    """Return the state of the version that answers, and of those on trial or rejected, as GetModelStatusResponse.
+
+    Args:
+        model: the model that answers.
+        releases: the stages of the versions that the predictor met.
+    """
+    entries = [_state(model.version, "AVAILABLE", "OK", "")]
+    for release in releases:
+        if release.version != model.version and release.stage in _STATES:
+            code = "FAILED_PRECONDITION" if release.stage is Stage.REJECTED else "OK"
+            entries.append(_state(release.version, _STATES[release.stage], code, release.reason))
+    return {"model_version_status": entries}
+
+
+def stages(releases: Iterable[Release]) -> list[dict[str, str]]:
+    """Return the stages of the versions that the predictor met, for JSON; TensorFlow Serving has nothing like it."""
+    return [{**release._asdict(), "version": str(release.version)} for release in releases]
+
+
+def _state(version: int, state: str, code: str, message: str) -> dict[str, Any]:
+    return {"version": str(version), "state": state, "status": {"error_code": code, "error_message": message}}
 
 
 def metadata(model: ModelSpec) -> dict[str, Any]:

@@ -23,6 +23,8 @@ SECONDS = Histogram(
 BATCH_IMAGES = Histogram("predictor_batch_images", "Images per batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
 MODEL = Gauge("predictor_model_info", "The published version that answers", ["version", "digest", "model"])
 REFUSED = Counter("predictor_versions_refused", "Published versions refused because they are damaged or answer wrongly")
+RELEASES = Counter("predictor_releases", "Versions that reached a stage of their release", ["stage"])
+STAGE = Gauge("predictor_release_stage", "The version that changed its stage last", ["version", "stage"])
 
 
 class Request:
@@ -107,3 +109,10 @@ def show_model(number: int, manifest: dict[str, Any]) -> None:
     MODEL.clear()
     MODEL.labels(*labels).set(1)
     INTENSITIES.training = intensity
+
+
+def show_release(number: int, stage: str) -> None:
+    """Count a version that reached a stage, and show it as the one that changed its stage last."""
+    RELEASES.labels(stage).inc()
+    STAGE.clear()
+    STAGE.labels(str(number), stage).set(1)

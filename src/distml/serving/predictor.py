@@ -16,6 +16,7 @@ from distml.protocol.images import PixelBudget, TooLargeForEventLoop
 from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
+from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import NotServed, ServedVersion, check_version
 
 # TensorFlow Serving's customary label for the version that answers.
@@ -28,10 +29,11 @@ class Predictor:
     Callers enter `admission.admit()` before they ask for an answer.
     """
 
-    def __init__(self, version: ServedVersion, model_name: str):
+    def __init__(self, version: ServedVersion, model_name: str, releases: Releases):
         self.model_name = model_name
+        self.releases = releases
         self.admission = Admission()
-        self._batcher = Batcher(version)
+        self.batcher = Batcher(version)
         self._reader = ThreadPoolExecutor(1, "reader")
         self._large_requests = 0
         self._stages = metrics.Stages(model_name)
@@ -44,7 +46,7 @@ class Predictor:
 
     @property
     def version(self) -> ServedVersion:
-        return self._batcher.version
+        return self.batcher.version
 
     @property
     def spec(self) -> ModelSpec:
@@ -64,7 +66,7 @@ class Predictor:
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
         metrics.show_model(version.number, version.manifest)
-        self._batcher.version = version
+        self.batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
     async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> bytes:
@@ -108,7 +110,7 @@ class Predictor:
         started = time.perf_counter()
         request = await self._read(length, read)
         classifying = time.perf_counter()
-        probabilities, version = await self._batcher.classify(request.images)
+        probabilities, version = await self.batcher.classify(request.images)
         writing = time.perf_counter()
         check_version(wanted, version)
         answer = write(request, probabilities, self._spec_of(version))

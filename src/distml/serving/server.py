@@ -19,6 +19,7 @@ from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import PredictorServer
 from distml.serving.page.page import Page
 from distml.serving.predictor import Predictor
+from distml.serving.release.comparison import Bounds
 from distml.serving.release.version_watch import VersionWatch
 from distml.step import network, outcome
 
@@ -37,6 +38,7 @@ class Options:
         drain_seconds: time to keep serving after SIGTERM.
         cors_origins: the origins whose pages may read answers in a browser.
         has_page: serve the page at /.
+        bounds: of the trial of a newer version; None lets a newer version answer at once.
     """
 
     folder: Path
@@ -48,10 +50,11 @@ class Options:
     drain_seconds: float
     cors_origins: list[str]
     has_page: bool
+    bounds: Bounds | None
 
 
 def serve(options: Options) -> None:
-    """Serve the newest intact version, and those that replace it, until SIGTERM.
+    """Serve a published version, and those that replace it, until SIGTERM.
 
     Raises:
         StepError: no version is intact, or a port is in use.
@@ -64,19 +67,19 @@ def serve(options: Options) -> None:
         )
     check_port("--http-port (make serve HTTP_PORT=...)", options.http_port)
     check_port("--grpc-port (make serve GRPC_PORT=...)", options.grpc_port)
-    watch = VersionWatch(options.folder, options.engine_threads)
-    version = watch.newest()
+    watch = VersionWatch(options.folder, options.engine_threads, options.bounds)
+    version = watch.first()
     if version is None:
         raise outcome.StepError(
             f"no published model in {options.folder} can be served; publish one or choose another --volume"
             " (make serve DATA=...)"
         )
-    predictor = Predictor(version, options.model_name)
+    predictor = Predictor(version, options.model_name, watch.releases)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 
     @asynccontextmanager
     async def while_running(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(watch.follow(version, predictor.switch_to, options.poll_seconds))
+        watching = asyncio.create_task(watch.follow(predictor.batcher, predictor.switch_to, options.poll_seconds))
         drain_on_sigterm(predictor, options.drain_seconds)
         ports = {"http_port": options.http_port, "grpc_port": options.grpc_port}
         event_log.event("serving", **ports, model=options.model_name)

@@ -19,6 +19,7 @@ from distml.serving.grpc.front_door import infer
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import ModelReadinessDataPlane, PredictorServer
 from distml.serving.predictor import Predictor
+from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion
 from support.predictor_process import INFER, PREDICT
 
@@ -43,7 +44,7 @@ class FakePredictor(Predictor):
     """A predictor that answers with the length of the body, or raises `error`."""
 
     def __init__(self, error: Exception | None = None, **admission_limits: int) -> None:
-        super().__init__(version(1), "flower-sample")
+        super().__init__(version(1), "flower-sample", Releases())
         self.admission = Admission(**admission_limits)
         self.error = error
 
@@ -142,9 +143,9 @@ def answer_after_switch(send_request: Callable[[Predictor], Coroutine]) -> objec
     """Return the answer to a request if version 2 takes over from version 1 before its batch runs."""
 
     async def switch() -> object:
-        predictor = Predictor(version(1), "flower-sample")
+        predictor = Predictor(version(1), "flower-sample", Releases())
         asked = asyncio.create_task(send_request(predictor))
-        while not predictor._batcher._waiting:
+        while not predictor.batcher._waiting:
             await asyncio.sleep(0)
         predictor.switch_to(version(2))
         return await asked
@@ -170,7 +171,7 @@ def grpc_request(version: str = "") -> ModelInferRequest:
 
 def test_a_cancelled_grpc_request_is_counted_as_hung_up() -> None:
     async def cancel() -> None:
-        asked = asyncio.create_task(infer(Predictor(version(1), "flower-sample"), grpc_request()))
+        asked = asyncio.create_task(infer(Predictor(version(1), "flower-sample", Releases()), grpc_request()))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
@@ -188,7 +189,7 @@ def test_the_ninth_concurrent_large_request_gets_503(monkeypatch: pytest.MonkeyP
         return v1.V1Request(np.zeros((1, 28, 28, 1), np.uint8), columnar=False)
 
     async def nine() -> list:
-        predictor = Predictor(version(1), "flower-sample")
+        predictor = Predictor(version(1), "flower-sample", Releases())
         asked = [asyncio.create_task(_ask(predictor, PREDICT, (b"[" * 2**17,), True)) for _ in range(9)]
         await asked[8]
         go.set()

@@ -10,6 +10,7 @@ import pytest
 
 from distml.model import manifest as model_manifest
 from distml.serving import metrics
+from distml.serving.batching import Batcher
 from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
@@ -51,11 +52,16 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VersionWatch:
     return VersionWatch(tmp_path, 1)
 
 
-def newest(watch: VersionWatch, current: ServedVersion | None = None) -> ServedVersion:
-    """Return the version that the watch loads, and fail if there is none."""
-    version = watch.newest(current)
+def first(watch: VersionWatch) -> ServedVersion:
+    """Return the version with which the predictor starts, and fail if there is none."""
+    version = watch.first()
     assert version is not None
     return version
+
+
+def after(watch: VersionWatch, current: ServedVersion) -> ServedVersion | None:
+    """Return the version that takes over from `current`; None if `current` should go on."""
+    return watch._next(current, *watch._read())
 
 
 def refused() -> float:
@@ -63,20 +69,21 @@ def refused() -> float:
 
 
 def test_an_unchanged_version_is_not_loaded_again(watch: VersionWatch) -> None:
-    assert watch.newest(current=watch.newest()) is None
+    assert after(watch, first(watch)) is None
 
 
 def test_another_version_under_the_same_number_takes_over(watch: VersionWatch, tmp_path: Path) -> None:
-    first = watch.newest()
+    current = first(watch)
     publish(tmp_path, 1, "second")
-    assert newest(watch, current=first).manifest["label"] == "second"
+    taken = after(watch, current)
+    assert taken and taken.manifest["label"] == "second"
 
 
 def test_a_damaged_current_version_is_reported_once_and_kept(watch: VersionWatch, tmp_path: Path) -> None:
     publish(tmp_path, 2, "second")
-    second, before = watch.newest(), refused()
+    second, before = first(watch), refused()
     (tmp_path / "2" / model_manifest.MANIFEST).write_text("[]")
-    assert [watch.newest(current=second) for _ in range(3)] == [None] * 3
+    assert [after(watch, second) for _ in range(3)] == [None] * 3
     assert refused() == before + 1
 
 
@@ -85,7 +92,13 @@ def test_the_watch_refuses_a_version_that_fails_to_load_and_goes_on(watch: Versi
     before = refused()
 
     async def follow() -> None:
-        watching = asyncio.create_task(watch.follow(newest(watch), taken.append, 0.01))
+        batcher = Batcher(first(watch))
+
+        def switch_to(version: ServedVersion) -> None:
+            taken.append(version)
+            batcher.version = version
+
+        watching = asyncio.create_task(watch.follow(batcher, switch_to, 0.01))
         publish(tmp_path, 2, "boom")
         await until(lambda: refused() == before + 1)
         publish(tmp_path, 3, "third")
@@ -101,18 +114,21 @@ def test_the_watch_refuses_a_version_that_fails_to_load_and_goes_on(watch: Versi
 
 def test_the_watch_refuses_a_version_that_fails_the_switch_and_goes_on(watch: VersionWatch, tmp_path: Path) -> None:
     taken: list[int] = []
-    first, before = watch.newest(), refused()
-
-    def switch_to(version: ServedVersion) -> None:
-        if version.number == 2:
-            raise KeyError("model")
-        taken.append(version.number)
+    before = refused()
 
     async def follow() -> None:
-        watching = asyncio.create_task(watch.follow(newest(watch), switch_to, 0.01))
+        batcher = Batcher(current := first(watch))
+
+        def switch_to(version: ServedVersion) -> None:
+            if version.number == 2:
+                raise KeyError("model")
+            taken.append(version.number)
+            batcher.version = version
+
+        watching = asyncio.create_task(watch.follow(batcher, switch_to, 0.01))
         publish(tmp_path, 2, "second")
         await until(lambda: refused() == before + 1)
-        assert watch.newest(current=first) is None
+        assert after(watch, current) is None
         publish(tmp_path, 3, "third")
         await until(lambda: taken == [3])
         watching.cancel()

@@ -107,7 +107,9 @@ class FrontDoor:
             raise Refusal(503, "not ready", f"the model {model.name} is not ready", retry_after="1")
         if route.version or route.label:
             return v1_status.status(model)
-        return {"name": model.name, "ready": True, **v1_status.status(model)}
+        releases = [*self._predictor.releases]
+        states = v1_status.status(model, releases)
+        return {"name": model.name, "ready": True, **states, "releases": v1_status.stages(releases)}
 
     def _path_without_version(self, route: Route | None, path: str) -> str:
         if not route:

@@ -1,79 +1,194 @@
-"""The watch of the published versions: the newest intact one answers, at the start and while the predictor runs."""
+"""The watch of the published versions: which one answers, at the start and while the predictor runs.
+
+Without bounds, the newest intact version that is not withdrawn answers. With bounds, a starting predictor takes the
+released version, and a newer one must pass a trial first, unless the history says that it is released.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from distml.model import manifest
+from distml.protocol.contract import Stage
 from distml.publishing.versions import publication
+from distml.publishing.versions.history import History, State
 from distml.serving import event_log, metrics
-from distml.serving.release import served_version
+from distml.serving.batching import Batcher
+from distml.serving.release import choice, served_version
+from distml.serving.release.comparison import Bounds, Rejected
+from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion
+from distml.serving.release.trial import Trial
 from distml.step import outcome
 
 
 class VersionWatch:
-    """The watch of one folder of numbered versions, as `versions` writes it."""
+    """The watch of one folder of numbered versions, with its history."""
 
-    def __init__(self, folder: Path, threads: int):
+    def __init__(self, folder: Path, threads: int, bounds: Bounds | None = None):
         self._folder = folder
         self._threads = threads
+        self._bounds = bounds
+        self._history = History(folder)
+        self.releases = Releases()
+        self._trial: Trial | None = None
+        self._trial_task: asyncio.Task[None] | None = None
         # Refused versions, each with the time of its newest change: a version whose files change is tried again.
-        self._refused: dict[int, float] = {}
+        self._damaged: dict[int, float] = {}
+        self._rejected: dict[int, float] = {}
 
-    def newest(self, current: ServedVersion | None = None) -> ServedVersion | None:
-        """Load the newest intact version; return None if it is `current`, or if there is none.
+    def first(self) -> ServedVersion | None:
+        """Load the version with which the predictor starts; return None if no version is intact."""
+        offered, state = self._read()
+        order = choice.order_at_the_start(offered, state.released) if self._bounds else offered
+        version = self._first_intact(order, None)
+        if version:
+            self._enter(version, Stage.RELEASED, "the predictor started with it")
+        return version
+
+    async def follow(self, batcher: Batcher, switch_to: Callable[[ServedVersion], None], seconds: float) -> None:
+        """Check the folder every `seconds`, in a thread, and let another version take over when one should.
+
+        Args:
+            batcher: the batcher, with the version that answers.
+            switch_to: lets a version answer from the next batch on.
+            seconds: time between two checks.
+        """
+        try:
+            while True:
+                await asyncio.sleep(seconds)
+                try:
+                    await self._check(batcher, switch_to)
+                except Exception:  # an exception would end this task unnoticed
+                    event_log.failure("versions cannot be listed", folder=str(self._folder))
+        finally:
+            if self._trial_task:
+                self._trial_task.cancel()
+
+    async def _check(self, batcher: Batcher, switch_to: Callable[[ServedVersion], None]) -> None:
+        offered, state = await asyncio.to_thread(self._read)
+        if self._trial:
+            candidate, trusted = self._trial.candidate.number, self._trial.trusted.number
+            reason = choice.why_a_trial_ends(candidate, trusted, offered, self._untried(offered), state)
+            if not reason:
+                return
+            await self._end_trial(reason)
+        current = batcher.version
+        version = await asyncio.to_thread(self._next, current, offered, state)
+        if version is None:
+            return
+        reason = choice.why_without_trial(version.number, current.number, offered, state)
+        if self._bounds and not reason:
+            folder = self._folder / str(version.number)
+            self._trial = Trial(version, folder, batcher, switch_to, self._bounds, self.releases)
+            self._trial_task = asyncio.create_task(self._try(self._trial))
+        else:
+            if current.number in state.withdrawn:
+                self._enter(current, Stage.ENDED, f"withdrawn: {state.withdrawn[current.number].reason}")
+            self._take(version, switch_to, reason)
+
+    def _read(self) -> tuple[list[int], State]:
+        """Return the numbers of the versions that are not withdrawn, newest first, and the history's state."""
+        state = self._history.state()
+        numbers = publication.numbers(self._folder)
+        return [number for number in reversed(numbers) if number not in state.withdrawn], state
+
+    def _next(self, current: ServedVersion, offered: list[int], state: State) -> ServedVersion | None:
+        """Load the version that should take over, or be tried; return None if `current` should go on."""
+        if not self._bounds:
+            return self._first_intact(offered, current)
+        if release := choice.newer_release(current.number, offered, state.released):
+            version = self._load(release, current)
+            if version:
+                return version
+        order = choice.order_after(current.number, offered, state)
+        return self._first_intact(self._untried(order), current)
+
+    def _untried(self, numbers: list[int]) -> list[int]:
+        """Return the versions that are not known to be damaged or rejected."""
+        return [number for number in numbers if number not in self._damaged and not self._is_rejected(number)]
+
+    def _first_intact(self, order: Iterable[int], current: ServedVersion | None) -> ServedVersion | None:
+        """Load the first intact version in `order`; return None if it is `current`, or if there is none.
 
         Two versions are the same if their number and digest are. A damaged version is reported once, in the log and a
-        metric, and the version before it is tried. If the folder of `current` is damaged, `current` still answers from
-        memory.
+        metric, and the next one is tried. If the folder of `current` is damaged, `current` still answers from memory.
         """
-        for number in reversed(publication.numbers(self._folder)):
-            version = self._load_unless_current(number, current)
+        for number in order:
+            version = self._load(number, current)
             if version or (current and number == current.number):
                 return version if version is not current else None
         return None
 
-    def _load_unless_current(self, number: int, current: ServedVersion | None) -> ServedVersion | None:
-        """Load version `number`. Return `current` if the folder still has it, and None if the version is refused."""
+    def _load(self, number: int, current: ServedVersion | None) -> ServedVersion | None:
+        """Load version `number`. Return `current` if the folder still has it, and None if the version is damaged."""
         folder = self._folder / str(number)
         try:
             if current and _is_in(folder, current):
                 return current
             changed = _newest_change(folder)
-            if self._refused.get(number) == changed:
+            if self._damaged.get(number) == changed:
                 return None
-            self._refused[number] = changed
+            self._damaged[number] = changed
             version = served_version.load(folder, self._threads)
         except Exception as error:  # whatever is wrong with a version, an older one can answer
             self._refuse(number, error)
             return None
-        del self._refused[number]
+        del self._damaged[number]
         return version
+
+    def _take(self, version: ServedVersion, switch_to: Callable[[ServedVersion], None], reason: str) -> None:
+        try:
+            switch_to(version)
+        except Exception as error:
+            with contextlib.suppress(OSError):  # the version was removed
+                self._damaged[version.number] = _newest_change(self._folder / str(version.number))
+            self._refuse(version.number, error)
+        else:
+            self._enter(version, Stage.RELEASED, reason)
 
     def _refuse(self, number: int, error: Exception) -> None:
         metrics.REFUSED.inc()
-        event_log.failure("version refused", version=number, reason=str(error) or type(error).__name__)
+        reason = str(error) or type(error).__name__
+        event_log.failure("version refused", version=number, reason=reason)
+        self.releases.enter(number, "", Stage.REJECTED, reason)
 
-    async def follow(self, current: ServedVersion, switch_to: Callable[[ServedVersion], None], seconds: float) -> None:
-        """Check the folder every `seconds`, in a thread, and call `switch_to` with each version that takes over."""
-        while True:
-            await asyncio.sleep(seconds)
+    def _enter(self, version: ServedVersion, stage: Stage, reason: str) -> None:
+        self.releases.enter(version.number, version.manifest["digest"], stage, reason)
+
+    async def _try(self, trial: Trial) -> None:
+        """Run a trial to its end; a rejected version is not tried again unless its files change."""
+        candidate = trial.candidate
+        try:
+            changed = await asyncio.to_thread(_newest_change, self._folder / str(candidate.number))
             try:
-                version = await asyncio.to_thread(self.newest, current=current)
-            except Exception:  # an exception would end this task unnoticed
-                event_log.failure("versions cannot be listed", folder=str(self._folder))
-                continue
-            if version:
-                try:
-                    switch_to(version)
-                except Exception as error:
-                    with contextlib.suppress(OSError):  # the version was removed
-                        self._refused[version.number] = _newest_change(self._folder / str(version.number))
-                    self._refuse(version.number, error)
-                else:
-                    current = version
+                await trial.run()
+            except (Rejected, outcome.StepError) as error:
+                self._rejected[candidate.number] = changed
+                self._enter(candidate, Stage.REJECTED, str(error))
+        except Exception as error:  # the version was removed, or cannot take over
+            self._rejected[candidate.number] = 0.0
+            event_log.failure("trial failed", version=candidate.number)
+            self._enter(candidate, Stage.REJECTED, str(error) or type(error).__name__)
+        self._trial = self._trial_task = None
+
+    async def _end_trial(self, reason: str) -> None:
+        """Cancel the trial in progress; the trusted version answers afterwards."""
+        trial, task = self._trial, self._trial_task
+        if trial and task:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if task.cancelled():
+                self._enter(trial.candidate, Stage.ENDED, reason)
+        self._trial = self._trial_task = None
+
+    def _is_rejected(self, number: int) -> bool:
+        try:
+            changed = self._rejected.get(number)
+            return changed is not None and changed in (0.0, _newest_change(self._folder / str(number)))
+        except OSError:
+            return True
 
 
 def _is_in(folder: Path, version: ServedVersion) -> bool:
