@@ -14,7 +14,7 @@ from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
 from distml.publishing.selection import evaluation
-from distml.publishing.versions import publication
+from distml.publishing.versions import folders, publication
 from distml.publishing.versions.version_files import GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
@@ -86,7 +86,7 @@ def test_a_second_selection_tests_only_the_winner_and_reuses_its_version(
     candidate = volume.candidate("first", winner)
     assert evaluations == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
     assert "already published as version 1; its files verify" in capsys.readouterr().out
-    assert publication.numbers(volume.versions) == [1]
+    assert folders.numbers(volume.versions) == [1]
 
 
 def test_the_published_version_has_the_predictors_files_and_facts(trained_volume: Volume) -> None:
@@ -109,7 +109,7 @@ def test_selection_exits_with_3_for_a_winner_below_the_floor(volume: Volume) -> 
     refused = run_script("model_selection.py", "--volume", volume, "--accuracy-floor", 0.999)
     assert refused.returncode == 3
     assert "is below the floor 0.999" in refused.stderr
-    assert publication.numbers(volume.versions) == [1]
+    assert folders.numbers(volume.versions) == [1]
 
 
 def test_a_regression_is_refused_before_the_test_images_are_used(
@@ -119,7 +119,7 @@ def test_a_regression_is_refused_before_the_test_images_are_used(
     with pytest.raises(outcome.Refused, match="below version 1's"):
         select(volume, "--tolerance", 0)
     assert evaluations == [(volume.candidate("first", loser), "validation"), (volume.version(1), "validation")]
-    assert publication.numbers(volume.versions) == [1]
+    assert folders.numbers(volume.versions) == [1]
 
 
 def test_a_damaged_candidate_is_reported_and_left_out(

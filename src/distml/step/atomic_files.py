@@ -132,16 +132,19 @@ def copy_folder(source: Path, target: Path) -> None:
             shutil.copyfile(path, copy)
 
 
-@contextlib.contextmanager
-def json_beside(target: Path, content: Any) -> Iterator[Path]:
+def json_beside(target: Path, content: Any) -> contextlib.AbstractContextManager[Path]:
     """Yield a new JSON file of `content` beside `target`; remove it after the block, unless the block renamed it."""
+    return _text_beside(target, json.dumps(content, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _text_beside(target: Path, text: str) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = _beside(target)
     try:
         with naming(target), work.open("x") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
+            file.write(text)
             flush_to_disk(file)  # after a power cut, a renamed file must have its content
         set_mode(work, 0o644)
         yield work
@@ -152,6 +155,12 @@ def json_beside(target: Path, content: Any) -> Iterator[Path]:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as JSON, atomically."""
     with json_beside(path, content) as work:
+        work.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with _text_beside(path, text) as work:
         work.replace(path)
 
 

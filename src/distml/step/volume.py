@@ -64,6 +64,11 @@ class Volume:
         return self.versions / str(number)
 
     @property
+    def history(self) -> Path:
+        """The table of all decisions about versions, for people; the history itself is beside the versions."""
+        return self.root / "history.txt"
+
+    @property
     def lock(self) -> Path:
         """The file that a run of the whole pipeline locks."""
         return self.root / ".lock"
@@ -76,7 +81,8 @@ class Volume:
                 path.unlink()
             elif path.exists():
                 shutil.rmtree(path)
-        for path in (self.dataset, self.report):
+        self.history.unlink(missing_ok=True)
+        for path in (self.dataset, self.report, self.history):
             remove_abandoned(path, older_than=0)
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest
-from distml.publishing.versions import publication
+from distml.publishing.versions import folders, history, publication
 from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 
@@ -30,12 +30,12 @@ def test_a_version_number_is_not_reused_after_a_roll_back(volume: Volume, candid
     assert [publication.publish(volume, candidate, {}, keep=5) for _ in range(2)] == [1, 2]
     shutil.rmtree(volume.version(2))
     assert publication.publish(volume, candidate, {}, keep=5) == 3
-    assert publication.numbers(volume.versions) == [1, 3]
+    assert folders.numbers(volume.versions) == [1, 3]
 
 
 def test_a_damaged_record_of_the_highest_version_is_an_error(volume: Volume, candidate: Path) -> None:
     publication.publish(volume, candidate, {}, keep=5)
-    (volume.versions / publication.HIGHEST).write_text("")
+    (volume.versions / folders.HIGHEST).write_text("")
     with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
         publication.publish(volume, candidate, {}, keep=5)
 
@@ -51,7 +51,7 @@ def test_only_a_folder_named_by_a_plain_number_is_a_version(volume: Volume, cand
     for name in ("007", "²", "٣", "-1", "1.0"):
         (volume.versions / name).mkdir()
     (volume.versions / "3").touch()
-    assert publication.numbers(volume.versions) == [1]
+    assert folders.numbers(volume.versions) == [1]
 
 
 def test_a_copy_that_differs_from_its_candidate_is_not_published(
@@ -72,7 +72,7 @@ def test_a_copy_that_differs_from_its_candidate_is_not_published(
 def test_publication_removes_all_but_the_newest_versions(volume: Volume, candidate: Path) -> None:
     for _ in range(5):
         publication.publish(volume, candidate, {}, keep=3)
-    assert sorted(path.name for path in volume.versions.iterdir()) == [publication.HIGHEST, "3", "4", "5"]
+    assert folders.numbers(volume.versions) == [3, 4, 5]
 
 
 def test_a_killed_pruning_leaves_no_partial_version(
@@ -87,7 +87,7 @@ def test_a_killed_pruning_leaves_no_partial_version(
     monkeypatch.setattr(atomic_files.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         publication.publish(volume, candidate, {}, keep=1)
-    assert publication.numbers(volume.versions) == [2]
+    assert folders.numbers(volume.versions) == [2]
 
 
 def test_removing_a_version_that_is_already_gone_succeeds(volume: Volume) -> None:
@@ -100,9 +100,9 @@ def test_publication_removes_old_leftovers_of_killed_publications(volume: Volume
     leftover, fresh = volume.versions / ".1-killed", volume.versions / ".1-running"
     for folder in (leftover, fresh):
         folder.mkdir()
-    record = volume.versions / f".{publication.HIGHEST}-killed"
+    record = volume.versions / f".{folders.HIGHEST}-killed"
     record.touch()
     for path in (leftover, record):
         os.utime(path, (1, 1))
     publication.publish(volume, candidate, {}, keep=5)
-    assert {path.name for path in volume.versions.glob(".*")} == {publication.HIGHEST, fresh.name}
+    assert {path.name for path in volume.versions.glob(".*")} == {folders.HIGHEST, history.FOLDER, fresh.name}

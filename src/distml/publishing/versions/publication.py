@@ -1,11 +1,12 @@
-"""Published versions: complete folders with rising numbers, which TensorFlow Serving and KServe read."""
+"""The publication of a candidate: a complete folder with a new number, and a record in the history."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
+from distml.publishing.versions import decisions, folders
+from distml.publishing.versions.history import Event, History, State
 from distml.publishing.versions.version_files import ADDED_FILES
 from distml.step import outcome
 from distml.step.atomic_files import (
@@ -19,46 +20,17 @@ from distml.step.atomic_files import (
 from distml.step.progress_bar import say
 from distml.step.volume import Volume
 
-# File beside the versions with the highest number ever given. Servers ignore it: its name is not a number.
-HIGHEST = ".highest"
-
-
-def numbers(versions: Path) -> list[int]:
-    """Return the version numbers in the folder `versions`, ascending; ignore files and other names, such as 007."""
-    if not versions.is_dir():
-        return []
-    names = [folder.name for folder in versions.iterdir() if folder.is_dir()]
-    return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
-
 
 def current(volume: Volume) -> Path | None:
-    """Return the folder of the newest version; None if nothing is published."""
-    published = numbers(volume.versions)
-    return volume.version(published[-1]) if published else None
-
-
-def next_number(volume: Volume) -> int:
-    """Return a number above all numbers ever given, even if a roll-back has removed the newest version.
-
-    Servers and administrators assume that a version number never changes meaning.
-
-    Raises:
-        StepError: the record of the highest number is damaged.
-    """
-    path = volume.versions / HIGHEST
-    try:
-        highest = int(json.loads(path.read_text()))
-    except FileNotFoundError:
-        highest = 0
-    except (ValueError, TypeError):
-        raise outcome.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
-    return max(highest, *numbers(volume.versions), 0) + 1
+    """Return the folder of the newest version that is not withdrawn; None if there is none."""
+    offered = folders.offered(volume.versions, History(volume.versions).state(wait=True))
+    return volume.version(offered[-1]) if offered else None
 
 
 def publish(
     volume: Volume, candidate: Path, facts: dict, keep: int, complete: Callable[[Path], dict] = lambda work: {}
 ) -> int:
-    """Copy a candidate beside the versions, verify the copy, then rename it to the next number.
+    """Copy a candidate beside the versions, verify the copy, rename it to the next number, and record it.
 
     Args:
         volume: the volume.
@@ -73,21 +45,33 @@ def publish(
     Raises:
         StepError: the copy does not match the candidate's manifest.
     """
+    state = decisions.complete(volume)
     while True:
-        number = next_number(volume)
+        number = folders.next_number(volume, state)
         with folder_beside(volume.version(number)) as work:
             copy_folder(candidate, work)
             manifest = model_manifest.verified(work)
             added = complete(work)
             published = datetime.now(UTC).isoformat(timespec="seconds")
-            model_manifest.write(work, {**manifest, **facts, **added, "version": number, "published": published})
-            write_json(volume.versions / HIGHEST, number)  # before the rename: a number may be lost, never given twice
+            entries = {**manifest, **facts, **added, "version": number, "published": published}
+            manifest = model_manifest.write(work, entries)
+            # Before the rename: a number may be lost, never given twice.
+            write_json(volume.versions / folders.HIGHEST, number)
             if rename_folder(work, volume.version(number)):
                 break
-    for old in numbers(volume.versions)[:-keep]:
-        remove_folder(volume.version(old))
+    History(volume.versions).append(Event.PUBLISHED, number, **decisions.facts_of(manifest))
+    prune(volume, decisions.complete(volume), keep)
     remove_abandoned(volume.versions / "[0-9]*")  # left by killed publications, whose numbers are never used again
     return number
+
+
+def prune(volume: Volume, state: State, keep: int) -> None:
+    """Remove all but the newest `keep` versions, the released one, and the one that a roll-back would release."""
+    offered = folders.offered(volume.versions, state)
+    trusted = [number for number in offered if state.released and number <= state.released]
+    for old in offered[:-keep]:
+        if old not in trusted[-2:]:
+            remove_folder(volume.version(old))
 
 
 def publish_once(
@@ -96,7 +80,11 @@ def publish_once(
     """Publish unless the newest version was made from this candidate; return the version's number.
 
     The arguments are those of `publish`; `candidate_digest` in `facts` identifies the candidate.
+
+    Raises:
+        Refused: a version that was made from this candidate was withdrawn or rejected.
     """
+    check_not_withdrawn(decisions.complete(volume), facts["candidate_digest"])
     published = current(volume)
     if published:
         manifest = model_manifest.verified(published)
@@ -107,3 +95,16 @@ def publish_once(
     version = publish(volume, candidate, facts, keep, complete)
     say(f"published as version {version}")
     return version
+
+
+def check_not_withdrawn(state: State, candidate_digest: str) -> None:
+    """Raise Refused if a version that was made from this candidate was withdrawn or rejected."""
+    for number, record in state.withdrawn.items():
+        published = state.published.get(number)
+        if published and published.facts.get("candidate_digest") == candidate_digest:
+            reason = f": {record.reason}" if record.reason else ""
+            raise outcome.Refused(
+                f"not published: this candidate was published as version {number}, which was withdrawn at"
+                f" {record.time} ({record.event}){reason}; train with other settings, or run pipeline_admin.py release"
+                f" --version {number}"
+            )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from distml.model import manifest
 from distml.protocol.contract import Stage
-from distml.publishing.versions import publication
+from distml.publishing.versions import folders
 from distml.publishing.versions.history import History, State
 from distml.serving import event_log, metrics
 from distml.serving.batching import Batcher
@@ -91,8 +91,7 @@ class VersionWatch:
     def _read(self) -> tuple[list[int], State]:
         """Return the numbers of the versions that are not withdrawn, newest first, and the history's state."""
         state = self._history.state()
-        numbers = publication.numbers(self._folder)
-        return [number for number in reversed(numbers) if number not in state.withdrawn], state
+        return folders.offered(self._folder, state)[::-1], state
 
     def _next(self, current: ServedVersion, offered: list[int], state: State) -> ServedVersion | None:
         """Load the version that should take over, or be tried; return None if `current` should go on."""

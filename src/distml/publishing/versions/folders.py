@@ -1,0 +1,63 @@
+"""The folders of the published versions: their numbers, and the place of the withdrawn ones.
+
+Each version is a complete folder with a number, which TensorFlow Serving and KServe read.
+"""
+
+import json
+from pathlib import Path
+
+from distml.publishing.versions.history import State
+from distml.step import outcome
+from distml.step.atomic_files import rename_folder
+from distml.step.volume import Volume
+
+# File beside the versions with the highest number ever given. Servers ignore it: its name is not a number.
+HIGHEST = ".highest"
+# Folder beside the versions with the withdrawn ones, where no server looks.
+WITHDRAWN = ".withdrawn"
+
+
+def numbers(versions: Path) -> list[int]:
+    """Return the version numbers in the folder `versions`, ascending; ignore files and other names, such as 007."""
+    if not versions.is_dir():
+        return []
+    names = [folder.name for folder in versions.iterdir() if folder.is_dir()]
+    return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
+
+
+def offered(versions: Path, state: State) -> list[int]:
+    """Return the numbers of the versions that are not withdrawn, ascending."""
+    return [number for number in numbers(versions) if number not in state.withdrawn]
+
+
+def next_number(volume: Volume, state: State) -> int:
+    """Return a number above all numbers ever given, even if newer versions were removed.
+
+    Servers and administrators assume that a version number never changes meaning.
+
+    Raises:
+        StepError: the record of the highest number is damaged.
+    """
+    path = volume.versions / HIGHEST
+    try:
+        highest = int(json.loads(path.read_text()))
+    except FileNotFoundError:
+        highest = 0
+    except (ValueError, TypeError):
+        raise outcome.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
+    return max(highest, *numbers(volume.versions), *state.published, *state.withdrawn, 0) + 1
+
+
+def move_to_fit(volume: Volume, state: State) -> None:
+    """Move the folders of withdrawn versions away from the servers, and those of restored versions back.
+
+    A killed process may have left a folder where it was. No file is ever lost.
+    """
+    away = volume.versions / WITHDRAWN
+    for number in numbers(volume.versions):
+        if number in state.withdrawn:
+            away.mkdir(exist_ok=True)
+            rename_folder(volume.version(number), away / str(number))
+    for number in numbers(away):
+        if number not in state.withdrawn:
+            rename_folder(away / str(number), volume.version(number))

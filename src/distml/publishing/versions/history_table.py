@@ -1,0 +1,53 @@
+"""The table of the history of the versions, for people: printed, and kept as a text file on the volume."""
+
+from distml.publishing.versions.history import Event, Record, State
+from distml.step.atomic_files import write_text
+from distml.step.text_table import table
+from distml.step.volume import Volume
+
+COLUMNS = ("time (UTC)", "event", "version", "model", "run", "validation", "test", "digest", "reason")
+
+
+def write(volume: Volume, records: list[Record], state: State) -> None:
+    """Write the table to the volume, if it has changed or is missing."""
+    text = render(records, state)
+    try:
+        if volume.history.read_text() == text:
+            return
+    except (OSError, UnicodeDecodeError):
+        pass
+    if records:
+        write_text(volume.history, text)
+
+
+def render(records: list[Record], state: State) -> str:
+    """Return the table, one decision per line, and a line with the released version."""
+    if not records:
+        return "nothing is published yet\n"
+    rows = [COLUMNS, *(_row(record) for record in records)]
+    released = f"released: version {state.released}" if state.released else "released: none; the newest version answers"
+    return f"{table(rows)}\n\n{released}\n"
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    facts = record.facts
+    reason = record.reason
+    if record.event is Event.ROLLED_BACK:
+        numbers = facts["withdrawn"]
+        withdrawn = f"version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} withdrawn"
+        reason = f"{withdrawn}: {reason}" if reason else withdrawn
+    return (
+        record.time[:19].replace("T", " "),
+        str(record.event),
+        str(record.version),
+        str(facts.get("model", "")),
+        str(facts.get("run", "")),
+        _accuracy(facts.get("validation_accuracy")),
+        _accuracy(facts.get("test_accuracy")),
+        str(facts.get("digest", ""))[:12],
+        reason,
+    )
+
+
+def _accuracy(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else ""
