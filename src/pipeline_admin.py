@@ -2,6 +2,7 @@
 
     python3 /pipeline-admin.py end-training --workflow distml-7k2px
     python3 /pipeline-admin.py smoke-test --url http://flower-sample-predictor --version 3
+    python3 /pipeline-admin.py roll-back --reason "coats are taken for shirts"
 
 The script starts without TensorFlow.
 """
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING
 from distml.model import names
 from distml.protocol.contract import MODEL_NAME
 from distml.publishing.service.smoke_test import check_service, service_url
+from distml.publishing.versions import decisions, folders, history_table
+from distml.publishing.versions.history import History
 from distml.step import command_line, outcome
+from distml.step.progress_bar import say
 
 if TYPE_CHECKING:
     Subcommands = argparse._SubParsersAction[command_line.Parser]
@@ -34,6 +38,31 @@ def end_training(args: argparse.Namespace) -> None:
 def smoke_test(args: argparse.Namespace) -> None:
     """Run `smoke-test`."""
     check_service(args.volume, args.version, args.url, args.model, args.timeout)
+
+
+def show_history(args: argparse.Namespace) -> None:
+    """Run `history`."""
+    state = decisions.complete(args.volume)
+    say(history_table.render(History(args.volume.versions).records(), state).rstrip())
+
+
+def release(args: argparse.Namespace) -> None:
+    """Run `release`."""
+    decisions.release(args.volume, args.version, args.reason)
+    say(f"version {args.version} is released")
+
+
+def withdraw(args: argparse.Namespace) -> None:
+    """Run `withdraw`."""
+    decisions.withdraw(args.volume, args.version, args.reason)
+    say(f"version {args.version} is withdrawn; its files are in {args.volume.versions / folders.WITHDRAWN}")
+
+
+def roll_back(args: argparse.Namespace) -> None:
+    """Run `roll-back`."""
+    record = decisions.roll_back(args.volume, args.to, args.reason)
+    newer = ", ".join(map(str, record.facts["withdrawn"]))
+    say(f"rolled back to version {record.version}; withdrawn: {newer}; predictors follow within seconds")
 
 
 def add_end_training(subcommands: "Subcommands") -> None:
@@ -80,11 +109,32 @@ def add_smoke_test(subcommands: "Subcommands") -> None:
     parser.set_defaults(task=smoke_test)
 
 
+def add_decisions(subcommands: "Subcommands") -> None:
+    """Add the subcommands about published versions: `history`, `release`, `withdraw` and `roll-back`."""
+    texts = {
+        "history": ("print what happened to each version", show_history),
+        "release": ("make a version the one that starting predictors trust, also a withdrawn one", release),
+        "withdraw": ("take a version out of service; its files are kept", withdraw),
+        "roll-back": ("release an older version again, and withdraw every newer one", roll_back),
+    }
+    for name, (text, task) in texts.items():
+        parser = subcommands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command_line.add_volume(parser)
+        if name in ("release", "withdraw"):
+            parser.add_argument("--version", type=command_line.positive, required=True, help="number of the version")
+        if name == "roll-back":
+            parser.add_argument("--to", type=command_line.positive, help="number of the version (default: the last)")
+        if name != "history":
+            parser.add_argument("--reason", type=command_line.sentence, default="", help="a sentence for the history")
+        parser.set_defaults(task=task)
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__.splitlines()[0])
     subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     add_end_training(subcommands)
     add_smoke_test(subcommands)
+    add_decisions(subcommands)
     return parser.parse_args(argv)
 
 

@@ -62,6 +62,13 @@ def run_name(text: str) -> str:
     return text
 
 
+def sentence(text: str) -> str:
+    """Accept a text for people (argparse type): one line of at most 200 characters."""
+    if len(text) > 200 or not text.isprintable():
+        raise argparse.ArgumentTypeError("a reason is one line of at most 200 characters")
+    return text.strip()
+
+
 def path(text: str) -> Path:
     """Parse a path (argparse type); `~` and `~user` are home folders."""
     try:
