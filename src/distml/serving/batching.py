@@ -88,10 +88,11 @@ class Batcher:
     def _finish(
         self, version: ServedVersion, batch: Batch, batch_images: np.ndarray, outcome: np.ndarray | Exception
     ) -> None:
-        if self._waiting:
+        self._running = bool(self._waiting)
+        # The event loop runs a small batch itself, but delivers the answers of this one first.
+        next_is_small = self._images_waiting <= limits.MAX_IMAGES_ON_EVENT_LOOP
+        if self._running and not next_is_small:
             self._start_batch()
-        else:
-            self._running = False
         start = 0
         for images, answer in batch:
             if not answer.done():
@@ -100,6 +101,8 @@ class Batcher:
                 else:
                     answer.set_result((outcome[start : start + len(images)], version))
             start += len(images)
+        if self._running and next_is_small:
+            asyncio.get_running_loop().call_soon(self._start_batch)
         # Counted here: in the engine's thread, counting would keep the event loop waiting for the interpreter lock.
         metrics.observe_batch(batch_images)
 
