@@ -37,9 +37,8 @@ def servers_table(recorded: dict[str, Any]) -> str:
 
 def targets_table(recorded: dict[str, Any]) -> str:
     rows = []
-    if recorded["medians"]:
-        for what, value, (words, is_reached) in targets(recorded):
-            rows.append([what, f"{value:,.2f}", words if is_reached(value) else f"{words}, not reached"])
+    for what, value, (words, is_reached) in targets(recorded):
+        rows.append([what, f"{value:,.2f}", words if is_reached(value) else f"{words}, not reached"])
     return table(["what", "value", "target"], rows)
 
 

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from predictors.peers import PEERS
 
 from distml.model import manifest
 from distml.publishing.versions.version_files import LITE_MODEL
+from distml.step import network
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -95,7 +95,8 @@ def running(launch: Launch, request: Request) -> Iterator[Server]:
     Raises:
         Failed: the server ends before its first answer, or takes too long.
     """
-    values = {name: str(free_port()) for name in PORTS}
+    ports = [address.rpartition(":")[2] for address in network.free_addresses(len(PORTS))]
+    values = dict(zip(PORTS, ports, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         values["folder"] = folder
         command = [filled(word, values) for word in launch.command]
@@ -118,11 +119,6 @@ def filled(text: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         text = text.replace("{" + name + "}", value)
     return text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def answer_of(port: int, request: Request) -> bytes | None:

@@ -16,7 +16,7 @@ def test_the_design_page_lists_each_limit_with_its_value_and_no_other() -> None:
 
 
 def test_the_name_of_each_limit_contains_its_unit() -> None:
-    units = "PIXELS|BYTES|IMAGES|REQUESTS|SCANS|VALUES|SECONDS"
+    units = "PIXELS|BYTES|MEMBERS|IMAGES|REQUESTS|SCANS|VALUES|SECONDS"
     names = [name for name in vars(limits) if name.isupper()]
     assert [name for name in names if not re.search(rf"(^|_)({units})(_|$)", name)] == []
 

@@ -1,4 +1,7 @@
-"""The choice of a cluster at the start of `.ci/run`. The stand-in for `make` fails, which ends the script there."""
+"""The start of `.ci/run`: its choice of a cluster, and the space that it needs.
+
+The stand-in for `make` fails, which ends the script there.
+"""
 
 import os
 import shutil
@@ -18,6 +21,7 @@ def clone(tmp_path: Path) -> Path:
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")
     for name in ("dpkg", "python3.11", "go", "kubectl"):
         program(tmp_path / "bin" / name, "exit 0")
+    program(tmp_path / "bin/df", "echo Avail; echo '  100'")
     program(tmp_path / "bin/make", "echo make $* REQUIRE_BROWSER_AND_JAVA=$REQUIRE_BROWSER_AND_JAVA; exit 9")
     return clone
 
@@ -75,3 +79,16 @@ def test_ci_installs_the_missing_packages_at_once(clone: Path) -> None:
         "update -qq",
         f"install -y -qq --no-install-recommends {packages}",
     ]
+
+
+@pytest.mark.parametrize(("folder", "needed"), [(None, 8), ("here", 12)])
+def test_ci_ends_at_the_start_on_a_full_disk(clone: Path, folder: str | None, needed: int) -> None:
+    bin = clone.parents[1] / "bin"
+    program(clone.parents[1] / "here/up", "exit 0")
+    cluster = clone.parents[1] / folder if folder else None
+    program(bin / "df", f"echo Avail; echo '    {needed}'")
+    assert start_of_ci(clone, cluster).stdout == STARTED
+    program(bin / "df", f"echo Avail; echo '    {needed - 1}'")
+    ended = start_of_ci(clone, cluster)
+    message = f".ci/run: the disk of . has {needed - 1} GB free; the tests need {needed}: free some"
+    assert (ended.returncode, ended.stdout, ended.stderr.splitlines()[-1]) == (1, "", message)

@@ -1,14 +1,12 @@
 """The model of bench/growth.py: its fits, its held-out points, and the recorded results."""
 
 import json
-import os
-import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from support.project import ROOT
+from support.project import ROOT, run_without_programs
 
 sys.path.append(str(ROOT / "bench"))
 
@@ -118,8 +116,6 @@ def test_the_memory_limit_of_the_model_is_that_of_the_workers() -> None:
 
 
 def test_measuring_without_toxiproxy_ends_with_one_line() -> None:
-    command = [sys.executable, str(ROOT / "bench/growth.py")]
-    ended = subprocess.run(command, env={**os.environ, "PATH": os.devnull}, capture_output=True, text=True, check=False)
-    (line,) = ended.stderr.splitlines()
-    assert ended.returncode == 1
+    status, (line,) = run_without_programs("bench/growth.py")
+    assert status == 1
     assert "toxiproxy-server is not on the PATH; install Toxiproxy: `brew install toxiproxy`" in line

@@ -2,16 +2,14 @@
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.project import ROOT
+from support.project import ROOT, run_without_programs
 
 sys.path.append(str(ROOT / "bench"))
 
@@ -95,8 +93,6 @@ def test_the_option_for_peers_accepts_none_and_names() -> None:
 
 
 def test_measuring_without_hey_ends_with_one_line() -> None:
-    command = [sys.executable, str(ROOT / "bench/serving.py")]
-    ended = subprocess.run(command, env={**os.environ, "PATH": os.devnull}, capture_output=True, text=True, check=False)
-    (line,) = ended.stderr.splitlines()
-    assert ended.returncode == 1
+    status, (line,) = run_without_programs("bench/serving.py")
+    assert status == 1
     assert "hey is not on the PATH; install it" in line

@@ -107,6 +107,33 @@ def test_the_event_loop_runs_small_batches_and_a_thread_larger_ones(monkeypatch:
     assert threads == [threading.current_thread().name, "engine"]
 
 
+def test_answers_are_delivered_before_a_small_batch_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_IMAGES_ON_EVENT_LOOP", 1)
+    events: list[str] = []
+    engine = Engine()
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        if len(images) == 1:
+            events.append("small batch")
+        return engine(images)
+
+    async def ask_for_two(batcher: Batcher) -> None:
+        await batcher.classify(images(1, 2))
+        events.append("large answer")
+
+    async def ask() -> None:
+        batcher = Batcher(ServedVersion(1, {}, classify))
+        large = asyncio.create_task(ask_for_two(batcher))
+        await asyncio.to_thread(engine.started.wait, 10)
+        small = asyncio.create_task(batcher.classify(images(3)))
+        await asyncio.sleep(0)
+        engine.go.set()
+        await asyncio.gather(large, small)
+
+    asyncio.run(ask())
+    assert events == ["large answer", "small batch"]
+
+
 def test_a_batch_that_cannot_be_put_together_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError

@@ -22,6 +22,8 @@ MAX_IMAGES_OF_REQUEST = 256
 MAX_JSON_VALUES = 500_000
 # The largest request of lists takes 1.2 MB; the rest is room for image files in base64.
 MAX_BYTES_OF_BODY = 2**23
+# Of a compressed body. Each member costs time, even an empty one of 20 bytes.
+MAX_MEMBERS_OF_BODY = 100
 # All bytes other than the body: headers, trailers and the framing of chunks. uvicorn limits none of them.
 MAX_BYTES_OF_HEADERS = 2**16
 # A client that sends slowly or nothing must not keep a connection for ever.

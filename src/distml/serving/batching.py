@@ -154,10 +154,9 @@ class Batcher:
                 loop.call_soon_threadsafe(finish, result)
 
     def _go_on(self) -> None:
-        if self._waiting or self._trial_work:
-            self._start_next()
-        else:
-            self._running = False
+        self._running = bool(self._waiting or self._trial_work)
+        if self._running:
+            asyncio.get_running_loop().call_soon(self._start_next)
 
     def _finish_trial_work(self, result: asyncio.Future[Any], outcome: Any) -> None:
         self._go_on()
@@ -171,7 +170,10 @@ class Batcher:
     def _finish(self, result: Result) -> None:
         if result.error is not None and self.observer is not None:
             self.observer.fail(result.error)  # before the next batch, which the fallback shall answer
-        self._go_on()
+        # The event loop runs a small batch itself, but delivers the answers of this one first.
+        next_is_large = self._images_waiting > limits.MAX_IMAGES_ON_EVENT_LOOP
+        if next_is_large:
+            self._start_next()
         start = 0
         for images, answer in result.batch:
             if not answer.done():
@@ -180,6 +182,8 @@ class Batcher:
                 else:
                     answer.set_result((result.probabilities[start : start + len(images)], result.version))
             start += len(images)
+        if not next_is_large:
+            self._go_on()
         if self.observer is not None:
             self.observer.observe(result.images)
         # Counted here: in the engine's thread, counting would keep the event loop waiting for the interpreter lock.

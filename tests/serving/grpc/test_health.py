@@ -1,7 +1,6 @@
 """gRPC health and reflection of the predictor, a real process on loopback, asked by gRPC's own clients."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -18,12 +17,6 @@ from support.predictor_process import Predictor, predictor
 
 SERVICES = ("", "inference.GRPCInferenceService", "flower-sample")
 HEALTH, REFLECTION = "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"
-
-
-@pytest.fixture
-def channel(server: Predictor) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-        yield channel
 
 
 def status(answer: HealthCheckResponse) -> str:

@@ -1,6 +1,5 @@
 """A model's metadata and state over gRPC and REST: its versions, its platform, and requests for another version."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -25,12 +24,6 @@ METADATA = {
         {"name": "class_name", "datatype": "BYTES", "shape": [-1]},
     ],
 }
-
-
-@pytest.fixture
-def channel(server: Predictor) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-        yield channel
 
 
 @pytest.mark.parametrize("version", ["", "1"])

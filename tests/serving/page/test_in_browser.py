@@ -8,6 +8,7 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 
 from distml.model import image_decoding
+from distml.protocol import limits
 from support.browser import OpenPage
 from support.images import image_file
 from support.predictor_process import Predictor
@@ -15,8 +16,11 @@ from support.predictor_requests import NOT_AN_IMAGE, Ask
 from support.project import CLASS_NAMES
 
 COLOURS = image_file("RGB", "PNG", 60, 40)
-LARGEST_BODY = "the body is longer than 8,388,608 bytes"
-LARGEST_FILE = "a file may have about 6 MB, because base64 makes it a third longer; choose a smaller one"
+LARGEST_BODY = f"the body is longer than {limits.MAX_BYTES_OF_BODY:,} bytes"
+LARGEST_FILE = (
+    f"a file may have about {limits.MAX_BYTES_OF_BODY * 3 // 4 // 10**6} MB, because base64 makes it a third longer;"
+    " choose a smaller one"
+)
 BUSY = "too many requests are waiting; retry in a second"
 
 

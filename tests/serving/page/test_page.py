@@ -11,7 +11,14 @@ import pytest
 from distml.serving.page.page import FOLDER, LONGEST_ACCEPT, SCRIPTS, Page, wants
 from distml.serving.release.served_version import ServedVersion
 
-FACTS = {"model": "fashion", "version": "7", "digest": "abc", "classes": ["Bag", "Coat"], "samples": ["AA==", "AQ=="]}
+FACTS = {
+    "model": "fashion",
+    "version": "7",
+    "digest": "abc",
+    "classes": ["Bag", "Coat"],
+    "samples": ["AA==", "AQ=="],
+    "largest_file": 3 * 2**21,  # of the 8 MiB of a body, base64 leaves three quarters
+}
 SCRIPT, DATA = 'script type="module"', 'script type="application/json"'
 
 

@@ -67,11 +67,12 @@ def valid_request(random: Random) -> Message:
 def valid(client: Client, random: Random, classes: list[int]) -> str:
     """Send a valid request, and compare the classes in its answer."""
     code, answer = ask(client, INFER, valid_request(random).SerializeToString())
-    if code == "OK":
-        outputs = InferResponse.from_grpc(messages.ModelInferResponse.FromString(answer)).outputs
-        found = {output.name: output.as_numpy().ravel().tolist() for output in outputs}
-        if found["class_index"] != classes:
-            raise Malformed(f"expected the classes {classes}, found {found}")
+    if code != "OK":
+        raise Malformed(f"expected an answer, found {code}")
+    outputs = InferResponse.from_grpc(messages.ModelInferResponse.FromString(answer)).outputs
+    found = {output.name: output.as_numpy().ravel().tolist() for output in outputs}
+    if found["class_index"] != classes:
+        raise Malformed(f"expected the classes {classes}, found {found}")
     return code
 
 

@@ -15,8 +15,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _CODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 # Bytes that are inflated at once, before other requests get their turn.
 _PIECE = 2**16
-# Each member costs time, even an empty one of 20 bytes.
-_MAX_MEMBERS = 100
 
 
 class Body:
@@ -119,6 +117,8 @@ class _Inflater:
 
     def _begin_member(self) -> None:
         self._members += 1
-        if self._members > _MAX_MEMBERS:
-            raise BadInput(f"the body has more than {_MAX_MEMBERS} members of {self.coding}; compress it as one")
+        if self._members > limits.MAX_MEMBERS_OF_BODY:
+            raise BadInput(
+                f"the body has more than {limits.MAX_MEMBERS_OF_BODY} members of {self.coding}; compress it as one"
+            )
         self._stream = self._new()

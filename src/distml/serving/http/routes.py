@@ -3,15 +3,18 @@
 import re
 from typing import NamedTuple
 
+from distml.protocol.v1 import NOT_OFFERED
+
+_V1_INFERENCE = ("predict", *NOT_OFFERED)
 # Verbs that POST asks for; GET asks for the others.
-INFERENCE = frozenset({"predict", "classify", "regress", "infer"})
+INFERENCE = frozenset({*_V1_INFERENCE, "infer"})
 # Other paths, all for GET.
 OF_THE_SERVER = frozenset(
     {"/", "/metrics", "/openapi.json", "/v1/models", "/v2", "/v2/models", "/v2/health/live", "/v2/health/ready"}
 )
 _V1 = re.compile(
     r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
-    r"(?:(?P<verb>:predict|:classify|:regress|/metadata))?"
+    rf"(?:(?P<verb>:(?:{'|'.join(_V1_INFERENCE)})|/metadata))?"
 )
 _V2 = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<verb>/infer|/ready)?")
 

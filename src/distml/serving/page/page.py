@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from distml.protocol import limits
 from distml.serving.release.served_version import ServedVersion
 
 FOLDER = Path(__file__).parent
@@ -48,6 +49,7 @@ class Page:
                 "digest": version.manifest["digest"],
                 "classes": version.class_names,
                 "samples": version.samples,
+                "largest_file": limits.MAX_BYTES_OF_BODY * 3 // 4,
             }
             parts = {"style": self._style, "script": self._script, "facts": _json_in_html(facts)}
             self._version, self._body = version, self._template.substitute(parts).encode()

@@ -5,7 +5,8 @@ const facts = JSON.parse(byId("facts").textContent);
 const base = location.origin + location.pathname.replace(/\/*$/, "/");
 const inferRoute = `v2/models/${facts.model}/infer`;
 const predictRoute = `v1/models/${facts.model}:predict`;
-const sizeHint = "a file may have about 6 MB, because base64 makes it a third longer; choose a smaller one";
+const megabytes = Math.floor(facts.largest_file / 1e6);
+const sizeHint = `a file may have about ${megabytes} MB, because base64 makes it a third longer; choose a smaller one`;
 const outputs = ["probabilities", "images", "class_name"];
 
 for (const link of document.querySelectorAll("footer a")) link.href = base + link.getAttribute("href");
