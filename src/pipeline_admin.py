@@ -8,6 +8,7 @@ The script starts without TensorFlow.
 """
 
 import argparse
+import errno
 from typing import TYPE_CHECKING
 
 from distml.model import names
@@ -41,9 +42,14 @@ def smoke_test(args: argparse.Namespace) -> None:
 
 
 def show_history(args: argparse.Namespace) -> None:
-    """Run `history`."""
-    state = decisions.complete(args.volume)
-    say(history_table.render(History(args.volume.versions).records(), state).rstrip())
+    """Run `history`, also on a volume on which this user may only read."""
+    try:
+        decisions.complete(args.volume)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+    history = History(args.volume.versions)
+    say(history_table.render(history.records(wait=True), history.state()).rstrip())
 
 
 def release(args: argparse.Namespace) -> None:
@@ -123,7 +129,7 @@ def add_decisions(subcommands: "Subcommands") -> None:
         if name in ("release", "withdraw"):
             parser.add_argument("--version", type=command_line.positive, required=True, help="number of the version")
         if name == "roll-back":
-            parser.add_argument("--to", type=command_line.positive, help="number of the version (default: the last)")
+            parser.add_argument("--to", type=command_line.positive, help="number of the version (default: the one before the newest)")
         if name != "history":
             parser.add_argument("--reason", type=command_line.sentence, default="", help="a sentence for the history")
         parser.set_defaults(task=task)

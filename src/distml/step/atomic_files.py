@@ -122,6 +122,13 @@ def set_mode(path: Path, mode: int) -> None:
             raise
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder that every user may read, regardless of the umask, unless it exists."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        set_mode(folder, 0o755)
+
+
 def copy_folder(source: Path, target: Path) -> None:
     """Copy all files below `source` into the folder `target`: only their content, which every volume can store."""
     for path in sorted(source.rglob("*")):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distml.step import outcome
-from distml.step.atomic_files import NOT_SUPPORTED, naming, remove_abandoned
+from distml.step.atomic_files import NOT_SUPPORTED, naming, remove_abandoned, remove_folder
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,20 @@ class Volume:
         return self.root / ".lock"
 
     def clear(self) -> None:
-        """Remove all files of the steps, including leftovers of killed steps; keep other files in the folder."""
+        """Remove all files of the steps, including leftovers of killed steps; keep other files in the folder.
+
+        The versions and their history disappear in one step, so that no reader sees one without the other.
+        """
+        self.history.unlink(missing_ok=True)
         records = (*self.runs.glob("*/run.json"), *self.root.glob("report/report.json"))
-        for path in (self.dataset, self.versions, *(record.parent for record in records)):
+        for path in (self.versions, self.dataset, *(record.parent for record in records)):
             if path.is_symlink():
                 path.unlink()
+            elif path == self.versions:
+                remove_folder(path)
             elif path.exists():
                 shutil.rmtree(path)
-        self.history.unlink(missing_ok=True)
-        for path in (self.dataset, self.report, self.history):
+        for path in (self.dataset, self.report, self.versions, self.history):
             remove_abandoned(path, older_than=0)
 
     def __str__(self) -> str:

@@ -31,23 +31,42 @@ def complete(volume: Volume) -> State:
         if number not in state.published:
             try:
                 manifest = model_manifest.verified(volume.version(number))
-            except outcome.StepError:
-                continue  # damaged: no predictor serves it either
-            history.append(Event.PUBLISHED, number, "found on the volume", **facts_of(manifest))
-    records = history.records(wait=True)
-    state = history.state(wait=True)
+            except (outcome.StepError, OSError):
+                continue  # damaged: no predictor serves it either; or another process has moved it
+            record_publication(history, number, manifest, "found on the volume")
+    records = history.records()
+    state = history.state()
     folders.move_to_fit(volume, state)
     history_table.write(volume, records, state)
     return state
 
 
+def record_publication(history: History, number: int, manifest: dict, reason: str = "") -> None:
+    """Record the publication of a version with this manifest, unless another process has found and recorded it."""
+    while number not in (state := history.state(wait=True)).published:
+        history.append(Event.PUBLISHED, number, reason, after=state.sequence, **facts_of(manifest))
+
+
 def facts_of(manifest: dict) -> dict:
     """Return the facts of a version's manifest that its publication records."""
-    keys = ("run", "model", "seed", "digest", "candidate_digest", "data_sha256", "validation_accuracy", "test_accuracy")
+    accuracies = ("validation_accuracy", "test_accuracy")
+    keys = ("run", "model", "seed", "digest", "candidate_digest", "data_sha256", "published", *accuracies)
     facts = {key: manifest[key] for key in keys if key in manifest}
     if "metrics" in manifest:  # versions of older releases have only the accuracy at the end of training
         facts.setdefault("validation_accuracy", manifest["metrics"].get("validation_accuracy"))
     return facts
+
+
+def check_not_withdrawn(state: State, version: int) -> None:
+    """Raise Withdrawn if a version was withdrawn or rejected."""
+    if record := state.withdrawn.get(version):
+        raise Withdrawn(f"version {version} was {describe(record)}")
+
+
+def describe(record: Record) -> str:
+    """Return how, when and why a record withdrew a version, as in "rejected at 2026-11-27 03:00:00 UTC: slow"."""
+    how = "withdrawn by a roll-back" if record.event is Event.ROLLED_BACK else str(record.event)
+    return f"{how} at {record.time[:19].replace('T', ' ')} UTC" + (f": {record.reason}" if record.reason else "")
 
 
 def confirm(volume: Volume, version: int, reason: str) -> None:
@@ -58,19 +77,19 @@ def confirm(volume: Volume, version: int, reason: str) -> None:
     """
 
     def choose(state: State) -> Choice | None:
-        if record := state.withdrawn.get(version):
-            raise Withdrawn(f"version {version} was {record.event} at {record.time}: {record.reason}")
+        check_not_withdrawn(state, version)
         return (Event.RELEASED, version, {}) if version > (state.released or 0) else None
 
     _decide(volume, choose, reason)
 
 
 def reject(volume: Volume, version: int, reason: str) -> None:
-    """Record that a predictor rejected a version, unless an administrator has withdrawn or released it."""
+    """Record that a version was rejected, unless it is withdrawn or released, or the only one that can answer."""
 
     def choose(state: State) -> Choice | None:
         decided = version in state.withdrawn or version == state.released
-        return None if decided else (Event.REJECTED, version, {})
+        only = folders.offered(volume.versions, state) == [version]
+        return None if decided or only else (Event.REJECTED, version, {})
 
     _decide(volume, choose, reason)
 
@@ -79,14 +98,12 @@ def release(volume: Volume, version: int, reason: str) -> None:
     """Release a version, also one that was withdrawn or rejected.
 
     Raises:
-        StepError: there is no such version, or a newer one is offered, which predictors would try again.
+        StepError: there is no such version, it is damaged, or a newer one is offered, which predictors would try again.
     """
 
     def choose(state: State) -> Choice | None:
-        kept = folders.numbers(volume.versions / folders.WITHDRAWN) if version in state.withdrawn else []
+        _check_kept(volume, state, version)
         offered = folders.offered(volume.versions, state)
-        if version not in [*offered, *kept]:
-            raise outcome.StepError(f"there is no version {version}; choose from {_list(offered)}")
         if offered and offered[-1] > version:
             raise outcome.StepError(
                 f"version {offered[-1]} is newer than version {version}; withdraw it first, or use roll-back --to"
@@ -106,10 +123,10 @@ def withdraw(volume: Volume, version: int, reason: str) -> None:
 
     def choose(state: State) -> Choice:
         if record := state.withdrawn.get(version):
-            raise outcome.StepError(f"version {version} was {record.event} already at {record.time}: {record.reason}")
+            raise outcome.StepError(f"version {version} is not offered; it was {describe(record)}")
         offered = folders.offered(volume.versions, state)
         if version not in offered:
-            raise outcome.StepError(f"there is no version {version}; choose from {_list(offered)}")
+            raise outcome.StepError(_missing(version, state, offered))
         if offered == [version]:
             raise outcome.StepError(f"version {version} is the only one that can answer; publish another first")
         return Event.WITHDRAWN, version, {}
@@ -122,34 +139,49 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
 
     Args:
         volume: the volume.
-        to: number of the version; None for the one before the released or, if none is released, the newest version.
+        to: number of the version, which may be a withdrawn one; None for the one before the newest.
         reason: a sentence, or "".
 
     Raises:
-        StepError: there is no such version, or none before.
+        StepError: there is no such version, it is damaged, or no newer one is offered.
     """
 
     def choose(state: State) -> Choice:
         offered = folders.offered(volume.versions, state)
-        answering = state.released if state.released in offered else max(offered, default=0)
-        older = [number for number in offered if number < (answering or 0)]
-        if to is None and not older:
-            raise outcome.StepError(
-                f"there is no version before version {answering} to roll back to"
-                if answering
-                else "nothing is published, so there is nothing to roll back"
-            )
-        target = older[-1] if to is None else to
-        if target not in offered:
-            raise outcome.StepError(f"there is no version {target} to roll back to; choose from {_list(offered)}")
+        if not offered and to is None:
+            raise outcome.StepError("nothing is published, so there is nothing to roll back")
+        if len(offered) == 1 and to is None:
+            raise outcome.StepError(f"there is no version before version {offered[0]} to roll back to")
+        target = offered[-2] if to is None else to
+        _check_kept(volume, state, target)
         newer = [number for number in offered if number > target]
         if not newer:
-            raise outcome.StepError(f"version {target} is the newest one, so there is nothing to roll back")
+            raise outcome.StepError(
+                f"no version is newer than version {target}, so there is nothing to roll back; to make it the one that"
+                f" starting predictors trust, use release --version {target}"
+            )
         return Event.ROLLED_BACK, target, {"withdrawn": newer}
 
     record = _decide(volume, choose, reason)
     assert record
     return record
+
+
+def _check_kept(volume: Volume, state: State, version: int) -> None:
+    """Raise StepError if the volume has no such version, or its files are damaged."""
+    kept = folders.kept(volume.versions, state)
+    if version not in kept:
+        raise outcome.StepError(_missing(version, state, kept))
+    model_manifest.verified(folders.find(volume, version))
+
+
+def _missing(version: int, state: State, others: list[int]) -> str:
+    what = (
+        f"version {version} is no longer on the volume"
+        if version in state.published
+        else f"there is no version {version}"
+    )
+    return f"{what}; " + (f"choose from {', '.join(map(str, others))}" if others else "nothing is published")
 
 
 def _decide(volume: Volume, choose: Callable[[State], Choice | None], reason: str) -> Record | None:
@@ -164,7 +196,3 @@ def _decide(volume: Volume, choose: Callable[[State], Choice | None], reason: st
         if record:
             complete(volume)
             return record
-
-
-def _list(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers)) or "none: nothing is published"

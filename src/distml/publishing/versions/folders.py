@@ -3,12 +3,13 @@
 Each version is a complete folder with a number, which TensorFlow Serving and KServe read.
 """
 
+import contextlib
 import json
 from pathlib import Path
 
 from distml.publishing.versions.history import State
 from distml.step import outcome
-from distml.step.atomic_files import rename_folder
+from distml.step.atomic_files import make_folder, rename_folder
 from distml.step.volume import Volume
 
 # File beside the versions with the highest number ever given. Servers ignore it: its name is not a number.
@@ -45,19 +46,36 @@ def next_number(volume: Volume, state: State) -> int:
         highest = 0
     except (ValueError, TypeError):
         raise outcome.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
-    return max(highest, *numbers(volume.versions), *state.published, *state.withdrawn, 0) + 1
+    away = numbers(volume.versions / WITHDRAWN)
+    return max(highest, *numbers(volume.versions), *away, *state.published, *state.withdrawn, 0) + 1
+
+
+def kept(versions: Path, state: State) -> list[int]:
+    """Return the numbers of the versions that can be released, withdrawn ones included, ascending."""
+    return sorted({*offered(versions, state), *numbers(versions / WITHDRAWN)})
+
+
+def find(volume: Volume, number: int) -> Path:
+    """Return the folder of a version, which a withdrawn version has elsewhere."""
+    away = volume.versions / WITHDRAWN / str(number)
+    return away if away.is_dir() else volume.version(number)
 
 
 def move_to_fit(volume: Volume, state: State) -> None:
-    """Move the folders of withdrawn versions away from the servers, and those of restored versions back.
+    """Move the folders of withdrawn versions away from the servers, and that of a version released again back.
 
     A killed process may have left a folder where it was. No file is ever lost.
     """
     away = volume.versions / WITHDRAWN
     for number in numbers(volume.versions):
         if number in state.withdrawn:
-            away.mkdir(exist_ok=True)
-            rename_folder(volume.version(number), away / str(number))
-    for number in numbers(away):
-        if number not in state.withdrawn:
-            rename_folder(away / str(number), volume.version(number))
+            make_folder(away)
+            _move(volume.version(number), away / str(number))
+    # Any other version that is not withdrawn has lost the record of its withdrawal, and stays away.
+    if state.released and state.released in numbers(away):
+        _move(away / str(state.released), volume.version(state.released))
+
+
+def _move(folder: Path, target: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another process has moved it
+        rename_folder(folder, target)

@@ -5,6 +5,7 @@ which only one process can create. It holds from that moment, also for a predict
 that is killed leaves either the whole decision or none.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import atomic_files
-from distml.step.atomic_files import create_json, read_created_json
+from distml.step.atomic_files import create_json, make_folder, read_created_json
 
 # Folder beside the versions. Servers ignore it: its name is not a number.
 FOLDER = ".history"
@@ -39,8 +40,9 @@ class Record:
         version: number of the version; for a roll-back, the version that is released again.
         time: when it was made, UTC, ISO 8601.
         reason: a sentence, or "".
-        facts: for a publication the version's `run`, `model`, `digest`, `candidate_digest`, `data_sha256`,
-            `validation_accuracy` and `test_accuracy`, as far as known; for a roll-back `withdrawn`, a list of numbers.
+        facts: for a publication the version's `run`, `model`, `seed`, `digest`, `candidate_digest`, `data_sha256`,
+            `validation_accuracy`, `test_accuracy` and `published`, a time, as far as known; for a roll-back
+            `withdrawn`, a list of numbers.
     """
 
     sequence: int
@@ -60,12 +62,14 @@ class State:
         withdrawn: the record that withdrew a version, by number; rejected versions included.
         released: the version that a starting predictor trusts; None if no decision names one.
         sequence: number of the last record, readable or not; 0 for an empty history.
+        released_before: the version that is trusted again if `released` is withdrawn; None if no decision names one.
     """
 
     published: dict[int, Record]
     withdrawn: dict[int, Record]
     released: int | None
     sequence: int
+    released_before: int | None = None
 
 
 class History:
@@ -74,16 +78,28 @@ class History:
     def __init__(self, versions: Path):
         self._folder = versions / FOLDER
         self._records: dict[int, Record] = {}
+        # Records that stayed incomplete while this object waited for them.
+        self._given_up: set[int] = set()
+        self._first: tuple[int, int] | None = None
 
     def records(self, wait: bool = False) -> list[Record]:
         """Return the readable records in order.
 
         A record that is incomplete or damaged is left out: a process may be writing it, or was killed while it did on
         a volume without hard links, and then it never decided. With `wait`, an incomplete record gets time to complete.
+
+        Raises:
+            OSError: the folder or a record cannot be read, so a withdrawn version cannot be told from a good one.
         """
-        for sequence, path in _files(self._folder):
-            if sequence not in self._records and (record := _read(path, sequence, wait)):
-                self._records[sequence] = record
+        self._forget_another_history()
+        for sequence in self._sequences():
+            if sequence not in self._records:
+                waits = wait and sequence not in self._given_up
+                record = _read(self._path(sequence), sequence, atomic_files.SECONDS_TO_WRITE if waits else 0)
+                if record:
+                    self._records[sequence] = record
+                elif waits:
+                    self._given_up.add(sequence)
         return [self._records[sequence] for sequence in sorted(self._records)]
 
     def state(self, wait: bool = False) -> State:
@@ -91,8 +107,30 @@ class History:
         last = self._last()
         return fold(self.records(wait), last)
 
+    def _forget_another_history(self) -> None:
+        """Forget the records if the volume was cleared, as by `make run FRESH=1`, and has a new first record."""
+        try:
+            status = self._path(1).stat()
+            first = status.st_ino, status.st_mtime_ns
+        except FileNotFoundError:
+            first = None
+        if first != self._first:
+            self._records, self._given_up, self._first = {}, set(), first
+
+    def _path(self, sequence: int) -> Path:
+        return self._folder / f"{sequence:06d}.json"
+
+    def _sequences(self) -> list[int]:
+        """Return the numbers of the records, ascending; ignore other files."""
+        try:
+            names = {path.name for path in self._folder.iterdir()}
+        except FileNotFoundError:
+            return []
+        found = {int(name[:-5]) for name in names if re.fullmatch(r"[0-9]{6,}\.json", name)}
+        return sorted(sequence for sequence in found if self._path(sequence).name in names)
+
     def _last(self) -> int:
-        return max((sequence for sequence, _ in _files(self._folder)), default=0)
+        return max(self._sequences(), default=0)
 
     def append(
         self, event: Event, version: int, reason: str = "", *, after: int | None = None, **facts: Any
@@ -101,6 +139,7 @@ class History:
 
         The caller that gets None reads the state again, and decides again.
         """
+        make_folder(self._folder)
         while True:
             last = self._last()
             if after is not None and last != after:
@@ -108,7 +147,7 @@ class History:
             time = datetime.now(UTC).isoformat(timespec="seconds")
             record = Record(last + 1, event, version, time, reason, facts)
             try:
-                create_json(self._folder / f"{record.sequence:06d}.json", asdict(record))
+                create_json(self._path(record.sequence), asdict(record))
             except FileExistsError:
                 continue
             return record
@@ -132,25 +171,23 @@ def fold(records: Iterable[Record], last: int) -> State:
             case Event.REJECTED | Event.WITHDRAWN:
                 withdrawn[record.version] = record
             case Event.ROLLED_BACK:
+                withdrawn.pop(record.version, None)
                 withdrawn |= dict.fromkeys(record.facts["withdrawn"], record)
                 released.append(record.version)
-    trusted = [number for number in released if number not in withdrawn]
-    return State(published, withdrawn, trusted[-1] if trusted else None, last)
+    # Each once, by its last release, the newest first.
+    trusted = [number for number in dict.fromkeys(reversed(released)) if number not in withdrawn]
+    current, before, *_ = [*trusted, None, None]
+    return State(published, withdrawn, current, last, before)
 
 
-def _files(folder: Path) -> list[tuple[int, Path]]:
-    """Return the files of the records with their numbers, ascending."""
-    files = [(path.stem, path) for path in folder.glob("[0-9]*.json")]
-    return sorted((int(stem), path) for stem, path in files if stem.isdecimal())
-
-
-def _read(path: Path, sequence: int, wait: bool) -> Record | None:
+def _read(path: Path, sequence: int, seconds: float) -> Record | None:
     try:
-        content = read_created_json(path, atomic_files.SECONDS_TO_WRITE if wait else 0)
+        content = read_created_json(path, seconds)
         record = Record(**{**content, "event": Event(content["event"])})
-        valid = record.sequence == sequence and type(record.version) is int and type(record.facts) is dict
+        types = [type(part) for part in (record.version, record.time, record.reason, record.facts)]
+        valid = record.sequence == sequence and types == [int, str, str, dict]
         if record.event is Event.ROLLED_BACK:
             valid = valid and all(type(number) is int for number in record.facts["withdrawn"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return record if valid else None

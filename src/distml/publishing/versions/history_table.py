@@ -21,12 +21,20 @@ def write(volume: Volume, records: list[Record], state: State) -> None:
 
 
 def render(records: list[Record], state: State) -> str:
-    """Return the table, one decision per line, and a line with the released version."""
-    if not records:
-        return "nothing is published yet\n"
+    """Return the table, one decision per line, and lines with damaged records and the released version."""
     rows = [COLUMNS, *(_row(record) for record in records)]
-    released = f"released: version {state.released}" if state.released else "released: none; the newest version answers"
-    return f"{table(rows)}\n\n{released}\n"
+    lines = [table(rows), ""] if records else ["the history has no records"]
+    readable = {record.sequence for record in records}
+    lines += [
+        f"record {sequence} is missing or damaged, so it does not count; decide again what it decided"
+        for sequence in range(1, state.sequence + 1)
+        if sequence not in readable
+    ]
+    if records:
+        lines.append(
+            f"released: {f'version {state.released}' if state.released else 'none; the newest version answers'}"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _row(record: Record) -> tuple[str, ...]:
@@ -37,7 +45,7 @@ def _row(record: Record) -> tuple[str, ...]:
         withdrawn = f"version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} withdrawn"
         reason = f"{withdrawn}: {reason}" if reason else withdrawn
     return (
-        record.time[:19].replace("T", " "),
+        str(facts.get("published", record.time))[:19].replace("T", " "),
         str(record.event),
         str(record.version),
         str(facts.get("model", "")),

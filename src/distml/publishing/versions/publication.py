@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.versions import decisions, folders
-from distml.publishing.versions.history import Event, History, State
+from distml.publishing.versions import decisions, folders, history
+from distml.publishing.versions.history import History, State
 from distml.publishing.versions.version_files import ADDED_FILES
 from distml.step import outcome
 from distml.step.atomic_files import (
@@ -59,18 +59,24 @@ def publish(
             write_json(volume.versions / folders.HIGHEST, number)
             if rename_folder(work, volume.version(number)):
                 break
-    History(volume.versions).append(Event.PUBLISHED, number, **decisions.facts_of(manifest))
+    decisions.record_publication(History(volume.versions), number, manifest)
     prune(volume, decisions.complete(volume), keep)
-    remove_abandoned(volume.versions / "[0-9]*")  # left by killed publications, whose numbers are never used again
+    # Left by killed publications and decisions, whose numbers are never used again.
+    remove_abandoned(volume.versions / "[0-9]*")
+    remove_abandoned(volume.versions / history.FOLDER / "[0-9]*")
     return number
 
 
 def prune(volume: Volume, state: State, keep: int) -> None:
-    """Remove all but the newest `keep` versions, the released one, and the one that a roll-back would release."""
+    """Remove all but the newest `keep` versions, the released one, and those that may be released in its place.
+
+    These are the version before the released one, for a roll-back, and the one released before, for a withdrawal.
+    """
     offered = folders.offered(volume.versions, state)
     trusted = [number for number in offered if state.released and number <= state.released]
+    needed = {state.released, state.released_before, *trusted[-2:]}
     for old in offered[:-keep]:
-        if old not in trusted[-2:]:
+        if old not in needed:
             remove_folder(volume.version(old))
 
 
@@ -102,9 +108,7 @@ def check_not_withdrawn(state: State, candidate_digest: str) -> None:
     for number, record in state.withdrawn.items():
         published = state.published.get(number)
         if published and published.facts.get("candidate_digest") == candidate_digest:
-            reason = f": {record.reason}" if record.reason else ""
             raise outcome.Refused(
-                f"not published: this candidate was published as version {number}, which was withdrawn at"
-                f" {record.time} ({record.event}){reason}; train with other settings, or run pipeline_admin.py release"
-                f" --version {number}"
+                f"not published: this candidate is version {number}, which was {decisions.describe(record)}; change the"
+                f" training, or publish it again with pipeline_admin.py release --version {number}"
             )
