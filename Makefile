@@ -1,7 +1,7 @@
 # `make help` lists the targets. These are the variables that make accepts on its command line. Of the environment's
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SOURCE FRESH FLOOR TOLERANCE HTTP_PORT \
-  GRPC_PORT PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  GRPC_PORT TO REASON PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -22,6 +22,8 @@ FLOOR :=
 TOLERANCE :=
 HTTP_PORT := 8080
 GRPC_PORT := 8081
+TO :=
+REASON :=
 RUN := .venv/bin/python
 # Quote $(1) as one word for the shell, whatever blanks and quotes it contains.
 quoted = '$(subst ','\'',$(1))'
@@ -54,7 +56,7 @@ ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
-.PHONY: help doctor run serve test test-hostile lint format bench clean requirements cluster image install train serving \
+.PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements cluster image install train serving \
   workflow clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
@@ -79,6 +81,15 @@ serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GR
 	@sh environment.sh run
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
 	  --grpc-port $(call quoted,$(GRPC_PORT))
+
+history: ## print what happened to each published version
+	@sh environment.sh run
+	@$(RUN) src/pipeline_admin.py history --volume $(call quoted,$(DATA))
+
+roll-back: ## go back to the version before the newest, or to version TO, and record REASON
+	@sh environment.sh run
+	@$(RUN) src/pipeline_admin.py roll-back --volume $(call quoted,$(DATA)) $(if $(TO),--to=$(call quoted,$(TO))) \
+	  $(if $(REASON),--reason=$(call quoted,$(REASON)))
 
 test: ## run every test that needs no cluster, except test-hostile
 	@sh environment.sh dev

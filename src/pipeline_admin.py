@@ -129,7 +129,9 @@ def add_decisions(subcommands: "Subcommands") -> None:
         if name in ("release", "withdraw"):
             parser.add_argument("--version", type=command_line.positive, required=True, help="number of the version")
         if name == "roll-back":
-            parser.add_argument("--to", type=command_line.positive, help="number of the version (default: the one before the newest)")
+            parser.add_argument(
+                "--to", type=command_line.positive, help="number of the version (default: the one before the newest)"
+            )
         if name != "history":
             parser.add_argument("--reason", type=command_line.sentence, default="", help="a sentence for the history")
         parser.set_defaults(task=task)

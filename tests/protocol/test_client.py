@@ -22,8 +22,8 @@ def test_predictions_are_listed_below_the_model_that_answered() -> None:
         "",
         "image  class  probability",
         "-----  -----  -----------",
-        "a.png   Coat        78.6%",
-        "b.png    Bag       100.0%",
+        "a.png  Coat         78.6%",
+        "b.png  Bag         100.0%",
     ]
 
 

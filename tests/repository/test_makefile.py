@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import local_pipeline
+import pipeline_admin
 from distml.step.volume import Volume
 from support.clone import Clone
 from support.makefile import TEXT, VARIABLES, dry_run
@@ -51,8 +52,10 @@ def test_the_make_commands_in_messages_and_ci_use_accepted_variables() -> None:
 def test_make_reads_no_variable_of_the_environment_but_python() -> None:
     used = set(re.findall(r"\$\(([A-Z]\w+)\)", TEXT))
     assert used - ASSIGNED == {"MAKE", "MAKEFILE_LIST"}
-    names = "help doctor run serve test test-hostile lint format bench clean cluster image install train workflow"
-    targets = [*names.split(), "clean-cluster"]
+    names = (
+        "help doctor run serve history roll-back test test-hostile lint format bench clean cluster image install train"
+    )
+    targets = [*names.split(), "workflow", "clean-cluster"]
     assert dry_run(*targets) == dry_run(*targets, **dict.fromkeys(ASSIGNED, "7"))
 
 
@@ -88,6 +91,28 @@ def test_make_doctor_passes_its_variables_to_the_script(clone: Clone) -> None:
     assert ended.stdout.splitlines()[1:] == [str(options)]
     (clone.folder / "src/doctor.py").write_text("raise SystemExit(3)")
     assert clone.run("make", "doctor").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "options"),
+    [
+        (["DATA=a b"], ["--volume", "a b"]),
+        (["TO=3", "REASON=it's -x & $$y"], ["--volume", "./trained_model", "--to=3", "--reason=it's -x & $y"]),
+        (["REASON=-1"], ["--volume", "./trained_model", "--reason=-1"]),
+    ],
+)
+def test_make_roll_back_passes_its_variables_unchanged(variables: list[str], options: list[str]) -> None:
+    first, program = dry_run("roll-back", *variables).split("\n", 1)
+    assert first == "sh environment.sh run"
+    python, script, subcommand, *arguments = shlex.split(program.replace("\\\n", " "))
+    assert (python, script, subcommand) == (".venv/bin/python", "src/pipeline_admin.py", "roll-back")
+    assert arguments == options
+    pipeline_admin.parse_args(["roll-back", *arguments])
+
+
+def test_make_history_names_the_volume() -> None:
+    _, program = dry_run("history", "DATA=a b").splitlines()
+    assert shlex.split(program) == [".venv/bin/python", "src/pipeline_admin.py", "history", "--volume", "a b"]
 
 
 def parsed_by_make_run(**variables: str) -> dict:

@@ -1,15 +1,21 @@
 """The administrator's script: its subcommands, its help, and what it imports."""
 
+import errno
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import pipeline_admin
+from distml.publishing.versions import history_table, publication
+from distml.step.volume import Volume
+from support.crashes import candidate
 from support.project import SOURCE, run_script
+from support.refusals import refuse
 
-SUBCOMMANDS = ("end-training", "smoke-test")
+SUBCOMMANDS = ("end-training", "smoke-test", "history", "release", "withdraw", "roll-back")
 
 
 def test_pipeline_admins_help_lists_each_subcommand_on_its_own_line() -> None:
@@ -41,6 +47,10 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
             "argument --version: 'x' is not an integer of 1 or more; see smoke-test --help",
         ),
         (["end-training", "--workflow=w", "--failed-job=j"], "--failed-job needs --model; see end-training --help"),
+        (["withdraw"], "the following arguments are required: --version; see withdraw --help"),
+        (["roll-back", "--to=last"], "argument --to: 'last' is not an integer of 1 or more; see roll-back --help"),
+        (["release", "--version=1", "--reason=a\nb"], "argument --reason: a reason is one line of at most 200 "),
+        (["roll-back", "--volume=missing"], "nothing is published, so there is nothing to roll back\n"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], message: str) -> None:
@@ -49,11 +59,67 @@ def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], messag
     assert ended.stderr.startswith(f"pipeline_admin.py: {message}")
 
 
-@pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_no_subcommand_of_pipeline_admin_loads_tensorflow(name: str) -> None:
-    library = {"end-training": "distml.training.group.tfjobs", "smoke-test": "distml.publishing.service.smoke_test"}[
-        name
-    ]
-    code = f"import pipeline_admin, {library}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
+def test_no_subcommand_of_pipeline_admin_loads_tensorflow() -> None:
+    libraries = "distml.training.group.tfjobs, distml.publishing.service.smoke_test"
+    code = f"import pipeline_admin, {libraries}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"
+
+
+def admin(volume: Volume, *words: str) -> None:
+    """Run a subcommand in this process."""
+    pipeline_admin.main(pipeline_admin.parse_args([*words, "--volume", str(volume)]))
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    """Return a volume with the versions 1, 2 and 3, of a few bytes."""
+    volume = Volume(tmp_path / "volume")
+    for _ in range(3):
+        publication.publish(volume, candidate(volume), {}, keep=5)
+    return volume
+
+
+def test_each_decision_is_printed_in_one_line(volume: Volume, capsys: pytest.CaptureFixture[str]) -> None:
+    admin(volume, "withdraw", "--version=3")
+    admin(volume, "release", "--version=2", "--reason=it is good")
+    admin(volume, "roll-back", "--reason=coats are shirts")
+    admin(volume, "release", "--version=3")
+    assert capsys.readouterr().out.splitlines() == [
+        f"version 3 is withdrawn; its files are in {volume.versions / '.withdrawn'}",
+        "version 2 is released",
+        "rolled back to version 1; withdrawn: 2; predictors follow within seconds",
+        "version 3 is released",
+    ]
+
+
+def test_history_prints_the_table_that_is_kept_on_the_volume(
+    volume: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin(volume, "history")
+    assert capsys.readouterr().out == volume.history.read_text()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_history_prints_the_table_of_a_volume_that_it_may_not_change(
+    volume: Volume, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    table = volume.history.read_text()
+    volume.history.unlink()
+    refuse(monkeypatch, number, (history_table, "write_text"))
+    admin(volume, "history")
+    assert capsys.readouterr().out == table
+
+
+def test_history_on_a_full_disk_is_an_error(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume.history.unlink()
+    refuse(monkeypatch, errno.ENOSPC, (history_table, "write_text"))
+    with pytest.raises(OSError, match="No space left"):
+        admin(volume, "history")
+
+
+def test_history_of_a_volume_without_versions_creates_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin(Volume(tmp_path / "missing"), "history")
+    assert (capsys.readouterr().out, list(tmp_path.iterdir())) == ("the history has no records\n", [])

@@ -93,10 +93,10 @@ def test_an_image_gets_the_same_answer_as_a_png_and_as_an_array(published: Volum
 def test_the_table_of_predictions_marks_right_and_wrong_answers() -> None:
     assert predict_service.answer_table(answers(np.array([1, 9])), CLASS_NAMES) == "\n".join(
         (
-            "image  predicted  probability      second guess        true",
+            "image  predicted  probability  second guess      true",
             "-----  ---------  -----------  ----------------  ----------  -----",
-            "a        Trouser        75.0%       Dress 17.0%     Trouser  right",
-            "b            Bag        50.0%  Ankle boot 42.0%  Ankle boot  WRONG",
+            "a      Trouser          75.0%  Dress 17.0%       Trouser     right",
+            "b      Bag              50.0%  Ankle boot 42.0%  Ankle boot  WRONG",
         )
     )
 

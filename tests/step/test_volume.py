@@ -11,7 +11,8 @@ import pytest
 
 from distml.model import manifest
 from distml.publishing.report import report
-from distml.publishing.versions import publication
+from distml.publishing.versions import decisions, publication
+from distml.publishing.versions.history import History
 from distml.step import atomic_files
 from distml.step import volume as volume_module
 from distml.step.volume import Volume
@@ -78,3 +79,20 @@ def test_a_disk_error_while_locking_is_raised(volume: Volume, monkeypatch: pytes
     with pytest.raises(OSError) as failed:
         volume_module.hold_lock(volume).__enter__()
     assert (failed.value.errno, failed.value.filename) == (errno.EIO, str(volume.lock))
+
+
+def test_clearing_a_volume_removes_versions_and_history_in_one_step(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        publication.publish(volume, candidate, {}, keep=5)
+    decisions.withdraw(volume, 2, "it is bad")
+    with monkeypatch.context() as patch:
+        refuse(patch, errno.EIO, (shutil, "rmtree"))  # as if the process were killed before it
+        with pytest.raises(OSError):
+            volume.clear()
+    assert {path.name for path in volume.root.iterdir() if not path.name.startswith(".")} == {"runs"}
+    volume.clear()
+    assert [path.name for path in volume.root.iterdir()] == ["runs"]
+    assert publication.publish(volume, candidate, {}, keep=5) == 1
+    assert [(record.event, record.version) for record in History(volume.versions).records()] == [("published", 1)]

@@ -1,5 +1,8 @@
 """The history of the versions: its records, and the state that follows from them."""
 
+import errno
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from distml.publishing.versions import history
 from distml.publishing.versions.history import Event, History
 from distml.step import atomic_files
+from support.refusals import refuse
 
 PUBLISHED, RELEASED, REJECTED = Event.PUBLISHED, Event.RELEASED, Event.REJECTED
 
@@ -53,6 +57,18 @@ def test_a_roll_back_is_one_decision(tmp_path: Path) -> None:
     assert (state.released, state.withdrawn) == (1, {2: record, 3: record})
 
 
+def test_a_withdrawal_trusts_the_version_released_before_once(tmp_path: Path) -> None:
+    assert decide(tmp_path, (RELEASED, 1)).released_before is None
+    assert decide(tmp_path, (RELEASED, 2), (RELEASED, 1), (RELEASED, 2)).released_before == 1
+
+
+def test_a_roll_back_to_a_withdrawn_version_releases_it(tmp_path: Path) -> None:
+    decide(tmp_path, (RELEASED, 1), (REJECTED, 2))
+    record = History(tmp_path).append(Event.ROLLED_BACK, 2, withdrawn=[3])
+    state = History(tmp_path).state()
+    assert (state.released, state.withdrawn) == (2, {3: record})
+
+
 def test_an_append_after_another_decision_is_refused(tmp_path: Path) -> None:
     both = History(tmp_path), History(tmp_path)
     seen = both[0].state().sequence
@@ -90,3 +106,56 @@ def test_a_reader_reads_each_record_once_but_an_unfinished_one_again(tmp_path: P
     record.unlink()
     decide(tmp_path, (RELEASED, 2))
     assert reader.state().released == 2
+
+
+def test_other_files_in_the_folder_are_no_records(tmp_path: Path) -> None:
+    decide(tmp_path, (RELEASED, 1))
+    folder = tmp_path / history.FOLDER
+    for name in ("1.json", "0000002.json", "000002.json~", ".000002.json-killed", "notes.txt", "٠٠٠٠٠٢.json"):
+        shutil.copy(folder / "000001.json", folder / name)
+    assert History(tmp_path).state() == history.State({}, {}, 1, 1)
+
+
+@pytest.mark.parametrize("call", ["iterdir", "read_text"])
+def test_a_history_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    decide(tmp_path, (REJECTED, 1))
+    refuse(monkeypatch, errno.EACCES, (Path, call))
+    with pytest.raises(PermissionError):
+        History(tmp_path).state()
+
+
+def test_a_file_in_place_of_the_history_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / history.FOLDER).touch()
+    with pytest.raises(NotADirectoryError):
+        History(tmp_path).state()
+
+
+def test_a_reader_forgets_the_history_of_a_cleared_volume(tmp_path: Path) -> None:
+    reader = History(tmp_path)
+    decide(tmp_path, (RELEASED, 1), (REJECTED, 2))
+    assert reader.state().withdrawn.keys() == {2}
+    (tmp_path / history.FOLDER).rename(tmp_path / "removed")
+    assert reader.state() == history.State({}, {}, None, 0)
+    assert reader.state() == decide(tmp_path) == history.State({}, {}, None, 0)
+    decide(tmp_path, (RELEASED, 2))
+    assert reader.state() == history.State({}, {}, 2, 1)
+
+
+def test_a_reader_waits_for_an_incomplete_record_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = []
+    monkeypatch.setattr(history, "read_created_json", lambda path, seconds: waits.append(seconds))
+    decide(tmp_path, (RELEASED, 1))
+    reader = History(tmp_path)
+    for wait in (False, True, True):
+        reader.state(wait)
+    assert waits == [0, 0, atomic_files.SECONDS_TO_WRITE, 0]
+
+
+def test_everybody_may_read_the_history_under_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        decide(tmp_path, (RELEASED, 1))
+    finally:
+        os.umask(before)
+    folder = tmp_path / history.FOLDER
+    assert [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())] == [0o755, 0o644]

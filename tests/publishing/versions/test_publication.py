@@ -1,13 +1,15 @@
 """Version numbers, pruning, and the leftovers of killed or concurrent publications."""
 
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from distml.model import manifest
-from distml.publishing.versions import folders, history, publication
+from distml.publishing.versions import decisions, folders, history, publication
 from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 
@@ -106,3 +108,65 @@ def test_publication_removes_old_leftovers_of_killed_publications(volume: Volume
         os.utime(path, (1, 1))
     publication.publish(volume, candidate, {}, keep=5)
     assert {path.name for path in volume.versions.glob(".*")} == {folders.HIGHEST, history.FOLDER, fresh.name}
+
+
+def test_pruning_keeps_what_a_roll_back_or_a_withdrawal_would_release(volume: Volume, candidate: Path) -> None:
+    for number in range(1, 6):
+        publication.publish(volume, candidate, {}, keep=9)
+        if number in (1, 4):
+            decisions.release(volume, number, "")
+    decisions.withdraw(volume, 5, "")
+    publication.publish(volume, candidate, {}, keep=1)
+    assert folders.numbers(volume.versions) == [1, 3, 4, 6]
+    assert folders.numbers(volume.versions / folders.WITHDRAWN) == [5]
+    assert decisions.roll_back(volume, None, "").version == 4
+    decisions.withdraw(volume, 4, "")
+    assert history.History(volume.versions).state().released == 1
+
+
+def test_a_number_is_not_reused_if_only_a_withdrawn_version_has_it(volume: Volume, candidate: Path) -> None:
+    publication.publish(volume, candidate, {}, keep=5)
+    away = volume.versions / folders.WITHDRAWN
+    away.mkdir()
+    volume.version(1).rename(away / "1")
+    (volume.versions / folders.HIGHEST).unlink()
+    assert folders.next_number(volume, history.State({}, {}, None, 0)) == 2
+
+
+def test_a_publication_is_recorded_with_the_facts_of_its_manifest(volume: Volume, candidate: Path) -> None:
+    facts = {"candidate_digest": "abc", "validation_accuracy": 0.93, "secret": "none"}
+    publication.publish(volume, candidate, facts, keep=5)
+    written = manifest.read(volume.version(1))
+    (record,) = history.History(volume.versions).records()
+    keys = ("model", "digest", "candidate_digest", "published", "validation_accuracy")
+    assert (record.reason, record.facts) == ("", {key: written[key] for key in keys})
+
+
+@pytest.mark.parametrize(
+    ("decide", "how"),
+    [(decisions.reject, "rejected"), (decisions.withdraw, "withdrawn")],
+)
+def test_a_withdrawn_candidate_is_not_published_again(
+    volume: Volume, candidate: Path, decide: Callable[[Volume, int, str], None], how: str
+) -> None:
+    publication.publish(volume, candidate, {"candidate_digest": "good"}, keep=5)
+    publication.publish(volume, candidate, {"candidate_digest": "bad"}, keep=5)
+    decide(volume, 2, "coats are shirts")
+    with pytest.raises(outcome.Refused) as refused:
+        publication.publish_once(volume, candidate, {"candidate_digest": "bad"}, keep=5)
+    assert re.fullmatch(
+        rf"not published: this candidate is version 2, which was {how} at \S+ \S+ UTC: coats are shirts; change the"
+        r" training, or publish it again with pipeline_admin\.py release --version 2",
+        str(refused.value),
+    )
+    decisions.release(volume, 2, "")
+    assert publication.publish_once(volume, candidate, {"candidate_digest": "another"}, keep=5) == 3
+
+
+def test_publication_removes_old_leftovers_of_killed_decisions(volume: Volume, candidate: Path) -> None:
+    publication.publish(volume, candidate, {}, keep=5)
+    leftover = volume.versions / history.FOLDER / ".000007.json-killed"
+    leftover.touch()
+    os.utime(leftover, (1, 1))
+    publication.publish(volume, candidate, {}, keep=5)
+    assert not leftover.exists()

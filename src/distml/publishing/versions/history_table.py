@@ -48,7 +48,7 @@ def _row(record: Record) -> tuple[str, ...]:
         str(facts.get("published", record.time))[:19].replace("T", " "),
         str(record.event),
         str(record.version),
-        str(facts.get("model", "")),
+        str(facts.get("model", "")) + (f"-seed{facts['seed']}" if "seed" in facts else ""),
         str(facts.get("run", "")),
         _accuracy(facts.get("validation_accuracy")),
         _accuracy(facts.get("test_accuracy")),

@@ -1,0 +1,137 @@
+"""Decisions about versions in processes that are killed before one of their writes, or that run at the same time.
+
+A helper process, without TensorFlow and threads, forks the processes that decide:
+
+    python -m support.crashes kill roll-back TEMPLATE FOLDER
+"""
+
+import errno
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distml.model import manifest
+from distml.publishing.versions import decisions, publication
+from distml.step import atomic_files, outcome
+from distml.step.volume import Volume
+from support.project import ROOT, SOURCE
+
+KILLED = 99
+WRITES = {f"os.{call}" for call in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "chmod", "truncate")}
+
+
+def release_without_links(volume: Volume) -> None:
+    """Release a version on a volume that has no hard links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    os.link = refuse  # type: ignore[assignment]
+    decisions.release(volume, 4, "it is good")
+
+
+DECISIONS: dict[str, Callable[[Volume], Any]] = {
+    "publish": lambda volume: publication.publish(volume, candidate(volume), {}, keep=2),
+    "release": lambda volume: decisions.release(volume, 4, "it is good"),
+    "release without links": release_without_links,
+    "withdraw": lambda volume: decisions.withdraw(volume, 4, "it is bad"),
+    "reject": lambda volume: decisions.reject(volume, 4, "it is slow"),
+    "roll-back": lambda volume: decisions.roll_back(volume, 2, "it is bad"),
+    "complete": lambda volume: decisions.complete(volume),
+}
+
+
+def candidate(volume: Volume) -> Path:
+    """Return the folder of a candidate of a few bytes, written by the first call."""
+    folder = volume.root / "candidate"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(b"model")
+        manifest.write(folder, {"model": "plain"})
+    return folder
+
+
+def killed_before_each_write(decision: str, template: Path, folder: Path) -> list[Volume]:
+    """Decide on copies of a volume; kill the process before its first write, its second, and so on.
+
+    Returns:
+        The copies in this order; on the last one the process was not killed.
+    """
+    _help("kill", decision, template, folder)
+    return [Volume(path) for path in sorted(folder.iterdir())]
+
+
+def at_once(names: list[str], volume: Volume) -> None:
+    """Make several decisions at the same time, each in a process of its own."""
+    _help("at-once", ",".join(names), volume.root, volume.root)
+
+
+def before_writes(call: Callable[[], None]) -> None:
+    """Call `call` before this process writes: creates, opens for writing, flushes, renames, links or removes a file."""
+
+    def audit(event: str, arguments: tuple) -> None:
+        opens = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if opens or event in WRITES:
+            call()
+
+    flush = atomic_files.flush_to_disk
+
+    def count_and_flush(file: Any) -> None:
+        call()
+        flush(file)
+
+    # Until it is flushed, a file is empty: its content is in a buffer of the process.
+    atomic_files.flush_to_disk = count_and_flush
+    sys.addaudithook(audit)
+
+
+def _help(*arguments: object) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{SOURCE}:{ROOT / 'tests'}"}
+    command = [sys.executable, "-m", "support.crashes", *map(str, arguments)]
+    subprocess.run(command, env=environment, check=True)
+
+
+def _fork(decide: Callable[[Volume], Any], volume: Volume, writes: float) -> int:
+    """Decide in a process that is killed after this number of writes; return its number."""
+    if child := os.fork():
+        return child
+    left = itertools.count()
+    before_writes(lambda: os._exit(KILLED) if next(left) >= writes else None)
+    status = 1
+    try:
+        decide(volume)
+        status = 0
+    except outcome.StepError as error:
+        print(error)
+        status = error.exit_status
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _status(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(task: str, names: str, template: str, folder: str) -> None:
+    if task == "at-once":
+        children = [_fork(DECISIONS[name], Volume(Path(folder)), float("inf")) for name in names.split(",")]
+        statuses = [_status(child) for child in children]
+        assert set(statuses) <= {0, 2, 3}, statuses
+        return
+    for writes in itertools.count():
+        volume = Volume(Path(folder) / f"{writes:03}")
+        shutil.copytree(template, volume.root)
+        status = _status(_fork(DECISIONS[names], volume, writes))
+        if status != KILLED:
+            assert status == 0, status
+            return
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
