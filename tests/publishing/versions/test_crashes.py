@@ -85,7 +85,9 @@ def test_a_decision_killed_at_any_write_is_made_or_not_made(
         assert marks(copy) == found
         check_agreement(copy)
         assert digests(copy).items() >= {number: stored[number] for number in stored.keys() - pruned}.items()
-        assert folders.next_number(copy, History(copy.versions).state()) > max(stored.keys() | digests(copy).keys())
+        state = History(copy.versions).state()
+        assert state.published.keys() - digests(copy).keys() <= pruned
+        assert folders.next_number(copy, state) > max(stored.keys() | digests(copy).keys())
         if found != after:
             DECISIONS[decision](copy)
             assert marks(copy) == after
