@@ -155,7 +155,7 @@ def test_a_withdrawn_candidate_is_not_published_again(
     with pytest.raises(outcome.Refused) as refused:
         publication.publish_once(volume, candidate, {"candidate_digest": "bad"}, keep=5)
     assert re.fullmatch(
-        rf"not published: this candidate is version 2, which was {how} at \S+ \S+ UTC: coats are shirts; change the"
+        rf"not published: this candidate is version 2, which was {how} at \S+: coats are shirts; change the"
         r" training, or publish it again with pipeline_admin\.py release --version 2",
         str(refused.value),
     )

@@ -17,7 +17,15 @@ Choice = tuple[Event, int, dict]
 
 
 class Withdrawn(outcome.Refused):
-    """The version was withdrawn meanwhile."""
+    """The version was rejected by a predictor, or an administrator withdrew it."""
+
+    def __init__(self, version: int, record: Record):
+        end = "was rejected" if record.event is Event.REJECTED else "was withdrawn by an administrator"
+        reason = f": {record.reason}" if record.reason else ""
+        super().__init__(
+            f"version {version} {end} at {record.time}{reason}; to serve it all the same, run pipeline_admin.py"
+            f" release --version {version}"
+        )
 
 
 def complete(volume: Volume) -> State:
@@ -57,16 +65,10 @@ def facts_of(manifest: dict) -> dict:
     return facts
 
 
-def check_not_withdrawn(state: State, version: int) -> None:
-    """Raise Withdrawn if a version was withdrawn or rejected."""
-    if record := state.withdrawn.get(version):
-        raise Withdrawn(f"version {version} was {describe(record)}")
-
-
 def describe(record: Record) -> str:
-    """Return how, when and why a record withdrew a version, as in "rejected at 2026-11-27 03:00:00 UTC: slow"."""
+    """Return how, when and why a record withdrew a version, as in "rejected at 2026-11-27T03:00:00+00:00: slow"."""
     how = "withdrawn by a roll-back" if record.event is Event.ROLLED_BACK else str(record.event)
-    return f"{how} at {record.time[:19].replace('T', ' ')} UTC" + (f": {record.reason}" if record.reason else "")
+    return f"{how} at {record.time}" + (f": {record.reason}" if record.reason else "")
 
 
 def confirm(volume: Volume, version: int, reason: str) -> None:
@@ -77,7 +79,8 @@ def confirm(volume: Volume, version: int, reason: str) -> None:
     """
 
     def choose(state: State) -> Choice | None:
-        check_not_withdrawn(state, version)
+        if record := state.withdrawn.get(version):
+            raise Withdrawn(version, record)
         return (Event.RELEASED, version, {}) if version > (state.released or 0) else None
 
     _decide(volume, choose, reason)

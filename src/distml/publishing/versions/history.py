@@ -80,6 +80,7 @@ class History:
         self._records: dict[int, Record] = {}
         # Records that stayed incomplete while this object waited for them.
         self._given_up: set[int] = set()
+        # Time and size of the first record, by which another history is noticed.
         self._first: tuple[int, int] | None = None
 
     def records(self, wait: bool = False) -> list[Record]:
@@ -111,7 +112,7 @@ class History:
         """Forget the records if the volume was cleared, as by `make run FRESH=1`, and has a new first record."""
         try:
             status = self._path(1).stat()
-            first = status.st_ino, status.st_mtime_ns
+            first = status.st_mtime_ns, status.st_size
         except FileNotFoundError:
             first = None
         if first != self._first:
