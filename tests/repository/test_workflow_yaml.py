@@ -133,7 +133,9 @@ def test_a_worker_records_its_failure_where_ending_steps_read_it() -> None:
     variables = {variable["name"]: variable.get("value") for variable in worker(tfjob())["containers"][0]["env"]}
     for name in ("end-former-training", "failed-training"):
         ending = pipeline_admin.parse_args([filled(argument) for argument in CONTAINERS[name]["command"][2:]])
-        assert variables[failure_record.VARIABLE] == str(ending.volume.failure(ending.workflow, ending.model))
+        assert variables[failure_record.VARIABLE] == str(
+            ending.volume.failure(ending.workflow, ending.model, ending.seed)
+        )
 
 
 def test_the_back_off_limit_grows_with_the_number_of_workers() -> None:
@@ -147,8 +149,8 @@ def test_the_workflow_has_time_for_three_attempts_at_each_model() -> None:
 
 
 def test_job_and_workers_have_the_labels_of_workflow_and_model() -> None:
-    labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain"}
-    assert list(labels) == ["workflows.argoproj.io/workflow", "model"]
+    labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain", tfjobs.SEED_LABEL: "1"}
+    assert list(labels) == ["workflows.argoproj.io/workflow", "model", "seed"]
     assert tfjob()["metadata"]["labels"] == labels
     assert tfjob()["spec"]["tfReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"] == labels
 

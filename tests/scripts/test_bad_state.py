@@ -154,7 +154,7 @@ def test_an_answer_without_a_prediction_is_reported_in_one_line(
 
 
 def candidate(volume: Volume, model: str, data_sha256: str) -> None:
-    folder = volume.candidate("run", model)
+    folder = volume.candidate("run", model, 1)
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_text(model)
     facts = {"data_sha256": data_sha256, "created": "now", "metrics": {"validation_accuracy": 0.9}}

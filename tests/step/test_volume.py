@@ -25,7 +25,7 @@ def volume(tmp_path: Path) -> Volume:
 
 @pytest.fixture
 def candidate(volume: Volume) -> Path:
-    folder = volume.candidate("run", "plain")
+    folder = volume.candidate("run", "plain", 1)
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"model")
     (folder / "variables" / "variables.index").write_bytes(b"weights")

@@ -13,7 +13,6 @@ def test_the_options_of_settings_parse_back_to_the_same_settings() -> None:
         epochs=7,
         batch_per_worker=32,
         learning_rate=1.5e-05,
-        seed=2**31 - 1,
         train_images=640,
         precision="bfloat16",
     )

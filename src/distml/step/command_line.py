@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from distml.step import outcome
 from distml.step.volume import Volume
 
+HIGHEST_SEED = 2**31 - 1
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -60,6 +61,29 @@ def run_name(text: str) -> str:
     if not PLAIN_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a plain folder name; use letters, digits, dots, - and _")
     return text
+
+
+def seed(text: str) -> int:
+    """Parse a seed that TensorFlow accepts (argparse type)."""
+    return integer(text, 0, HIGHEST_SEED)
+
+
+def number_of_seeds(text: str) -> int:
+    """Parse a number of seeds (argparse type)."""
+    return integer(text, 1, 100)
+
+
+def seeds_of(args: argparse.Namespace) -> list[int]:
+    """Return the seeds that `--seed`, the first one, and `--seeds`, their number, select; 1 replaces a missing value.
+
+    Raises:
+        StepError: the last seed is too high.
+    """
+    first = 1 if args.seed is None else args.seed
+    last = first + (args.seeds or 1) - 1
+    if last > HIGHEST_SEED:
+        raise outcome.StepError(f"the last seed would be {last}, above {HIGHEST_SEED}; lower --seed or --seeds")
+    return list(range(first, last + 1))
 
 
 def sentence(text: str) -> str:
