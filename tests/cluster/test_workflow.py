@@ -60,7 +60,10 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
 
 @dataclass
 class Pair:
-    """Two successful workflows, submitted at once after the first: one updates its service, the other creates OTHER."""
+    """Two successful workflows, submitted at once after the first.
+
+    One trains with two seeds and updates its service, the other creates OTHER.
+    """
 
     statuses: list[dict]
     most_training: int
@@ -72,7 +75,7 @@ def pair(first: tuple[str, dict]) -> Pair:
     before = get("inferenceservice", "flower-sample")["metadata"]["uid"]
     patch = {"spec": {"predictor": {"minReplicas": 1, "maxReplicas": 2}}}
     kubectl("patch", "inferenceservice", "flower-sample", "--type=merge", f"--patch={json.dumps(patch)}")
-    names = [workflows.submit(), workflows.submit(service=OTHER)]
+    names = [workflows.submit(seeds="[1, 2]"), workflows.submit(service=OTHER)]
     most = 0
 
     def ended() -> bool:
@@ -89,6 +92,12 @@ def test_two_workflows_train_in_turn_and_serve_the_newest_version(pair: Pair) ->
     assert len(versions) == 2
     wait_until("the service has the newest version", 30, lambda: served_version() == str(max(versions)))
     assert pair.most_training == 1
+
+
+def test_a_workflow_trains_its_model_once_with_each_seed(pair: Pair) -> None:
+    nodes = workflows.nodes(pair.statuses[0])
+    trained = {name: node["phase"] for name, node in nodes.items() if re.fullmatch(r"seed\(\d:\d\)", name)}
+    assert trained == {"seed(0:1)": "Succeeded", "seed(1:2)": "Succeeded"}
 
 
 def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:

@@ -218,6 +218,20 @@ def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
     assert resumed.numpy()[1] == 2  # the counter, after two steps
 
 
+def test_more_seeds_train_only_the_missing_candidates(volume: Volume) -> None:
+    finished = volume.candidate("seeds", "plain", 1)
+    finished.mkdir(parents=True)
+    model_manifest.write(finished, {})
+    options = ["--volume", volume, "--run", "seeds", "--model", "plain", "--seeds", 2, "--epochs", 1]
+    trained = run_script(SCRIPT.name, *options, "--train-images", 640)
+    assert trained.returncode == 0, trained.stderr
+    assert "plain-seed1: already trained in run seeds; its files verify\n" in trained.stdout
+    assert re.findall(r"^(.*): epoch 1/1  loss", trained.stdout, re.MULTILINE) == ["plain-seed2"]
+    manifest = model_manifest.verified(volume.candidate("seeds", "plain", 2))
+    assert (manifest["run"], manifest["model"], manifest["seed"]) == ("seeds", "plain", 2)
+    assert "seed" not in manifest["settings"]
+
+
 def test_weights_follow_from_the_seed_whatever_was_trained_before() -> None:
     settings = settings_of(epochs=1, batch=8, images=16)
     batch = (np.arange(8 * 28 * 28, dtype=np.uint8).reshape(8, 28, 28, 1), np.arange(8))
