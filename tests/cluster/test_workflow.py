@@ -94,12 +94,6 @@ def test_two_workflows_train_in_turn_and_serve_the_newest_version(pair: Pair) ->
     assert pair.most_training == 1
 
 
-def test_a_workflow_trains_its_model_once_with_each_seed(pair: Pair) -> None:
-    nodes = workflows.nodes(pair.statuses[0])
-    trained = {name: node["phase"] for name, node in nodes.items() if re.fullmatch(r"seed\(\d:\d\)", name)}
-    assert trained == {"seed(0:1)": "Succeeded", "seed(1:2)": "Succeeded"}
-
-
 def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:
     versions = [int(workflows.outputs(status)["version"]) for status in pair.statuses]
     for client, port in (("http_client.py", 80), ("grpc_client.py", 8081)):
@@ -108,6 +102,12 @@ def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:
             command = [sys.executable, f"src/{client}", *where, "inference-input.png"]
             asked = subprocess.run(command, capture_output=True, check=False, text=True, cwd=ROOT)
         assert asked.stdout.startswith(f"{OTHER}, version {max(versions)}\n"), asked.stderr
+
+
+def test_a_workflow_trains_its_model_once_with_each_seed(pair: Pair) -> None:
+    nodes = workflows.nodes(pair.statuses[0])
+    trained = {name: node["phase"] for name, node in nodes.items() if re.fullmatch(r"seed\(\d:\d\)", name)}
+    assert trained == {"seed(0:1)": "Succeeded", "seed(1:2)": "Succeeded"}
 
 
 def test_later_workflows_reuse_the_memoised_ingestion(pair: Pair) -> None:
