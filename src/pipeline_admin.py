@@ -28,8 +28,10 @@ def main(args: argparse.Namespace) -> None:
 
 def end_training(args: argparse.Namespace) -> None:
     """Run `end-training`."""
-    if (args.model is None) != (args.seed is None) or (args.failed_job and not args.model):
-        raise outcome.StepError("--model and --seed need each other, --failed-job needs both; see end-training --help")
+    if args.failed_job and not args.model:
+        raise outcome.StepError("--failed-job needs --model; see end-training --help")
+    if (args.model is None) != (args.seed is None):
+        raise outcome.StepError("--model and --seed need each other; see end-training --help")
     candidate = (args.model, args.seed) if args.model else None
     from distml.training.group import tfjobs  # here, because the Kubernetes client loads slowly
 
