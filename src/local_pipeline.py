@@ -24,7 +24,7 @@ from distml.training.group.local_launcher import check_workers, run_worker_group
 from distml.training.settings import Settings
 
 SOURCE = Path(__file__).resolve().parent
-# Restarts of the worker group, for each model to train.
+# Restarts of the worker group, for each candidate to train.
 RESTARTS = 3
 
 
@@ -51,15 +51,18 @@ def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
         settings = settings.with_precision(precision.of_this_machine())
     # The training script computes the same identity from its options.
     run, _ = run_identity.claim(args.volume, args.run, data_sha256, settings)
+    models, seeds = ",".join(args.models), ("--seed", args.seed, "--seeds", args.seeds)
     heading(f"train {', '.join(args.models)} on {args.workers} workers in {settings.precision}")
-    missing = candidates.unfinished(args.volume, run, args.models)
+    missing = candidates.unfinished(args.volume, run, args.models, command_line.seeds_of(args), announce=False)
     if missing:
-        # One worker group trains all models: it loads TensorFlow and the images once.
-        script, options = "multi_worker_distributed_training.py", settings.options()
-        training = command(script, "--volume", args.volume, "--model", ",".join(missing), "--run", run, *options)
+        # One worker group trains all candidates: it loads TensorFlow and the images once. It skips the finished ones.
+        script, options = "multi_worker_distributed_training.py", (*seeds, *settings.options())
+        training = command(script, "--volume", args.volume, "--model", models, "--run", run, *options)
         run_worker_group(training, args.workers, RESTARTS * len(missing), [lock])
+    else:
+        say(f"every candidate is already trained in run {run}; the files verify")
     heading("select, publish, report")
-    candidates_of_run = ("--run", run, "--models", ",".join(args.models))
+    candidates_of_run = ("--run", run, "--models", models, *seeds)
     gate = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
     run_step(lock, "model_selection.py", "--volume", args.volume, *candidates_of_run, *gate)
     say(f"whole run:       {time.monotonic() - started:.0f} s")

@@ -6,12 +6,14 @@ Exits with 3 if the quality gate refuses the winner; the published versions then
 """
 
 import argparse
+import statistics
 from functools import partial
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import names, saved_model
 from distml.publishing.report import report
 from distml.publishing.selection import candidates, evaluation, quality_gate, scores
+from distml.publishing.selection.candidates import Candidate
 from distml.publishing.versions import conversion, publication
 from distml.step import command_line, outcome
 from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
@@ -25,9 +27,10 @@ def main(args: argparse.Namespace) -> None:
     run = args.run or candidates.newest_run(volume)
     data_sha256 = fashion_mnist.verified_manifest(volume)["data_sha256"]
     remove_abandoned(volume.candidates(run) / "*")  # training skips finished candidates and never cleans up beside them
-    manifests = candidates.verified_manifests(volume, run, data_sha256, args.models)
-    winner = max(manifests, key=lambda name: manifests[name]["metrics"]["validation_accuracy"])
-    candidate = volume.candidate(run, winner)
+    seeds = None if args.seed is args.seeds is None else command_line.seeds_of(args)
+    best = best_by_model(candidates.verified(volume, run, data_sha256, args.models, seeds))
+    winner = next(iter(best))
+    candidate = best[winner].folder
     model, manifest = saved_model.load(candidate)
     validation = input_pipeline.load(volume, "validation")
     accuracy = evaluation.accuracy_of(model, validation)
@@ -44,7 +47,7 @@ def main(args: argparse.Namespace) -> None:
     with working("writing the report"), folder_beside(volume.run_report(run)) as work:
         content = report.write(
             work,
-            manifests=manifests,
+            manifests={name: one.manifest for name, one in best.items()},
             winner=winner,
             version=version,
             class_names=manifest["class_names"],
@@ -56,6 +59,20 @@ def main(args: argparse.Namespace) -> None:
         replace_folder(work, volume.run_report(run))
     report.copy(volume, run)
     say(summary(content, volume))
+
+
+def best_by_model(found: list[Candidate]) -> dict[str, Candidate]:
+    """Return each model's most accurate candidate; the model with the highest mean accuracy is the first."""
+    by_model: dict[str, list[Candidate]] = {}
+    for one in found:
+        by_model.setdefault(one.model, []).append(one)
+    means = {model: statistics.fmean(map(accuracy_of, own)) for model, own in by_model.items()}
+    return {model: max(by_model[model], key=accuracy_of) for model in sorted(means, key=lambda m: -means[m])}
+
+
+def accuracy_of(candidate: Candidate) -> float:
+    """Return the validation accuracy at the end of a candidate's training, 0 to 1."""
+    return candidate.manifest["metrics"]["validation_accuracy"]
 
 
 def summary(content: dict, volume: Volume) -> str:
@@ -90,6 +107,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--run", type=command_line.run_name, help="name of the run, a folder below runs/ (default: the newest run)"
     )
     parser.add_argument("--models", type=names.models, help="models that may win (default: all of the run)")
+    parser.add_argument(
+        "--seed", type=command_line.seed, help="first seed whose candidates may win (default: all seeds of the run)"
+    )
+    parser.add_argument(
+        "--seeds", type=command_line.number_of_seeds, help="number of seeds, counted up from --seed (default: all)"
+    )
     quality_gate.add_options(parser)
     parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")
     return parser.parse_args(argv)

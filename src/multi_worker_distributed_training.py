@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     job = None
     if settings.precision != AUTO:  # with nothing left to agree on, a finished job needs no peers, which may have ended
         job = claimed_job(args, data, group, settings)
-        if not job.models:
+        if not job.candidates:
             return
     with worker.ending_on_tensorflow_errors(group.index):
         watchdog = worker.Watchdog()
@@ -46,15 +46,16 @@ def main(args: argparse.Namespace) -> None:
             job = claimed_job(args, data, group, agreed)
         agreement.announce(job.settings.precision, group.index)
         loop = TrainingLoop(job, group, strategy, watchdog)
-        for model in job.models:
-            loop.train_and_export(model)
+        for model, seed in job.candidates:
+            loop.train_and_export(model, seed)
 
 
 def claimed_job(args: argparse.Namespace, data: dict[str, Any], group: WorkerGroup, settings: Settings) -> TrainingJob:
-    """Claim the run that these settings belong to; return the training of its unfinished models."""
+    """Claim the run that these settings belong to; return the training of its unfinished candidates."""
     run, identity = run_identity.claim(args.volume, args.run, data["data_sha256"], settings)
-    models = candidates.unfinished(args.volume, run, args.model, announce=group.is_chief)
-    return TrainingJob(args.volume, run, models, settings, identity, data["class_names"], args.stall_timeout)
+    seeds = command_line.seeds_of(args)
+    missing = candidates.unfinished(args.volume, run, args.model, seeds, announce=group.is_chief)
+    return TrainingJob(args.volume, run, missing, settings, identity, data["class_names"], args.stall_timeout)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

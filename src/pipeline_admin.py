@@ -31,9 +31,12 @@ def end_training(args: argparse.Namespace) -> None:
     """Run `end-training`."""
     if args.failed_job and not args.model:
         raise outcome.StepError("--failed-job needs --model; see end-training --help")
+    if (args.model is None) != (args.seed is None):
+        raise outcome.StepError("--model and --seed need each other; see end-training --help")
+    candidate = (args.model, args.seed) if args.model else None
     from distml.training.group import tfjobs  # here, because the Kubernetes client loads slowly
 
-    tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, args.model, args.failed_job)
+    tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, candidate, args.failed_job)
 
 
 def smoke_test(args: argparse.Namespace) -> None:
@@ -74,7 +77,7 @@ def roll_back(args: argparse.Namespace) -> None:
 def add_end_training(subcommands: "Subcommands") -> None:
     """Add the options of `end-training`.
 
-    A workflow runs end-training at its end, before retraining a model (`--model`), and after a failed TFJob
+    A workflow runs end-training at its end, before retraining a model (`--model`, `--seed`), and after a failed TFJob
     (`--failed-job`).
     """
     parser = subcommands.add_parser(
@@ -88,9 +91,10 @@ def add_end_training(subcommands: "Subcommands") -> None:
         "--workflow", type=command_line.run_name, required=True, help="name of the workflow and of its run"
     )
     parser.add_argument(
-        "--model", choices=names.MODELS, help="end only this model's jobs; fail if the model's input was wrong"
+        "--model", choices=names.MODELS, help="end only jobs of this model and --seed; fail if their input was wrong"
     )
-    parser.add_argument("--failed-job", help="report why this job of the model failed, and fail")
+    parser.add_argument("--seed", type=command_line.seed, help="the seed of the jobs to end; needs --model")
+    parser.add_argument("--failed-job", help="report why this job of the model and seed failed, and fail")
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the jobs")
     parser.add_argument(
         "--timeout", type=command_line.positive, default=240, help="seconds to wait for the workers to end"

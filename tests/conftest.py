@@ -142,7 +142,7 @@ def published_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data:
     network.set_weights(
         [weight + random.normal(0, 0.1, weight.shape).clip(-0.3, 0.3) for weight in network.get_weights()]
     )
-    candidate = volume.candidate("test", "batchnorm")
+    candidate = volume.candidate("test", "batchnorm", 1)
     saved_model.export(network, CLASS_NAMES, candidate)
     manifest.write(candidate, {"model": "batchnorm", "class_names": CLASS_NAMES})
     model, _ = saved_model.load(candidate)

@@ -32,7 +32,7 @@ from distml.training.group import mean, tf_config, worker
 from distml.training.replicated_model import ReplicatedModel, is_statistic
 from distml.training.settings import Settings
 
-MODEL = "plain"
+MODEL, SEED = "plain", 1
 WARM_UP = 5
 
 
@@ -104,9 +104,9 @@ class Measurements:
         settings = Settings.from_args(local_pipeline.parse_args(options), self._group.size)
         share = Share(batch, self._group.size, self._group.index)
         split = input_pipeline.load(self._volume, "train")
-        batches = iter(input_pipeline.training_batches(split, share, settings.seed))
+        batches = iter(input_pipeline.training_batches(split, share, SEED))
         steps_per_epoch = input_pipeline.steps_per_epoch(len(split), share.global_batch)
-        trained = ReplicatedModel(self._strategy, MODEL, settings, steps_per_epoch)
+        trained = ReplicatedModel(self._strategy, MODEL, SEED, settings, steps_per_epoch)
         return lambda steps: float(trained.take_steps(batches, tf.constant(steps)))
 
 

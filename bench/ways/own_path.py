@@ -26,6 +26,8 @@ from distml.training.group import agreement, tf_config, worker
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 
+SEED = 1
+
 
 def automatically_sharded(global_batches: tf.data.Dataset, size: int, strategy: tf.distribute.Strategy) -> Iterator:
     """Return an iterator over this worker's share of each global batch, by tf.data's automatic sharding at its best.
@@ -54,11 +56,11 @@ def main(folder: str, model: str, batch: str, goal: str, precision: str, shardin
     held_out_batches, held_out_steps = input_pipeline.evaluation_batches(held_out, share)
     validation = iter(held_out_batches)
     if sharding == "own":
-        batches = iter(input_pipeline.training_batches(split, share, settings.seed))
+        batches = iter(input_pipeline.training_batches(split, share, SEED))
     else:
-        global_batches = input_pipeline.training_batches(split, Share(share.global_batch), settings.seed)
+        global_batches = input_pipeline.training_batches(split, Share(share.global_batch), SEED)
         batches = automatically_sharded(global_batches, share.global_batch, strategy)
-    trained = ReplicatedModel(strategy, model, settings, steps_per_epoch)
+    trained = ReplicatedModel(strategy, model, SEED, settings, steps_per_epoch)
     variables = [*trained.network.variables, *trained.optimizer.variables]
     initial = [variable.numpy() for variable in variables]
     trained.take_steps(batches, tf.constant(50))

@@ -55,12 +55,15 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     assert float(found["validation-accuracy"]) > 0.5
     assert served_version() == found["version"]
     assert "index.html" in execute("access-model", "ls", found["report-path"])
-    assert sorted(workflows.jobs(name)) == [f"{name}-{model}-0" for model in ("batchnorm", "dropout", "plain")]
+    assert sorted(workflows.jobs(name)) == [f"{name}-{model}-1-0" for model in ("batchnorm", "dropout", "plain")]
 
 
 @dataclass
 class Pair:
-    """Two successful workflows, submitted at once after the first: one updates its service, the other creates OTHER."""
+    """Two successful workflows, submitted at once after the first.
+
+    One trains with two seeds and updates its service, the other creates OTHER.
+    """
 
     statuses: list[dict]
     most_training: int
@@ -72,7 +75,7 @@ def pair(first: tuple[str, dict]) -> Pair:
     before = get("inferenceservice", "flower-sample")["metadata"]["uid"]
     patch = {"spec": {"predictor": {"minReplicas": 1, "maxReplicas": 2}}}
     kubectl("patch", "inferenceservice", "flower-sample", "--type=merge", f"--patch={json.dumps(patch)}")
-    names = [workflows.submit(), workflows.submit(service=OTHER)]
+    names = [workflows.submit(seeds="[1, 2]"), workflows.submit(service=OTHER)]
     most = 0
 
     def ended() -> bool:
@@ -99,6 +102,12 @@ def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:
             command = [sys.executable, f"src/{client}", *where, "inference-input.png"]
             asked = subprocess.run(command, capture_output=True, check=False, text=True, cwd=ROOT)
         assert asked.stdout.startswith(f"{OTHER}, version {max(versions)}\n"), asked.stderr
+
+
+def test_a_workflow_trains_its_model_once_with_each_seed(pair: Pair) -> None:
+    nodes = workflows.nodes(pair.statuses[0])
+    trained = {name: node["phase"] for name, node in nodes.items() if re.fullmatch(r"seed\(\d:\d\)", name)}
+    assert trained == {"seed(0:1)": "Succeeded", "seed(1:2)": "Succeeded"}
 
 
 def test_later_workflows_reuse_the_memoised_ingestion(pair: Pair) -> None:
@@ -188,7 +197,7 @@ def test_a_workflow_past_its_deadline_leaves_no_running_job() -> None:
 def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
     name, job = workflow_in_training()
     kubectl("delete", "tfjob", job)
-    wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1"])
+    wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1-1"])
     status = get("workflow", name)["status"]
     assert f"TFJob {job} did not succeed: it does not exist" in workflows.messages(status)
     assert workflows.nodes(status)["former"]["phase"] == "Succeeded"
@@ -201,10 +210,12 @@ def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     name = workflows.submit(limit, batch_per_worker="12800")
     status = workflows.wait_for(name, "Failed", seconds=300)
     reason = "ended with status 2: a global batch of 25600 is more than the 12800 training images"
-    assert f"TFJob {name}-batchnorm-0 did not succeed: worker " in workflows.messages(status)
-    assert "batchnorm is not retried, since the same input would fail again: worker " in workflows.messages(status)
+    assert f"TFJob {name}-batchnorm-1-0 did not succeed: worker " in workflows.messages(status)
+    assert "batchnorm-seed1 is not retried, since the same input would fail again: worker " in workflows.messages(
+        status
+    )
     assert workflows.messages(status).count(reason) >= 2
-    assert workflows.jobs(name) == [f"{name}-batchnorm-0"]
+    assert workflows.jobs(name) == [f"{name}-batchnorm-1-0"]
 
 
 @pytest.mark.thorough
@@ -227,8 +238,8 @@ def test_a_deleted_worker_fails_its_job_and_the_retry_resumes() -> None:
     tfjobs.wait_for_output(job, "epoch 1/3  loss", 180)
     kubectl("delete", "pod", f"{job}-worker-1")
     workflows.wait_for(name, "Succeeded")
-    assert workflows.jobs(name) == [f"{name}-batchnorm-0", f"{name}-batchnorm-1"]
-    assert "from its checkpoint" in tfjobs.logs(f"{name}-batchnorm-1", 0)
+    assert workflows.jobs(name) == [f"{name}-batchnorm-1-0", f"{name}-batchnorm-1-1"]
+    assert "from its checkpoint" in tfjobs.logs(f"{name}-batchnorm-1-1", 0)
     assert len(tfjobs.history(name)) == 3
 
 
@@ -238,8 +249,8 @@ def test_a_missing_image_fails_at_the_deadline_with_the_reason() -> None:
     name = workflows.submit(image, training_deadline="10")
     status = workflows.wait_for(name, "Failed", seconds=500)
     message = workflows.messages(status)
-    assert f"TFJob {name}-batchnorm-0 did not succeed" in message and "for more, run kubectl get events" in message
+    assert f"TFJob {name}-batchnorm-1-0 did not succeed" in message and "for more, run kubectl get events" in message
     assert "no-such-image" in message or "ErrImagePull" in message
-    attempts = [node for node in workflows.nodes(status) if node.startswith("train(0:")]
-    assert "train(0:batchnorm)(0)" in attempts and "train(0:batchnorm)(1)" not in attempts
+    attempts = [node for node in workflows.nodes(status) if node.startswith("seed(0:")]
+    assert "seed(0:1)(0)" in attempts and "seed(0:1)(1)" not in attempts
     assert workflows.training(name) == []

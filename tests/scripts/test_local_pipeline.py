@@ -32,11 +32,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Volume:
-    """Make a volume with the manifest of a data set, and the candidate `plain` of the run `mine`."""
+    """Make a volume with the manifest of a data set, and the candidate `plain-seed1` of the run `mine`."""
     volume = Volume(tmp_path / "volume")
     volume.dataset.mkdir(parents=True)
     (volume.dataset / fashion_mnist.MANIFEST).write_text(json.dumps({**fashion_mnist.FACTS, "files": {}}))
-    candidate = volume.candidate("mine", "plain")
+    candidate = volume.candidate("mine", "plain", 1)
     candidate.mkdir(parents=True)
     (candidate / "saved_model.pb").write_text("model")
     manifest.write(candidate, {"model": "plain"})
@@ -50,26 +50,41 @@ def run(volume: Volume, *options: str) -> None:
     local_pipeline.main(parsed)
 
 
-def test_no_worker_starts_for_a_model_that_is_already_trained(
+def test_no_worker_starts_if_every_candidate_is_already_trained(
     started: list[str], volume: Volume, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(volume)
-    assert started == ["data_ingestion.py", "dropout", "model_selection.py"]
-    assert capsys.readouterr().out.count("plain: already trained in run mine; its files verify\n") == 1
+    run(volume, "--models", "plain")
+    assert started == ["data_ingestion.py", "model_selection.py"]
+    assert "every candidate is already trained in run mine; the files verify\n" in capsys.readouterr().out
 
 
-def test_selection_considers_only_the_requested_models(
+def test_one_more_seed_of_a_trained_model_starts_the_workers(started: list[str], volume: Volume) -> None:
+    run(volume, "--models", "plain", "--seeds", "2")
+    assert started == ["data_ingestion.py", "plain", "model_selection.py"]
+
+
+def test_the_seeds_are_not_part_of_a_runs_identity(started: list[str], volume: Volume) -> None:
+    for seeds in ("--seeds=1", "--seeds=3", "--seed=7"):
+        run(volume, seeds)
+    assert started.count("model_selection.py") == 3
+
+
+def test_selection_considers_only_the_requested_candidates(
     started: list[str], volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
     monkeypatch.setattr(local_pipeline, "run_step", lambda lock, *words: steps.append([str(word) for word in words]))
-    run(volume)
+    run(volume, "--seed=2", "--seeds=2")
     script, *options = steps[-1]
-    assert (script, model_selection.parse_args(options).models) == ("model_selection.py", ["plain", "dropout"])
+    selected = model_selection.parse_args(options)
+    assert (script, selected.models, selected.seed, selected.seeds) == (
+        *("model_selection.py", ["plain", "dropout"]),
+        *(2, 2),
+    )
 
 
 def test_a_damaged_candidate_is_trained_again(started: list[str], volume: Volume) -> None:
-    (volume.candidate("mine", "plain") / "saved_model.pb").write_text("damage")
+    (volume.candidate("mine", "plain", 1) / "saved_model.pb").write_text("damage")
     run(volume)
     assert started == ["data_ingestion.py", "plain,dropout", "model_selection.py"]
 

@@ -70,7 +70,7 @@ def damage(path: Path) -> None:
 
 def test_the_most_accurate_candidate_is_published_with_a_test_accuracy(trained_volume: Volume) -> None:
     accuracies = {
-        name: model_manifest.verified(trained_volume.candidate("first", name))["metrics"]["validation_accuracy"]
+        name: model_manifest.verified(trained_volume.candidate("first", name, 1))["metrics"]["validation_accuracy"]
         for name in ("plain", "batchnorm")
     }
     manifest = model_manifest.verified(trained_volume.version(1))
@@ -83,7 +83,7 @@ def test_a_second_selection_tests_only_the_winner_and_reuses_its_version(
     volume: Volume, winner: str, evaluations: list, capsys: pytest.CaptureFixture[str]
 ) -> None:
     select(volume)
-    candidate = volume.candidate("first", winner)
+    candidate = volume.candidate("first", winner, 1)
     assert evaluations == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
     assert "already published as version 1; its files verify" in capsys.readouterr().out
     assert folders.numbers(volume.versions) == [1]
@@ -100,7 +100,7 @@ def test_the_published_version_has_the_predictors_files_and_facts(trained_volume
 
 def test_a_version_without_the_predictors_files_is_published_again(volume: Volume, winner: str) -> None:
     facts = {"candidate_digest": model_manifest.verified(volume.version(1))["candidate_digest"]}
-    publication.publish(volume, volume.candidate("first", winner), facts, keep=5)
+    publication.publish(volume, volume.candidate("first", winner, 1), facts, keep=5)
     select(volume)
     assert LITE_MODEL in model_manifest.verified(volume.version(3))["files"]
 
@@ -115,17 +115,17 @@ def test_selection_exits_with_3_for_a_winner_below_the_floor(volume: Volume) -> 
 def test_a_regression_is_refused_before_the_test_images_are_used(
     volume: Volume, winner: str, loser: str, evaluations: list
 ) -> None:
-    shutil.rmtree(volume.candidate("first", winner))
+    shutil.rmtree(volume.candidate("first", winner, 1))
     with pytest.raises(outcome.Refused, match="below version 1's"):
         select(volume, "--tolerance", 0)
-    assert evaluations == [(volume.candidate("first", loser), "validation"), (volume.version(1), "validation")]
+    assert evaluations == [(volume.candidate("first", loser, 1), "validation"), (volume.version(1), "validation")]
     assert folders.numbers(volume.versions) == [1]
 
 
 def test_a_damaged_candidate_is_reported_and_left_out(
     volume: Volume, winner: str, loser: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = volume.candidate("first", winner) / "variables" / "variables.data-00000-of-00001"
+    weights = volume.candidate("first", winner, 1) / "variables" / "variables.data-00000-of-00001"
     damage(weights)
     with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
         select(volume, "--accuracy-floor", 1)
@@ -151,7 +151,7 @@ def test_selection_removes_the_leftovers_of_a_killed_training(volume: Volume, wi
     os.utime(leftover, (1, 1))
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(volume, "--models", "dropout")
-    assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm", "plain"]
+    assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm-seed1", "plain-seed1"]
 
 
 def test_selection_on_an_empty_volume_asks_to_train_first(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
         ([], "the following arguments are required: SUBCOMMAND; see --help"),
         (["end-training", "--workflow=w", "--model=other"], "argument --model: invalid choice: 'other' (choose from "),
         (
+            ["end-training", "--workflow=w", "--model=plain"],
+            "--model and --seed need each other; see end-training --help",
+        ),
+        (["end-training", "--workflow=w", "--seed=x"], "argument --seed: 'x' is not an integer from 0 to 2000000000"),
+        (
             ["end-training", "--workflow=../w"],
             "argument --workflow: '../w' is not a plain folder name; use letters, digits",
         ),

@@ -22,11 +22,11 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Clear the failure callbacks and TF_CONFIG; set FAILURE_RECORD to a record's file."""
     monkeypatch.setattr(outcome, "failure_callbacks", [])
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain")))
+    monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path).failure("distml-1", "plain", 1)))
 
 
 def recorded(tmp_path: Path) -> Failure | None:
-    return failure_record.read(Volume(tmp_path).failure("distml-1", "plain"))
+    return failure_record.read(Volume(tmp_path).failure("distml-1", "plain", 1))
 
 
 def fail(message: str, status: int) -> None:
@@ -40,7 +40,7 @@ def test_a_failed_worker_records_its_index_status_and_message(tmp_path: Path, mo
     workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
     fail("a peer was lost", 1)
-    path = tmp_path / "runs" / "distml-1" / "failures" / "plain.json"
+    path = tmp_path / "runs" / "distml-1" / "failures" / "plain-seed1.json"
     assert json.loads(path.read_text()) == {"worker": 1, "status": 1, "message": "a peer was lost"}
     assert str(recorded(tmp_path)) == "worker 1 ended with status 1: a peer was lost"
 
@@ -85,9 +85,9 @@ def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch
 
 def test_a_new_candidate_removes_the_failure_record(tmp_path: Path) -> None:
     fail("a peer was lost", outcome.LOST_PEER)
-    facts = {"run": "distml-1", "model": "plain", "class_names": CLASS_NAMES}
+    facts = {"run": "distml-1", "model": "plain", "seed": 1, "class_names": CLASS_NAMES}
     export_candidate(Volume(tmp_path), MODELS["plain"](), facts)
-    assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain"))["model"] == "plain"
+    assert manifest.verified(Volume(tmp_path).candidate("distml-1", "plain", 1))["model"] == "plain"
     assert recorded(tmp_path) is None
 
 
@@ -102,11 +102,13 @@ def test_no_failure_is_recorded_without_the_variable_failure_record(
 @pytest.mark.parametrize(
     "name",
     [
-        "runs/distml-1/failures/plain.json",
+        "runs/distml-1/failures/plain-seed1.json",
         "/volume/failure.json",
-        "/volume/runs/distml-1/failures/plain.txt",
-        "/volume/runs/../failures/plain.json",
-        "/volume/runs/{{workflow.name}}/failures/plain.json",
+        "/volume/runs/distml-1/failures/plain-seed1.txt",
+        "/volume/runs/distml-1/failures/plain.json",
+        "/volume/runs/distml-1/failures/plain-seed01.json",
+        "/volume/runs/../failures/plain-seed1.json",
+        "/volume/runs/{{workflow.name}}/failures/plain-seed1.json",
     ],
 )
 def test_an_invalid_failure_record_name_causes_a_warning(
@@ -122,7 +124,7 @@ def test_an_invalid_failure_record_name_causes_a_warning(
 def test_a_missing_volume_causes_a_warning_and_is_not_created(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path / "typo").failure("distml-1", "plain")))
+    monkeypatch.setenv("FAILURE_RECORD", str(Volume(tmp_path / "typo").failure("distml-1", "plain", 1)))
     fail("a peer was lost", 1)
     warning, failure = capsys.readouterr().err.splitlines()
     assert warning.startswith("warning: FAILURE_RECORD is ") and failure.endswith(": a peer was lost")
@@ -146,7 +148,7 @@ def test_a_worker_with_wrong_arguments_leaves_a_failure_record(tmp_path: Path) -
 
 
 def test_a_damaged_failure_record_counts_as_missing(tmp_path: Path) -> None:
-    path = Volume(tmp_path).failure("distml-1", "plain")
+    path = Volume(tmp_path).failure("distml-1", "plain", 1)
     path.parent.mkdir(parents=True)
     path.write_text("[1]")
     assert recorded(tmp_path) is None

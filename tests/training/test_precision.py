@@ -15,9 +15,7 @@ from distml.training import precision, run_identity
 from distml.training.replicated_model import ReplicatedModel
 from distml.training.settings import Settings
 
-AUTO = Settings(
-    2, epochs=4, batch_per_worker=64, learning_rate=2e-3, seed=1, train_images=55_000, precision=precision.AUTO
-)
+AUTO = Settings(2, epochs=4, batch_per_worker=64, learning_rate=2e-3, train_images=55_000, precision=precision.AUTO)
 BOTH = (precision.FLOAT32, precision.BFLOAT16)
 
 
@@ -107,7 +105,7 @@ def test_a_record_without_a_precision_decides_nothing(tmp_path: Path, content: s
 @pytest.mark.parametrize("name", names.MODELS)
 def test_bfloat16_convolves_in_bfloat16_and_keeps_float32_elsewhere(name: str) -> None:
     settings = dataclasses.replace(AUTO, workers=1, precision="bfloat16", batch_per_worker=8, train_images=8)
-    model = ReplicatedModel(tf.distribute.get_strategy(), name, settings, steps_per_epoch=1)
+    model = ReplicatedModel(tf.distribute.get_strategy(), name, 1, settings, steps_per_epoch=1)
     *hidden, classifier = (layer.compute_dtype for layer in model.network.layers)
     assert (set(hidden), classifier) == ({"bfloat16"}, "float32")
     images = np.random.default_rng(1).integers(0, 256, (8, 28, 28, 1), np.uint8)
@@ -127,7 +125,7 @@ def test_bfloat16_convolves_in_bfloat16_and_keeps_float32_elsewhere(name: str) -
 
 def test_validation_counts_the_answers_of_the_exported_model() -> None:
     settings = dataclasses.replace(AUTO, workers=1, precision="bfloat16")
-    model = ReplicatedModel(tf.distribute.get_strategy(), "plain", settings, steps_per_epoch=1)
+    model = ReplicatedModel(tf.distribute.get_strategy(), "plain", 1, settings, steps_per_epoch=1)
     images = np.random.default_rng(1).integers(0, 256, (512, 28, 28, 1), np.uint8)
     by_precision = [network(images, training=False).numpy().argmax(1) for network in (model.exported(), model.network)]
     counts = []

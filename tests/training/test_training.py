@@ -99,8 +99,8 @@ def test_two_kills_and_a_stall_do_not_change_the_final_weights(volume: Volume, t
     assert "worker 1 was killed by SIGKILL" in output and "worker 0 was killed by SIGKILL" in output
     assert "lost a peer" in output or "took longer than 60 s" in output  # TensorFlow's heartbeat usually notices first
     assert group.finished_epochs() == [1, 2, 3]
-    disturbed = model_manifest.verified(volume.candidate("test", "batchnorm"))
-    undisturbed = model_manifest.verified(trained_volume.candidate("first", "batchnorm"))
+    disturbed = model_manifest.verified(volume.candidate("test", "batchnorm", 1))
+    undisturbed = model_manifest.verified(trained_volume.candidate("first", "batchnorm", 1))
     assert [measured(disturbed, key) for key in CURVES] == [measured(undisturbed, key) for key in CURVES]
     weights = "variables/variables.data-00000-of-00001"
     assert disturbed["files"][weights] == undisturbed["files"][weights]
@@ -116,14 +116,14 @@ def test_a_kill_does_not_change_the_final_weights_in_float32(volume: Volume) -> 
             group.workers()[1].kill()
         assert group.end() == 0, group.lines
         assert ("worker 1 was killed by SIGKILL" in "\n".join(group.lines)) == kill
-        manifest = model_manifest.verified(volume.candidate(f"killed-{kill}", "plain"))
+        manifest = model_manifest.verified(volume.candidate(f"killed-{kill}", "plain", 1))
         assert manifest["settings"]["precision"] == "float32"
         weights.append(manifest["files"]["variables/variables.data-00000-of-00001"])
     assert weights[0] == weights[1]
 
 
 def test_a_candidate_and_its_run_name_precision_and_hardware(trained_volume: Volume) -> None:
-    manifest = model_manifest.verified(trained_volume.candidate("first", "plain"))
+    manifest = model_manifest.verified(trained_volume.candidate("first", "plain", 1))
     taken = precision.of_this_machine()
     record = json.loads((trained_volume.run("first") / "run.json").read_text())
     report = json.loads((trained_volume.report / "report.json").read_text())
@@ -143,7 +143,7 @@ def test_a_resume_without_the_instructions_keeps_bfloat16_and_warns(volume: Volu
     options = ["--volume", volume, "--model", "plain", "--epochs", 1, "--run", "moved", "--train-images", 640]
     started = run_script(SCRIPT.name, *options, "--precision", "bfloat16", "--start-timeout", 60)
     assert started.returncode == 0, started.stderr
-    shutil.rmtree(volume.candidate("moved", "plain"))  # the checkpoint stays
+    shutil.rmtree(volume.candidate("moved", "plain", 1))  # the checkpoint stays
     program = (
         "import runpy, sys; sys.path.insert(0, sys.argv[1])\n"
         "from distml.step import machine; machine.processor_flags = lambda: {'avx2'}\n"
@@ -152,10 +152,10 @@ def test_a_resume_without_the_instructions_keeps_bfloat16_and_warns(volume: Volu
     command = [sys.executable, "-c", program, SOURCE, SCRIPT, *options]
     resumed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert resumed.returncode == 0, resumed.stderr
-    assert "plain: resuming after epoch 1/1 from its checkpoint" in resumed.stdout
+    assert "plain-seed1: resuming after epoch 1/1 from its checkpoint" in resumed.stdout
     warning = "training in bfloat16 on AVX2: the run's precision, but this processor has no instructions for it"
     assert warning in resumed.stdout
-    assert model_manifest.verified(volume.candidate("moved", "plain"))["settings"]["precision"] == "bfloat16"
+    assert model_manifest.verified(volume.candidate("moved", "plain", 1))["settings"]["precision"] == "bfloat16"
 
 
 CURVES = ("loss", "validation_accuracy", "learning_rate")
@@ -173,26 +173,26 @@ def test_work_that_outlasts_the_watchdogs_limit_ends_the_worker(monkeypatch: pyt
 
 
 def test_the_learning_rate_falls_to_zero(trained_volume: Volume) -> None:
-    rates = measured(model_manifest.verified(trained_volume.candidate("first", "plain")), "learning_rate")
+    rates = measured(model_manifest.verified(trained_volume.candidate("first", "plain", 1)), "learning_rate")
     assert rates[0] > rates[1] > rates[2] and rates[2] == pytest.approx(0, abs=1e-6)
 
 
 def test_tensorboard_shows_each_epoch(trained_volume: Volume) -> None:
-    events = EventAccumulator(str(trained_volume.logs("first", "plain"))).Reload()
+    events = EventAccumulator(str(trained_volume.logs("first", "plain", 1))).Reload()
     shown = {event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("validation_accuracy")}
-    manifest = model_manifest.verified(trained_volume.candidate("first", "plain"))
+    manifest = model_manifest.verified(trained_volume.candidate("first", "plain", 1))
     assert shown == pytest.approx(dict(enumerate(measured(manifest, "validation_accuracy"), 1)))
 
 
 def settings_of(epochs: int, batch: int, images: int, precision: str = "float32") -> Settings:
     """Return the settings of a training on one worker."""
-    return Settings(1, epochs, batch, learning_rate=1e-3, seed=1, train_images=images, precision=precision)
+    return Settings(1, epochs, batch, learning_rate=1e-3, train_images=images, precision=precision)
 
 
 def test_the_training_step_is_a_graph_function_and_not_inlined() -> None:
     strategy = tf.distribute.get_strategy()
     settings = settings_of(epochs=1, batch=2, images=2)
-    model = ReplicatedModel(strategy, "plain", settings, steps_per_epoch=1)
+    model = ReplicatedModel(strategy, "plain", 1, settings, steps_per_epoch=1)
     batch = (np.zeros((2, 28, 28, 1), np.uint8), np.zeros(2, np.int64))
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     graph = model.take_steps.get_concrete_function(batches, tf.constant(1)).graph.as_graph_def()
@@ -205,7 +205,7 @@ def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))
 
     def training() -> tuple[ReplicatedModel, Checkpoints]:
-        model = ReplicatedModel(tf.distribute.get_strategy(), "dropout", settings, steps_per_epoch=2)
+        model = ReplicatedModel(tf.distribute.get_strategy(), "dropout", 1, settings, steps_per_epoch=2)
         return model, Checkpoints(model, True, tmp_path / "checkpoints", tmp_path / "logs")
 
     first, checkpoints = training()
@@ -216,6 +216,33 @@ def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
     (drawn,), (resumed,) = first.random_state, again.random_state
     assert resumed.numpy().tolist() == drawn.numpy().tolist()
     assert resumed.numpy()[1] == 2  # the counter, after two steps
+
+
+def test_more_seeds_train_only_the_missing_candidates(volume: Volume) -> None:
+    finished = volume.candidate("seeds", "plain", 1)
+    finished.mkdir(parents=True)
+    model_manifest.write(finished, {})
+    options = ["--volume", volume, "--run", "seeds", "--model", "plain", "--seeds", 2, "--epochs", 1]
+    trained = run_script(SCRIPT.name, *options, "--train-images", 640)
+    assert trained.returncode == 0, trained.stderr
+    assert "plain-seed1: already trained in run seeds; its files verify\n" in trained.stdout
+    assert re.findall(r"^(.*): epoch 1/1  loss", trained.stdout, re.MULTILINE) == ["plain-seed2"]
+    manifest = model_manifest.verified(volume.candidate("seeds", "plain", 2))
+    assert (manifest["run"], manifest["model"], manifest["seed"]) == ("seeds", "plain", 2)
+    assert "seed" not in manifest["settings"]
+
+
+def test_weights_follow_from_the_seed_whatever_was_trained_before() -> None:
+    settings = settings_of(epochs=1, batch=8, images=16)
+    batch = (np.arange(8 * 28 * 28, dtype=np.uint8).reshape(8, 28, 28, 1), np.arange(8))
+
+    def trained(seed: int) -> bytes:
+        model = ReplicatedModel(tf.distribute.get_strategy(), "dropout", seed, settings, steps_per_epoch=2)
+        model.take_steps(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(2))
+        return b"".join(weight.tobytes() for weight in model.network.get_weights())
+
+    alone, other, later = map(trained, (2, 1, 2))
+    assert alone == later != other
 
 
 def test_all_workers_end_with_identical_weights_and_statistics(trained_volume: Volume) -> None:
@@ -231,15 +258,15 @@ def test_two_workers_train_as_one_worker_with_the_same_global_batch(volume: Volu
     )  # fmt: skip
     assert alone.returncode == 0, alone.stderr
     manifests = (
-        model_manifest.verified(trained_volume.candidate("first", "plain")),
-        model_manifest.verified(volume.candidate("alone", "plain")),
+        model_manifest.verified(trained_volume.candidate("first", "plain", 1)),
+        model_manifest.verified(volume.candidate("alone", "plain", 1)),
     )
     two, one = (measured(manifest, "loss") for manifest in manifests)
     assert two == pytest.approx(one, rel=0.03)  # sums over 128 and over 2 * 64 images round differently
 
 
 def test_both_signatures_of_a_candidate_give_the_same_answer(trained_volume: Volume, volume_with_data: Volume) -> None:
-    model, manifest = saved_model.load(trained_volume.candidate("first", "batchnorm"))
+    model, manifest = saved_model.load(trained_volume.candidate("first", "batchnorm", 1))
     images, _ = sample(volume_with_data)
     by_array = model.signatures["serving_arrays"](images=images)
     files = tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)
@@ -257,8 +284,8 @@ def sample(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
 def test_only_the_chief_leaves_files_in_the_run(trained_volume: Volume) -> None:
     run = trained_volume.run("first")
     assert sorted(path.name for path in run.iterdir()) == ["candidates", "checkpoints", "logs", "report", "run.json"]
-    assert sorted(path.name for path in (run / "candidates").iterdir()) == ["batchnorm", "plain"]
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["batchnorm", "plain"]
+    assert sorted(path.name for path in (run / "candidates").iterdir()) == ["batchnorm-seed1", "plain-seed1"]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["batchnorm-seed1", "plain-seed1"]
 
 
 def test_a_finished_model_is_not_trained_again(trained_volume: Volume) -> None:
@@ -267,7 +294,7 @@ def test_a_finished_model_is_not_trained_again(trained_volume: Volume) -> None:
         "--batch-per-worker", 64, "--train-images", 6400, "--run", "first",
         TF_CONFIG=json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}),
     )  # fmt: skip
-    assert (again.returncode, again.stdout) == (0, "plain: already trained in run first; its files verify\n")
+    assert (again.returncode, again.stdout) == (0, "plain-seed1: already trained in run first; its files verify\n")
 
 
 def test_a_claim_of_a_run_with_other_settings_is_refused(trained_volume: Volume) -> None:

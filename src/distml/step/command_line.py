@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from distml.step import outcome
 from distml.step.volume import Volume
 
+# TensorFlow accepts seeds up to 2**31 - 1; the last of several seeds must not be higher.
+HIGHEST_SEED, MOST_SEEDS = 2_000_000_000, 100
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -60,6 +62,22 @@ def run_name(text: str) -> str:
     if not PLAIN_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a plain folder name; use letters, digits, dots, - and _")
     return text
+
+
+def seed(text: str) -> int:
+    """Parse a seed that TensorFlow accepts (argparse type)."""
+    return integer(text, 0, HIGHEST_SEED)
+
+
+def number_of_seeds(text: str) -> int:
+    """Parse how many seeds each model is trained with (argparse type)."""
+    return integer(text, 1, MOST_SEEDS)
+
+
+def seeds_of(args: argparse.Namespace) -> list[int]:
+    """Return the seeds from `--seed` on, as many as `--seeds`; 1 replaces a missing value."""
+    first = 1 if args.seed is None else args.seed
+    return list(range(first, first + (args.seeds or 1)))
 
 
 def sentence(text: str) -> str:

@@ -33,19 +33,19 @@ class Volume:
     def candidates(self, run: str) -> Path:
         return self.run(run) / "candidates"
 
-    def candidate(self, run: str, model: str) -> Path:
-        return self.candidates(run) / model
+    def candidate(self, run: str, model: str, seed: int) -> Path:
+        return self.candidates(run) / candidate_name(model, seed)
 
-    def checkpoints(self, run: str, model: str) -> Path:
-        return self.run(run) / "checkpoints" / model
+    def checkpoints(self, run: str, model: str, seed: int) -> Path:
+        return self.run(run) / "checkpoints" / candidate_name(model, seed)
 
-    def failure(self, run: str, model: str) -> Path:
-        """Return the path of the last worker group's failure record, removed once the model has a candidate."""
-        return self.run(run) / "failures" / f"{model}.json"
+    def failure(self, run: str, model: str, seed: int) -> Path:
+        """Return the path of the last worker group's failure record, removed once there is a candidate."""
+        return self.run(run) / "failures" / f"{candidate_name(model, seed)}.json"
 
-    def logs(self, run: str, model: str) -> Path:
+    def logs(self, run: str, model: str, seed: int) -> Path:
         """Return the folder of TensorBoard's event files: `tensorboard --logdir <volume>/runs/<run>/logs`."""
-        return self.run(run) / "logs" / model
+        return self.run(run) / "logs" / candidate_name(model, seed)
 
     def run_report(self, run: str) -> Path:
         return self.run(run) / "report"
@@ -92,6 +92,18 @@ class Volume:
 
     def __str__(self) -> str:
         return str(self.root)
+
+
+def candidate_name(model: str, seed: int) -> str:
+    """Return the name of a model trained with one seed, in folders and messages: `batchnorm-seed1`."""
+    return f"{model}-seed{seed}"
+
+
+def model_and_seed(name: str) -> tuple[str, int] | None:
+    """Return the model and the seed in a name that `candidate_name` returned; None for any other name."""
+    model, _, seed = name.rpartition("-seed")
+    named = bool(model) and seed.isdecimal() and candidate_name(model, int(seed)) == name
+    return (model, int(seed)) if named else None
 
 
 class InUse(outcome.StepError):

@@ -24,7 +24,7 @@ class Checkpoints:
     def __init__(self, model: ReplicatedModel, is_chief: bool, checkpoints: Path, logs: Path):
         self._strategy = model.strategy
         self._is_chief = is_chief
-        self._model = model.network.name
+        self._name = model.name
         no_epochs = tf.zeros([0, len(COLUMNS)], tf.float64)
         self._history = tf.Variable(no_epochs, shape=[None, len(COLUMNS)], trainable=False)
         checkpoint = tf.train.Checkpoint(
@@ -60,7 +60,7 @@ class Checkpoints:
             )
         self._epochs = epochs
         if done and self._is_chief:
-            say(f"{self._model}: resuming after epoch {done}/{epochs} from its checkpoint")
+            say(f"{self._name}: resuming after epoch {done}/{epochs} from its checkpoint")
         return done
 
     def record(self, **values: float) -> None:
@@ -75,7 +75,7 @@ class Checkpoints:
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=epoch)
         say(
-            f"{self._model}: epoch {epoch}/{self._epochs}  loss {values['loss']:.4f}"
+            f"{self._name}: epoch {epoch}/{self._epochs}  loss {values['loss']:.4f}"
             f"  validation accuracy {values['validation_accuracy']:.4f}  learning rate {values['learning_rate']:.5f}"
             f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
         )

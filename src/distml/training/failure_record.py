@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distml.step import command_line, outcome
 from distml.step.atomic_files import write_json
-from distml.step.volume import Volume
+from distml.step.volume import Volume, model_and_seed
 from distml.training.group import tf_config
 
 # The environment variable that names the record's file; without it, no record is kept.
@@ -44,18 +44,19 @@ def start_recording() -> None:
     else:
         outcome.write_line(
             sys.stderr,
-            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>.json on an existing"
-            " volume; a failure of this worker is not recorded",
+            f"warning: {VARIABLE} is {name!r}, expected /<volume>/runs/<run>/failures/<model>-seed<seed>.json on an"
+            " existing volume; a failure of this worker is not recorded",
         )
 
 
 def _is_record(path: Path) -> bool:
     """Return whether the path is absolute and has the form that `Volume.failure` returns."""
-    if not path.is_absolute() or len(path.parents) < 4:
+    named = model_and_seed(path.stem)
+    if not named or not path.is_absolute() or len(path.parents) < 4:
         return False
-    run, model = path.parents[1].name, path.stem
-    plain = all(map(command_line.PLAIN_NAME.fullmatch, (run, model)))
-    return plain and path == _volume_of(path).failure(run, model)
+    run = path.parents[1].name
+    plain = all(map(command_line.PLAIN_NAME.fullmatch, (run, path.stem)))
+    return plain and path == _volume_of(path).failure(run, *named)
 
 
 def _volume_of(path: Path) -> Volume:
@@ -70,9 +71,9 @@ def read(path: Path) -> Failure | None:
         return None
 
 
-def remove(volume: Volume, run: str, model: str) -> None:
+def remove(volume: Volume, run: str, model: str, seed: int) -> None:
     """Remove the record of an earlier failure, if there is one."""
-    volume.failure(run, model).unlink(missing_ok=True)
+    volume.failure(run, model, seed).unlink(missing_ok=True)
 
 
 def _keep(path: Path, message: str, status: int) -> None:

@@ -16,7 +16,7 @@ from distml.data.input_pipeline import Share
 from distml.model import manifest, saved_model
 from distml.step.atomic_files import folder_beside, replace_folder
 from distml.step.progress_bar import counting, say, working
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
 from distml.training import failure_record
 from distml.training.checkpoints import Checkpoints
 from distml.training.group import agreement, worker
@@ -35,14 +35,14 @@ class TrainingJob:
 
     Attributes:
         run: name of the run.
-        models: names of models, trained one after another.
+        candidates: models and seeds to train, one after another.
         identity: the run's identity; with `class_names`, part of each candidate's manifest.
         stall_timeout: seconds that a worker may spend without progress.
     """
 
     volume: Volume
     run: str
-    models: Sequence[str]
+    candidates: Sequence[tuple[str, int]]
     settings: Settings
     identity: dict[str, Any]
     class_names: Sequence[str]
@@ -62,47 +62,47 @@ class TrainingLoop:
             self._images = input_pipeline.load_first(job.volume, job.settings.train_images)
             self._held_out = input_pipeline.load(job.volume, "validation")
 
-    def train_and_export(self, name: str) -> None:
-        """Train a model on all workers; the chief writes the candidate."""
+    def train_and_export(self, model: str, seed: int) -> None:
+        """Train a model with a seed on all workers; the chief writes the candidate."""
         job = self._job
-        model, checkpoints = self.train(name)
-        with self._bound("finishing the training"), working(f"saving {name}"):
-            agreement.on_weights(self._strategy, model.network, self._group.index)
+        trained, checkpoints = self.train(model, seed)
+        with self._bound("finishing the training"), working(f"saving {trained.name}"):
+            agreement.on_weights(self._strategy, trained.name, trained.network, self._group.index)
             if self._group.is_chief:
-                facts = {"run": job.run, **job.identity, "class_names": job.class_names, "model": name}
-                facts |= {"hardware": worker.hardware(), **checkpoints.facts()}
-                export_candidate(job.volume, model.exported(), facts)
+                facts = {"run": job.run, **job.identity, "class_names": job.class_names}
+                facts |= {"model": model, "seed": seed, "hardware": worker.hardware(), **checkpoints.facts()}
+                export_candidate(job.volume, trained.exported(), facts)
             agreement.values_of_all(self._strategy, 0)  # a barrier: a worker that exits early would make its peers fail
 
-    def train(self, name: str) -> tuple[ReplicatedModel, Checkpoints]:
+    def train(self, model: str, seed: int) -> tuple[ReplicatedModel, Checkpoints]:
         """Train a model for all epochs, resuming from its last checkpoint if there is one."""
         job, settings, share = self._job, self._job.settings, self._share
         steps = input_pipeline.steps_per_epoch(len(self._images), share.global_batch)
         held_out, held_out_steps = input_pipeline.evaluation_batches(self._held_out, share)
-        with self._bound("preparing the training"), working(f"preparing {name}"):
-            model = ReplicatedModel(self._strategy, name, settings, steps)
-            folders = job.volume.checkpoints(job.run, name), job.volume.logs(job.run, name)
-            checkpoints = Checkpoints(model, self._group.is_chief, *folders)
+        with self._bound("preparing the training"), working(f"preparing {candidate_name(model, seed)}"):
+            trained = ReplicatedModel(self._strategy, model, seed, settings, steps)
+            folders = job.volume.checkpoints(job.run, model, seed), job.volume.logs(job.run, model, seed)
+            checkpoints = Checkpoints(trained, self._group.is_chief, *folders)
             first_epoch = checkpoints.restore(settings.epochs)
-            batches = iter(input_pipeline.training_batches(self._images, share, settings.seed, first_epoch))
+            batches = iter(input_pipeline.training_batches(self._images, share, seed, first_epoch))
             validation = iter(held_out)
-            model.take_steps(batches, tf.constant(0))  # builds the graph before the clock starts
+            trained.take_steps(batches, tf.constant(0))  # builds the graph before the clock starts
         for epoch in range(first_epoch, settings.epochs):
-            loss, seconds = self._train_epoch(model, batches, steps, epoch)
+            loss, seconds = self._train_epoch(trained, batches, steps, epoch)
             with self._bound(f"the end of epoch {epoch + 1}"):
-                correct = float(model.count_correct(validation, tf.constant(held_out_steps)))
+                correct = float(trained.count_correct(validation, tf.constant(held_out_steps)))
                 checkpoints.record(
                     loss=loss,
                     validation_accuracy=correct / len(self._held_out),
-                    learning_rate=float(model.optimizer.learning_rate),
+                    learning_rate=float(trained.optimizer.learning_rate),
                     images_per_second=steps * share.global_batch / seconds,
                     seconds=seconds,
                 )
-        return model, checkpoints
+        return trained, checkpoints
 
     def _train_epoch(self, model: ReplicatedModel, batches: Iterator, steps: int, epoch: int) -> tuple[float, float]:
         """Run the training steps of one epoch; return the mean loss and the duration in seconds."""
-        title = f"{model.network.name}: epoch {epoch + 1}/{self._job.settings.epochs}"
+        title = f"{model.name}: epoch {epoch + 1}/{self._job.settings.epochs}"
         started, loss = time.monotonic(), 0.0
         with counting(title, steps, "steps") as bar:
             for done in range(0, steps, STEPS_PER_CALL):
@@ -125,14 +125,15 @@ def export_candidate(volume: Volume, network: keras.Model, facts: dict[str, Any]
     Args:
         volume: the volume.
         network: the trained network, in float32 and outside the strategy, so that any program can load the export.
-        facts: entries of the manifest; among them `run` and `model`, which name the candidate, and `class_names`.
+        facts: entries of the manifest; among them `run`, `model` and `seed`, which name the candidate, and
+            `class_names`.
     """
-    run, model = facts["run"], facts["model"]
-    candidate = volume.candidate(run, model)
+    run, model, seed = facts["run"], facts["model"], facts["seed"]
+    candidate = volume.candidate(run, model, seed)
     with folder_beside(candidate) as work:
         saved_model.export(network, facts["class_names"], work)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         manifest.write(work, {**facts, "parameters": network.count_params(), "created": created})
         replace_folder(work, candidate)
-    failure_record.remove(volume, run, model)
-    say(f"{model}: candidate written to {candidate}")
+    failure_record.remove(volume, run, model, seed)
+    say(f"{candidate_name(model, seed)}: candidate written to {candidate}")

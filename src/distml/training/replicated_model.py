@@ -8,19 +8,26 @@ from typing import Any
 import keras
 
 from distml.model import variants
+from distml.step.volume import candidate_name
 from distml.training.group import mean
 from distml.training.optimizer import MeanGradientAdam, learning_rate_schedule
 from distml.training.settings import Settings
 
 
 class ReplicatedModel:
-    """A network and its optimizer on all workers, with the group's training step and validation."""
+    """A network and its optimizer on all workers, with the group's training step and validation.
 
-    def __init__(self, strategy: tf.distribute.Strategy, model: str, settings: Settings, steps_per_epoch: int):
+    Weights and dropout follow from the seed alone, whatever was trained before in this process.
+    """
+
+    def __init__(
+        self, strategy: tf.distribute.Strategy, model: str, seed: int, settings: Settings, steps_per_epoch: int
+    ):
         self.strategy = strategy
+        self.name = candidate_name(model, seed)
         keras.backend.clear_session()  # saved layer names must not depend on the models trained before
         with strategy.scope():
-            keras.utils.set_random_seed(settings.seed)
+            keras.utils.set_random_seed(seed)
             self.network = variants.build(model, settings.precision)
             self.optimizer = MeanGradientAdam(learning_rate_schedule(settings, steps_per_epoch))
             self.optimizer.build(self.network.trainable_variables)

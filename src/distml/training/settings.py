@@ -1,4 +1,4 @@
-"""The settings of a training, and their options, for the training script and the local pipeline."""
+"""The settings of a run's trainings, and their options, for the training script and the local pipeline."""
 
 import argparse
 import math
@@ -15,7 +15,7 @@ AT_GLOBAL_BATCH = 128
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that decide the weights besides data, code and software.
+    """Settings that decide the weights besides data, code, software and the seed, which each candidate has its own.
 
     Global batch = batch_per_worker * workers. `learning_rate` is the peak of the schedule. `precision` may be `AUTO`
     until a run is chosen.
@@ -25,7 +25,6 @@ class Settings:
     epochs: int
     batch_per_worker: int
     learning_rate: float
-    seed: int
     train_images: int
     precision: str
 
@@ -46,7 +45,6 @@ class Settings:
             epochs=args.epochs,
             batch_per_worker=args.batch_per_worker,
             learning_rate=args.learning_rate or peak_learning_rate(global_batch),
-            seed=args.seed,
             train_images=args.train_images,
             precision=args.precision,
         )
@@ -74,7 +72,7 @@ def peak_learning_rate(global_batch: int) -> float:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each setting except `workers`, which the group determines."""
+    """Add the options of the seeds, and one for each setting except `workers`, which the group determines."""
     parser.add_argument("--epochs", type=command_line.positive, default=4, help="passes over the training images")
     parser.add_argument(
         "--batch-per-worker", type=command_line.positive, default=64, help="images per worker and training step"
@@ -84,7 +82,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=command_line.positive_number,
         help=f"peak learning rate (default: {LEARNING_RATE} * square root of (global batch / {AT_GLOBAL_BATCH}))",
     )
-    parser.add_argument("--seed", type=seed, default=1, help="seed of weights, dropout and the order of images")
+    parser.add_argument(
+        "--seed", type=command_line.seed, default=1, help="first seed of weights, dropout and the order of images"
+    )
+    parser.add_argument(
+        "--seeds",
+        type=command_line.number_of_seeds,
+        default=1,
+        help="number of seeds, counted up from --seed; every model is trained once with each",
+    )
     parser.add_argument(
         "--train-images", type=train_images, default=TRAIN_IMAGES, help="training images; fewer for a quick trial"
     )
@@ -94,11 +100,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=AUTO,
         help="auto: bfloat16 if every worker's processor has AVX512-BF16 or AMX instructions, else float32",
     )
-
-
-def seed(text: str) -> int:
-    """Parse a seed that TensorFlow accepts (argparse type)."""
-    return command_line.integer(text, 0, 2**31 - 1)
 
 
 def train_images(text: str) -> int:

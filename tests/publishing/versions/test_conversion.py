@@ -19,7 +19,7 @@ from distml.step.volume import Volume
 def test_a_converted_model_that_disagrees_is_not_published(
     published_volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate = published_volume.candidate("test", "batchnorm")
+    candidate = published_volume.candidate("test", "batchnorm", 1)
     saved_model.export(MODELS["plain"](), ["a", "b"], tmp_path / "other")
     lite_model_of_another = conversion.convert(tf.saved_model.load(tmp_path / "other"))
     model, _ = saved_model.load(candidate)

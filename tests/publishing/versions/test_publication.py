@@ -21,7 +21,7 @@ def volume(tmp_path: Path) -> Volume:
 
 @pytest.fixture
 def candidate(volume: Volume) -> Path:
-    folder = volume.candidate("run", "plain")
+    folder = volume.candidate("run", "plain", 1)
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"model")
     manifest.write(folder, {"model": "plain"})

@@ -130,7 +130,7 @@ def end_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
         monkeypatch.setattr(tfjobs.client, "CustomObjectsApi", lambda: cluster)
         monkeypatch.setattr(tfjobs.client, "CoreV1Api", lambda: cluster)
         if failure:
-            path = Volume(tmp_path).failure("distml-1", "plain")
+            path = Volume(tmp_path).failure("distml-1", "plain", 1)
             path.parent.mkdir(parents=True)
             path.write_text(json.dumps(failure))
         command = ["end-training", f"--volume={tmp_path}", "--workflow=distml-1", *options]
@@ -139,6 +139,7 @@ def end_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
     return run
 
 
+PLAIN = ("--model=plain", "--seed=1")
 LOST_PEER = {"worker": 1, "status": 4, "message": "lost a peer"}
 WRONG_INPUT = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
 
@@ -153,7 +154,7 @@ def test_ending_a_workflow_deletes_only_its_unfinished_jobs(end_training: Callab
 
 def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed) as failed:
-        end_training(Cluster(TOO_LONG), "--model=plain", "--failed-job=j", failure=LOST_PEER)
+        end_training(Cluster(TOO_LONG), *PLAIN, "--failed-job=j", failure=LOST_PEER)
     assert str(failed.value) == (
         "TFJob j did not succeed: worker 1 ended with status 4: lost a peer; j was active longer than"
         " specified deadline; for more, run kubectl get events --namespace=kubeflow | grep j"
@@ -163,19 +164,19 @@ def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Call
 
 def test_a_deleted_job_is_reported_as_missing(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it does not exist; it was deleted"):
-        end_training(Cluster(), "--model=plain", "--failed-job=j")
+        end_training(Cluster(), *PLAIN, "--failed-job=j")
 
 
 def test_a_lost_peer_ends_the_job_and_allows_another_attempt(end_training: Callable[..., None]) -> None:
     cluster = Cluster(TRAINING)
-    end_training(cluster, "--model=plain", failure=LOST_PEER)
+    end_training(cluster, *PLAIN, failure=LOST_PEER)
     assert cluster.deleted == ["j"]
-    assert cluster.selectors[0] == "workflows.argoproj.io/workflow=distml-1,model=plain"
+    assert cluster.selectors[0] == "workflows.argoproj.io/workflow=distml-1,model=plain,seed=1"
 
 
 def test_wrong_input_allows_no_other_attempt(end_training: Callable[..., None]) -> None:
     with pytest.raises(
-        outcome.StepError, match=r"plain is not retried.*worker 0 ended with status 2: a global"
+        outcome.StepError, match=r"plain-seed1 is not retried.*worker 0 ended with status 2: a global"
     ) as refused:
-        end_training(Cluster(TOO_LONG), "--model=plain", failure=WRONG_INPUT)
+        end_training(Cluster(TOO_LONG), *PLAIN, failure=WRONG_INPUT)
     assert refused.value.exit_status == 2

@@ -44,10 +44,10 @@ def announce(taken: str, worker_index: int) -> None:
         say(f"worker {worker_index}: training in {taken} on {machine.instruction_set()}{warning}")
 
 
-def on_weights(strategy: tf.distribute.Strategy, network: keras.Model, worker_index: int) -> None:
+def on_weights(strategy: tf.distribute.Strategy, name: str, network: keras.Model, worker_index: int) -> None:
     """Raise StepError unless every worker has the same weights and BatchNorm statistics, bit for bit."""
     sha256 = hashlib.sha256(b"".join(weight.tobytes() for weight in network.get_weights())).hexdigest()
-    say(f"worker {worker_index}: {network.name}: weights sha256 {sha256}")
+    say(f"worker {worker_index}: {name}: weights sha256 {sha256}")
     if len(set(values_of_all(strategy, int(sha256[:15], 16)))) > 1:
         raise outcome.StepError("the workers ended with different weights; this is a bug, please report it")
 

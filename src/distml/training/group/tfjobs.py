@@ -10,13 +10,13 @@ from kubernetes import client, config
 
 from distml.step import outcome
 from distml.step.progress_bar import say, working
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
 from distml.training import failure_record
 
 GROUP, VERSION, PLURAL = "kubeflow.org", "v1", "tfjobs"
 JOB_LABEL = "training.kubeflow.org/job-name"
 WORKFLOW_LABEL = "workflows.argoproj.io/workflow"
-MODEL_LABEL = "model"
+MODEL_LABEL, SEED_LABEL = "model", "seed"
 
 
 class TrainingFailed(outcome.StepError):
@@ -30,37 +30,40 @@ def end_training(
     workflow: str,
     namespace: str,
     seconds: float,
-    model: str | None = None,
+    candidate: tuple[str, int] | None = None,
     failed_job: str | None = None,
 ) -> None:
     """Delete the unfinished jobs of a workflow, and wait until none of their workers can write any more.
 
     Args:
-        volume: the volume with the failure record of `model`.
+        volume: the volume with the candidate's failure record.
         workflow: the workflow's name, which is also its run's.
         namespace: the jobs' namespace.
         seconds: how long the workers may take to end.
-        model: end only the jobs of this model.
-        failed_job: the job of `model` that has failed.
+        candidate: end only the jobs of this model and seed.
+        failed_job: the job of `candidate` that has failed.
 
     Raises:
         TrainingFailed: `failed_job` is given (the message has the reason), or the workers did not end in time.
-        StepError: there is no cluster, or the input of `model` was wrong, so that another attempt would fail too.
+        StepError: there is no cluster, or the candidate's input was wrong, so that another attempt would fail too.
     """
     jobs, core = connect()
-    selector = f"{WORKFLOW_LABEL}={workflow}" + (f",{MODEL_LABEL}={model}" if model else "")
+    selector = f"{WORKFLOW_LABEL}={workflow}"
+    if candidate:
+        selector += f",{MODEL_LABEL}={candidate[0]},{SEED_LABEL}={candidate[1]}"
     reasons = end_jobs(jobs, core, namespace, selector)
     with working("waiting for the workers to end"):
         wait_for_workers(core, namespace, selector, seconds)
-    failure = failure_record.read(volume.failure(workflow, model)) if model else None
+    failure = failure_record.read(volume.failure(workflow, *candidate)) if candidate else None
     if failed_job:
         reason = reasons.get(failed_job, "it does not exist; it was deleted or could not be created")
         raise TrainingFailed(
             f"TFJob {failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; for more, run"
             f" kubectl get events --namespace={namespace} | grep {failed_job}"
         )
-    if failure and failure.status == failure_record.WRONG_INPUT:
-        raise outcome.StepError(f"{model} is not retried, since the same input would fail again: {failure}")
+    if candidate and failure and failure.status == failure_record.WRONG_INPUT:
+        name = candidate_name(*candidate)
+        raise outcome.StepError(f"{name} is not retried, since the same input would fail again: {failure}")
 
 
 def connect() -> tuple[Any, Any]:
