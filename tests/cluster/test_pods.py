@@ -31,7 +31,7 @@ def test_a_winner_below_the_floor_exits_with_3(trained: str) -> None:
 
 
 def test_kubectl_cp_copies_a_model_out_of_the_volume_and_back(trained: str, tmp_path: Path) -> None:
-    candidate = f"/trained_model/runs/{trained}/candidates/batchnorm"
+    candidate = f"/trained_model/runs/{trained}/candidates/batchnorm-seed1"
     kubectl("cp", f"access-model:{candidate}", str(tmp_path / "model"))
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert manifest["model"] == "batchnorm"

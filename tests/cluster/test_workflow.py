@@ -55,7 +55,7 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     assert float(found["validation-accuracy"]) > 0.5
     assert served_version() == found["version"]
     assert "index.html" in execute("access-model", "ls", found["report-path"])
-    assert sorted(workflows.jobs(name)) == [f"{name}-{model}-0" for model in ("batchnorm", "dropout", "plain")]
+    assert sorted(workflows.jobs(name)) == [f"{name}-{model}-1-0" for model in ("batchnorm", "dropout", "plain")]
 
 
 @dataclass
@@ -188,7 +188,7 @@ def test_a_workflow_past_its_deadline_leaves_no_running_job() -> None:
 def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
     name, job = workflow_in_training()
     kubectl("delete", "tfjob", job)
-    wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1"])
+    wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1-1"])
     status = get("workflow", name)["status"]
     assert f"TFJob {job} did not succeed: it does not exist" in workflows.messages(status)
     assert workflows.nodes(status)["former"]["phase"] == "Succeeded"
@@ -201,10 +201,12 @@ def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     name = workflows.submit(limit, batch_per_worker="12800")
     status = workflows.wait_for(name, "Failed", seconds=300)
     reason = "ended with status 2: a global batch of 25600 is more than the 12800 training images"
-    assert f"TFJob {name}-batchnorm-0 did not succeed: worker " in workflows.messages(status)
-    assert "batchnorm is not retried, since the same input would fail again: worker " in workflows.messages(status)
+    assert f"TFJob {name}-batchnorm-1-0 did not succeed: worker " in workflows.messages(status)
+    assert "batchnorm-seed1 is not retried, since the same input would fail again: worker " in workflows.messages(
+        status
+    )
     assert workflows.messages(status).count(reason) >= 2
-    assert workflows.jobs(name) == [f"{name}-batchnorm-0"]
+    assert workflows.jobs(name) == [f"{name}-batchnorm-1-0"]
 
 
 @pytest.mark.thorough
@@ -227,8 +229,8 @@ def test_a_deleted_worker_fails_its_job_and_the_retry_resumes() -> None:
     tfjobs.wait_for_output(job, "epoch 1/3  loss", 180)
     kubectl("delete", "pod", f"{job}-worker-1")
     workflows.wait_for(name, "Succeeded")
-    assert workflows.jobs(name) == [f"{name}-batchnorm-0", f"{name}-batchnorm-1"]
-    assert "from its checkpoint" in tfjobs.logs(f"{name}-batchnorm-1", 0)
+    assert workflows.jobs(name) == [f"{name}-batchnorm-1-0", f"{name}-batchnorm-1-1"]
+    assert "from its checkpoint" in tfjobs.logs(f"{name}-batchnorm-1-1", 0)
     assert len(tfjobs.history(name)) == 3
 
 
@@ -238,8 +240,8 @@ def test_a_missing_image_fails_at_the_deadline_with_the_reason() -> None:
     name = workflows.submit(image, training_deadline="10")
     status = workflows.wait_for(name, "Failed", seconds=500)
     message = workflows.messages(status)
-    assert f"TFJob {name}-batchnorm-0 did not succeed" in message and "for more, run kubectl get events" in message
+    assert f"TFJob {name}-batchnorm-1-0 did not succeed" in message and "for more, run kubectl get events" in message
     assert "no-such-image" in message or "ErrImagePull" in message
-    attempts = [node for node in workflows.nodes(status) if node.startswith("train(0:")]
-    assert "train(0:batchnorm)(0)" in attempts and "train(0:batchnorm)(1)" not in attempts
+    attempts = [node for node in workflows.nodes(status) if node.startswith("seed(0:")]
+    assert "seed(0:1)(0)" in attempts and "seed(0:1)(1)" not in attempts
     assert workflows.training(name) == []

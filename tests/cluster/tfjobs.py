@@ -70,8 +70,8 @@ def restarts(name: str, worker: int) -> int:
 
 
 def history(run: str) -> list[dict]:
-    """Return one entry per epoch, from the manifest of the run's candidate."""
-    path = f"/trained_model/runs/{run}/candidates/batchnorm/manifest.json"
+    """Return one entry per epoch, from the manifest of the run's candidate `batchnorm-seed1`."""
+    path = f"/trained_model/runs/{run}/candidates/batchnorm-seed1/manifest.json"
     return json.loads(execute("access-model", "cat", path))["metrics"]["history"]
 
 

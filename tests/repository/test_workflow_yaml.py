@@ -11,6 +11,7 @@ import yaml
 import pipeline_admin
 from cluster import templates
 from distml.model import names
+from distml.step import command_line
 from distml.training import failure_record
 from distml.training.group import tfjobs
 from support.project import ROOT
@@ -26,8 +27,9 @@ VOLUME = {"name": "volume", "mountPath": "/trained_model"}
 NO_TOKEN = {"name": "no-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
 VALUES = {
     "workflow.name": "distml-abcde",
-    "inputs.parameters.job": "distml-abcde-plain-0",
+    "inputs.parameters.job": "distml-abcde-plain-2-0",
     "inputs.parameters.model": "plain",
+    "inputs.parameters.seed": "2",
     "inputs.parameters.version": "3",
 }
 
@@ -56,7 +58,7 @@ def test_each_step_has_a_container_or_a_resource() -> None:
     ending = ["end-former-training", "end-training", "failed-training"]
     assert sorted(CONTAINERS) == [*ending, "ingest", "ingest-once", "select", "smoke"]
     assert sorted(RESOURCES) == ["create-service", "look-for-service", "tfjob", "update-service"]
-    assert len(TEMPLATES) == 15
+    assert len(TEMPLATES) == 16
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -91,15 +93,28 @@ def test_the_workflow_trains_exactly_the_models_of_the_table() -> None:
     assert json.loads(PARAMETERS["models"]) == list(names.MODELS)
 
 
+def test_the_workflow_trains_each_model_with_each_seed() -> None:
+    by_model, by_seed = (steps_of(TEMPLATES[name]) for name in ("pipeline", "train-model"))
+    (models,) = (step for step in by_model if step["template"] == "train-model")
+    (seeds,) = by_seed
+    assert (models["withParam"], seeds["withParam"]) == (
+        "{{workflow.parameters.models}}",
+        "{{workflow.parameters.seeds}}",
+    )
+    passed = {parameter["name"]: parameter["value"] for parameter in seeds["arguments"]["parameters"]}
+    assert (seeds["template"], passed) == ("train", {"model": "{{inputs.parameters.model}}", "seed": "{{item}}"})
+    assert json.loads(PARAMETERS["seeds"]) == [importlib.import_module("local_pipeline").parse_args([]).seed]
+
+
 def test_each_attempt_has_its_own_job_and_each_workflow_its_own_run() -> None:
     (step,) = (step for step in steps_of(TEMPLATES["train"]) if step["name"] == "tfjob")
     named = {parameter["name"]: parameter["value"] for parameter in step["arguments"]["parameters"]}
-    assert named["job"] == "{{workflow.name}}-{{inputs.parameters.model}}-{{retries}}"
+    assert named["job"] == "{{workflow.name}}-{{inputs.parameters.model}}-{{inputs.parameters.seed}}-{{retries}}"
     job = yaml.safe_load(RESOURCES["tfjob"]["manifest"].replace("{{", "<").replace("}}", ">"))
-    assert {"--run=<workflow.name>", "--model=<inputs.parameters.model>"} <= set(
-        worker(job)["containers"][0]["command"]
-    )
-    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{max(names.MODELS, key=len)}-2-worker-99"
+    own = {"--run=<workflow.name>", "--model=<inputs.parameters.model>", "--seed=<inputs.parameters.seed>"}
+    assert own <= set(worker(job)["containers"][0]["command"])
+    candidate = f"{max(names.MODELS, key=len)}-{command_line.HIGHEST_SEED}"
+    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{candidate}-2-worker-99"
     assert len(longest) <= 63
 
 
@@ -148,8 +163,8 @@ def test_the_workflow_has_time_for_three_attempts_at_each_model() -> None:
     assert SPEC["activeDeadlineSeconds"] >= attempts * int(PARAMETERS["training-deadline"]) + 3600
 
 
-def test_job_and_workers_have_the_labels_of_workflow_and_model() -> None:
-    labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain", tfjobs.SEED_LABEL: "1"}
+def test_job_and_workers_have_the_labels_of_workflow_model_and_seed() -> None:
+    labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain", tfjobs.SEED_LABEL: "2"}
     assert list(labels) == ["workflows.argoproj.io/workflow", "model", "seed"]
     assert tfjob()["metadata"]["labels"] == labels
     assert tfjob()["spec"]["tfReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"] == labels
@@ -185,14 +200,14 @@ def test_an_existing_service_only_changes_what_it_serves() -> None:
 
 def test_every_template_is_used_and_every_used_template_exists() -> None:
     used = [step["template"] for template in TEMPLATES.values() for step in steps_of(template)]
-    assert len(used) == 13
+    assert len(used) == 14
     assert {*used, SPEC["entrypoint"], SPEC["onExit"]} == TEMPLATES.keys()
 
 
 def test_every_parameter_is_used_and_every_used_parameter_exists() -> None:
     used = set(re.findall(r"workflow\.parameters(?:\.|\[')([\w-]+)", (ROOT / "workflow.yaml").read_text()))
     assert used == PARAMETERS.keys()
-    assert len(used) == 11
+    assert len(used) == 12
 
 
 def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
@@ -201,7 +216,7 @@ def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
     without = {name for name in TEMPLATES if "retryStrategy" not in TEMPLATES[name]}
     # `serve` retries these three together: a creation retried by itself could meet its own service.
     of_serve = {"look-for-service", "create-service", "update-service"}
-    assert without == {"pipeline", "publish", "tfjob", "failed-training", *of_serve}
+    assert without == {"pipeline", "train-model", "publish", "tfjob", "failed-training", *of_serve}
     for template in TEMPLATES.values():
         assert template.get("retryStrategy", {"retryPolicy": "Always"})["retryPolicy"] == "Always"
 

@@ -91,7 +91,8 @@ def test_a_tf_config_with_an_invalid_address_or_index_is_refused(
 @pytest.mark.parametrize(
     ("parse", "option", "value", "limit"),
     [
-        (training.parse_args, "--seed", 2**31, "from 0 to 2147483647"),
+        (training.parse_args, "--seed", 2_000_000_001, "from 0 to 2000000000"),
+        (training.parse_args, "--seeds", 101, "from 1 to 100"),
         (training.parse_args, "--train-images", 55_001, "from 1 to 55000"),
         (local_pipeline.parse_args, "--train-images", 55_001, "from 1 to 55000"),
         (inference_input.parse_args, "--index", 10_000, "from 0 to 9999"),

@@ -63,14 +63,24 @@ def test_one_more_seed_of_a_trained_model_starts_the_workers(started: list[str],
     assert started == ["data_ingestion.py", "plain", "model_selection.py"]
 
 
-def test_selection_considers_only_the_requested_models(
+def test_the_seeds_are_not_part_of_a_runs_identity(started: list[str], volume: Volume) -> None:
+    for seeds in ("--seeds=1", "--seeds=3", "--seed=7"):
+        run(volume, seeds)
+    assert started.count("model_selection.py") == 3
+
+
+def test_selection_considers_only_the_requested_candidates(
     started: list[str], volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
     monkeypatch.setattr(local_pipeline, "run_step", lambda lock, *words: steps.append([str(word) for word in words]))
-    run(volume)
+    run(volume, "--seed=2", "--seeds=2")
     script, *options = steps[-1]
-    assert (script, model_selection.parse_args(options).models) == ("model_selection.py", ["plain", "dropout"])
+    selected = model_selection.parse_args(options)
+    assert (script, selected.models, selected.seed, selected.seeds) == (
+        *("model_selection.py", ["plain", "dropout"]),
+        *(2, 2),
+    )
 
 
 def test_a_damaged_candidate_is_trained_again(started: list[str], volume: Volume) -> None:

@@ -40,7 +40,12 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
             ["smoke-test", "--version=x"],
             "argument --version: 'x' is not an integer of 1 or more; see smoke-test --help",
         ),
-        (["end-training", "--workflow=w", "--failed-job=j"], "--failed-job needs --model; see end-training --help"),
+        (["end-training", "--workflow=w", "--failed-job=j"], "--model and --seed need each other, --failed-job needs"),
+        (["end-training", "--workflow=w", "--model=plain"], "--model and --seed need each other, --failed-job needs"),
+        (
+            ["end-training", "--workflow=w", "--model=plain", "--seed=x"],
+            "argument --seed: 'x' is not an integer from 0",
+        ),
     ],
 )
 def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], message: str) -> None:

@@ -22,6 +22,12 @@ def volume(tmp_path: Path) -> Volume:
     return Volume(tmp_path / "volume")
 
 
+@pytest.mark.parametrize("name", ["plain", "plain-seed", "plain-seed01", "plain-seed-1", "-seed1", "plain-seedx"])
+def test_only_a_candidates_own_name_is_split_into_model_and_seed(name: str) -> None:
+    assert volume_module.model_and_seed(volume_module.candidate_name("plain", 20)) == ("plain", 20)
+    assert volume_module.model_and_seed(name) is None
+
+
 @pytest.fixture
 def candidate(volume: Volume) -> Path:
     folder = volume.candidate("run", "plain", 1)

@@ -3,7 +3,7 @@
 import pytest
 
 import multi_worker_distributed_training as script
-from distml.step import outcome
+from distml.step import command_line, outcome
 from distml.training.settings import Settings
 
 
@@ -18,6 +18,21 @@ def test_the_options_of_settings_parse_back_to_the_same_settings() -> None:
     )
     args = script.parse_args(["--model=plain", *settings.options()])
     assert Settings.from_args(args, workers=3) == settings
+
+
+@pytest.mark.parametrize(
+    ("options", "seeds"), [([], [1]), (["--seeds=3"], [1, 2, 3]), (["--seed=0", "--seeds=2"], [0, 1])]
+)
+def test_a_first_seed_and_a_number_select_seeds(options: list[str], seeds: list[int]) -> None:
+    assert command_line.seeds_of(script.parse_args(["--model=plain", *options])) == seeds
+
+
+@pytest.mark.parametrize("number", ["0", "abc", "1.5"])
+def test_a_number_of_seeds_below_1_or_not_whole_is_refused(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        script.parse_args(["--model=plain", f"--seeds={number}"])
+    reason = f"argument --seeds: '{number}' is not an integer from 1 to 100; see --help\n"
+    assert (ended.value.code, capsys.readouterr().err.endswith(reason)) == (2, True)
 
 
 def test_a_global_batch_larger_than_the_training_set_is_refused() -> None:

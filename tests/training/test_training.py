@@ -218,6 +218,19 @@ def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
     assert resumed.numpy()[1] == 2  # the counter, after two steps
 
 
+def test_weights_follow_from_the_seed_whatever_was_trained_before() -> None:
+    settings = settings_of(epochs=1, batch=8, images=16)
+    batch = (np.arange(8 * 28 * 28, dtype=np.uint8).reshape(8, 28, 28, 1), np.arange(8))
+
+    def trained(seed: int) -> bytes:
+        model = ReplicatedModel(tf.distribute.get_strategy(), "dropout", seed, settings, steps_per_epoch=2)
+        model.take_steps(iter(tf.data.Dataset.from_tensors(batch).repeat()), tf.constant(2))
+        return b"".join(weight.tobytes() for weight in model.network.get_weights())
+
+    alone, other, later = map(trained, (2, 1, 2))
+    assert alone == later != other
+
+
 def test_all_workers_end_with_identical_weights_and_statistics(trained_volume: Volume) -> None:
     output = (trained_volume.root / "output.txt").read_text()
     digests = re.findall(r"weights sha256 (\w{64})", output)

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from distml.step import outcome
 from distml.step.volume import Volume
 
-HIGHEST_SEED = 2**31 - 1
+# TensorFlow accepts seeds up to 2**31 - 1; the last of several seeds must not be higher.
+HIGHEST_SEED, MOST_SEEDS = 2_000_000_000, 100
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -69,21 +70,14 @@ def seed(text: str) -> int:
 
 
 def number_of_seeds(text: str) -> int:
-    """Parse a number of seeds (argparse type)."""
-    return integer(text, 1, 100)
+    """Parse how many seeds each model is trained with (argparse type)."""
+    return integer(text, 1, MOST_SEEDS)
 
 
 def seeds_of(args: argparse.Namespace) -> list[int]:
-    """Return the seeds that `--seed`, the first one, and `--seeds`, their number, select; 1 replaces a missing value.
-
-    Raises:
-        StepError: the last seed is too high.
-    """
+    """Return the seeds from `--seed` on, as many as `--seeds`; 1 replaces a missing value."""
     first = 1 if args.seed is None else args.seed
-    last = first + (args.seeds or 1) - 1
-    if last > HIGHEST_SEED:
-        raise outcome.StepError(f"the last seed would be {last}, above {HIGHEST_SEED}; lower --seed or --seeds")
-    return list(range(first, last + 1))
+    return list(range(first, first + (args.seeds or 1)))
 
 
 def sentence(text: str) -> str:
