@@ -1,7 +1,7 @@
 # `make help` lists the targets. These are the variables that make accepts on its command line. Of the environment's
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
-VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR TOLERANCE \
-  HTTP_PORT GRPC_PORT TO REASON PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR CLASS_FLOOR \
+  TOLERANCE HTTP_PORT GRPC_PORT TO REASON PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -20,6 +20,7 @@ SEEDS :=
 SOURCE := auto
 FRESH := 0
 FLOOR :=
+CLASS_FLOOR :=
 TOLERANCE :=
 HTTP_PORT := 8080
 GRPC_PORT := 8081
@@ -77,6 +78,7 @@ run: ## ingest, train three models on real workers, select, publish, report
 	  $(if $(PRECISION),--precision $(call quoted,$(PRECISION))) \
 	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(SEEDS),--seeds $(call quoted,$(SEEDS))) \
 	  $(if $(FLOOR),--accuracy-floor $(call quoted,$(FLOOR))) \
+	  $(if $(CLASS_FLOOR),--class-floor $(call quoted,$(CLASS_FLOOR))) \
 	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh)
 
 serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)

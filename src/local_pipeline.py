@@ -63,7 +63,7 @@ def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
         say(f"every candidate is already trained in run {run}; the files verify")
     heading("select, publish, report")
     candidates_of_run = ("--run", run, "--models", models, *seeds)
-    gate = ("--accuracy-floor", args.accuracy_floor, "--tolerance", args.tolerance)
+    gate = quality_gate.options(args)
     run_step(lock, "model_selection.py", "--volume", args.volume, *candidates_of_run, *gate)
     say(f"whole run:       {time.monotonic() - started:.0f} s")
 

@@ -1,4 +1,4 @@
-"""Publish the candidate with the best validation accuracy if it passes the quality gate, and write the report.
+"""Publish the best candidate of the most accurate model if it passes the quality gate, and write the report.
 
     python3 /model-selection.py --volume /trained_model
 
@@ -6,99 +6,79 @@ Exits with 3 if the quality gate refuses the winner; the published versions then
 """
 
 import argparse
-import statistics
 from functools import partial
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import names, saved_model
-from distml.publishing.report import report
-from distml.publishing.selection import candidates, evaluation, quality_gate, scores
-from distml.publishing.selection.candidates import Candidate
-from distml.publishing.versions import conversion, publication
+from distml.publishing.report import report, summary
+from distml.publishing.selection import candidates, evaluation, lead, quality_gate, ranking, scores
+from distml.publishing.selection.ranking import Evaluated, RankedModel
+from distml.publishing.versions import conversion, decisions, publication
 from distml.step import command_line, outcome
-from distml.step.atomic_files import folder_beside, remove_abandoned, replace_folder
+from distml.step.atomic_files import remove_abandoned
 from distml.step.progress_bar import say, working
-from distml.step.text_table import table
-from distml.step.volume import Volume
 
 
 def main(args: argparse.Namespace) -> None:
     volume = args.volume
     run = args.run or candidates.newest_run(volume)
     data_sha256 = fashion_mnist.verified_manifest(volume)["data_sha256"]
-    remove_abandoned(volume.candidates(run) / "*")  # training skips finished candidates and never cleans up beside them
-    seeds = None if args.seed is args.seeds is None else command_line.seeds_of(args)
-    best = best_by_model(candidates.verified(volume, run, data_sha256, args.models, seeds))
-    winner = next(iter(best))
-    candidate = best[winner].folder
-    model, manifest = saved_model.load(candidate)
-    validation = input_pipeline.load(volume, "validation")
-    accuracy = evaluation.accuracy_of(model, validation)
-    accuracy_of_version = partial(evaluation.accuracy_of_version, split=validation)
-    published = publication.current(volume)
-    quality_gate.check(winner, accuracy, published, accuracy_of_version, args.accuracy_floor, args.tolerance)
+    models = rank_models(args, run, data_sha256)
+    say(announcement(models[0]))
+    best = models[0].best
+    check_quality(args, best, data_sha256)
+    model, manifest = saved_model.load(best.candidate.folder)
     test = input_pipeline.load(volume, "test")
-    probabilities = evaluation.predict(model, test)
-    test_accuracy = scores.accuracy(probabilities, test.labels)
-    facts = {"candidate_digest": manifest["digest"], "test_accuracy": test_accuracy}
+    probabilities = evaluation.predict(model, test, best.candidate.name)
+    facts = {
+        "candidate_digest": manifest["digest"],
+        "validation_accuracy": best.accuracy,
+        "test_accuracy": scores.accuracy(probabilities, test.labels),
+    }
     with working("converting the model and comparing both forms"):
         complete = partial(conversion.add, model=model, volume=volume)
-        version = publication.publish_once(volume, candidate, facts, args.keep_versions, complete)
-    with working("writing the report"), folder_beside(volume.run_report(run)) as work:
+        version = publication.publish_once(volume, best.candidate.folder, facts, args.keep_versions, complete)
+    with working("writing the report"):
         content = report.write(
-            work,
-            manifests={name: one.manifest for name, one in best.items()},
-            winner=winner,
+            volume,
+            run,
+            ranking=models,
+            comparisons=lead.compare(best, [other.best for other in models[1:]]),
             version=version,
-            class_names=manifest["class_names"],
             images=test.images,
             labels=test.labels,
             probabilities=probabilities,
-            test_accuracy=test_accuracy,
         )
-        replace_folder(work, volume.run_report(run))
-    report.copy(volume, run)
-    say(summary(content, volume))
+    say(summary.render(content, volume))
 
 
-def best_by_model(found: list[Candidate]) -> dict[str, Candidate]:
-    """Return each model's most accurate candidate; the model with the highest mean accuracy is the first."""
-    by_model: dict[str, list[Candidate]] = {}
-    for one in found:
-        by_model.setdefault(one.model, []).append(one)
-    means = {model: statistics.fmean(map(accuracy_of, own)) for model, own in by_model.items()}
-    return {model: max(by_model[model], key=accuracy_of) for model in sorted(means, key=lambda m: -means[m])}
+def rank_models(args: argparse.Namespace, run: str, data_sha256: str) -> list[RankedModel]:
+    """Evaluate the run's candidates as they would be served, on the validation images; return the models in order."""
+    volume = args.volume
+    remove_abandoned(volume.candidates(run) / "*")  # training skips finished candidates and never cleans up beside them
+    seeds = None if args.seed is args.seeds is None else command_line.seeds_of(args)
+    found = candidates.verified(volume, run, data_sha256, args.models, seeds)
+    return ranking.rank(evaluation.evaluate(found, input_pipeline.load(volume, "validation")))
 
 
-def accuracy_of(candidate: Candidate) -> float:
-    """Return the validation accuracy at the end of a candidate's training, 0 to 1."""
-    return candidate.manifest["metrics"]["validation_accuracy"]
-
-
-def summary(content: dict, volume: Volume) -> str:
-    """Return the last lines of a run: the models, the winner's test accuracy, and where the results are."""
-    rows: list[tuple] = [("model", "parameters", "training", "images/s", "validation accuracy", "")]
-    for name, model in content["models"].items():
-        rows.append(
-            (
-                name,
-                f"{model['parameters']:,}",
-                f"{model['seconds']:.0f} s",
-                f"{model['images_per_second']:,.0f}",
-                f"{model['validation_accuracy']:.4f}",
-                "winner" if name == content["winner"] else "",
-            )
-        )
-    return "\n".join(
-        (
-            "",
-            table(rows),
-            "",
-            f"test accuracy of {content['winner']}: {content['test_accuracy']:.4f}",
-            f"report:          {volume.report / 'index.html'}",
-            f"published model: {volume.version(content['version'])}",
-        )
+def announcement(winner: RankedModel) -> str:
+    """Return a line about the winner."""
+    if len(winner.candidates) == 1:
+        return f"{winner.name} has the best validation accuracy: {winner.mean:.4f}"
+    return (
+        f"{winner.name} has the best mean validation accuracy of {len(winner.candidates)} seeds: {winner.mean:.4f};"
+        f" that of seed {winner.best.candidate.seed} is its best: {winner.best.accuracy:.4f}"
     )
+
+
+def check_quality(args: argparse.Namespace, winner: Evaluated, data_sha256: str) -> None:
+    """Raise Refused if the quality gate refuses the winner's candidate."""
+    class_names = winner.candidate.manifest["class_names"]
+    labels = input_pipeline.load(args.volume, "validation").labels
+    by_class = scores.by_class(scores.confusion_matrix(labels, winner.predicted, len(class_names)), class_names)
+    recalls = {name: values["recall"] for name, values in by_class.items()}
+    best = quality_gate.best_version(decisions.complete(args.volume), data_sha256)
+    quality_gate.check(winner.candidate.name, winner.accuracy, recalls, best, args)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -50,9 +50,12 @@ def served_version() -> str:
 def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, dict]) -> None:
     name, status = first
     found = workflows.outputs(status)
-    assert found.keys() == {"winner", "validation-accuracy", "test-accuracy", "version", "report-path"}
+    names = {"winner", "verdict", "validation-accuracy", "validation-interval", "test-accuracy", "version"}
+    assert found.keys() == {*names, "report-path"}
     assert found["winner"] in ("plain", "dropout", "batchnorm")
-    assert float(found["validation-accuracy"]) > 0.5
+    assert found["verdict"] in ("lead within chance", "lead beyond chance")
+    low, high = json.loads(found["validation-interval"])
+    assert 0.5 < low < float(found["validation-accuracy"]) < high
     assert served_version() == found["version"]
     assert "index.html" in execute("access-model", "ls", found["report-path"])
     assert sorted(workflows.jobs(name)) == [f"{name}-{model}-1-0" for model in ("batchnorm", "dropout", "plain")]

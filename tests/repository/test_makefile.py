@@ -129,7 +129,7 @@ def test_make_run_passes_its_variables_unchanged(tmp_path: Path) -> None:
     source = tmp_path / "my folder"
     source.mkdir()
     numbers = {"WORKERS": "3", "EPOCHS": "2", "BATCH_PER_WORKER": "32", "LEARNING_RATE": "0.01"}
-    numbers |= {"SEEDS": "3", "FRESH": "1", "FLOOR": "0.9", "TOLERANCE": "1"}
+    numbers |= {"SEEDS": "3", "FRESH": "1", "FLOOR": "0.9", "CLASS_FLOOR": "0.6", "TOLERANCE": "1"}
     assert parsed_by_make_run(DATA="it's a volume", MODELS="plain batchnorm", SOURCE=str(source), **numbers) == {
         **vars(local_pipeline.parse_args([])),
         **{"volume": Volume(Path("it's a volume")), "models": ["plain", "batchnorm"], "source": str(source)},
@@ -141,6 +141,7 @@ def test_make_run_passes_its_variables_unchanged(tmp_path: Path) -> None:
             "seeds": 3,
             "fresh": True,
             "accuracy_floor": 0.9,
+            "class_floor": 0.6,
             "tolerance": 1.0,
         },
     }

@@ -151,10 +151,14 @@ def test_kubectl_commands_use_the_object_names_of_the_yaml_files() -> None:
 def test_readmes_table_has_the_variables_and_their_defaults() -> None:
     defaults = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
     assert " ".join(defaults) == (
-        "WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS DATA SOURCE FRESH FLOOR TOLERANCE PYTHON"
+        "WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS DATA SOURCE FRESH FLOOR CLASS_FLOOR"
+        " TOLERANCE PYTHON"
     )
     parsed = local_pipeline.parse_args([])
-    shown = [float(defaults[name]) for name in ("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "FLOOR", "TOLERANCE")]
+    names = ("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "SEEDS", "FLOOR", "CLASS_FLOOR", "TOLERANCE")
+    shown = [float(defaults[name]) for name in names]
     assert defaults["PRECISION"] == parsed.precision
-    assert shown == [parsed.workers, parsed.epochs, parsed.batch_per_worker, parsed.accuracy_floor, parsed.tolerance]
-    assert defaults["SEEDS"] == str(parsed.seeds)
+    assert shown == [
+        *(parsed.workers, parsed.epochs, parsed.batch_per_worker, parsed.seeds),
+        *(parsed.accuracy_floor, parsed.class_floor, parsed.tolerance),
+    ]

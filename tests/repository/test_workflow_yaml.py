@@ -84,8 +84,8 @@ def test_the_training_script_parses_the_workers_command() -> None:
 
 def test_the_quality_gate_equals_that_of_the_local_pipeline() -> None:
     local = importlib.import_module("local_pipeline").parse_args([])
-    gate = (float(PARAMETERS["accuracy-floor"]), float(PARAMETERS["tolerance"]))
-    assert gate == (local.accuracy_floor, local.tolerance)
+    gate = [float(PARAMETERS[name]) for name in ("accuracy-floor", "class-floor", "tolerance")]
+    assert gate == [local.accuracy_floor, local.class_floor, local.tolerance]
 
 
 def test_the_workflow_trains_exactly_the_models_of_the_table() -> None:
@@ -206,7 +206,7 @@ def test_every_template_is_used_and_every_used_template_exists() -> None:
 def test_every_parameter_is_used_and_every_used_parameter_exists() -> None:
     used = set(re.findall(r"workflow\.parameters(?:\.|\[')([\w-]+)", (ROOT / "workflow.yaml").read_text()))
     assert used == PARAMETERS.keys()
-    assert len(used) == 11
+    assert len(used) == 12
 
 
 def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:

@@ -15,6 +15,7 @@ from distml.model import manifest as model_manifest
 from distml.model import saved_model
 from distml.publishing.selection import evaluation
 from distml.publishing.versions import folders, publication
+from distml.publishing.versions.history import History
 from distml.publishing.versions.version_files import GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
@@ -48,9 +49,9 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list:
         model.folder = folder
         return model, manifest
 
-    def recording_predict(model: Any, split: Split) -> np.ndarray:
+    def recording_predict(model: Any, split: Split, name: str) -> np.ndarray:
         evaluations.append((model.folder, SPLITS[len(split)]))
-        return predict(model, split)
+        return predict(model, split, name)
 
     monkeypatch.setattr(saved_model, "load", load_with_folder)
     monkeypatch.setattr(evaluation, "predict", recording_predict)
@@ -83,8 +84,9 @@ def test_a_second_selection_tests_only_the_winner_and_reuses_its_version(
     volume: Volume, winner: str, evaluations: list, capsys: pytest.CaptureFixture[str]
 ) -> None:
     select(volume)
-    candidate = volume.candidate("first", winner, 1)
-    assert evaluations == [(candidate, "validation"), (volume.version(1), "validation"), (candidate, "test")]
+    candidates = [volume.candidate("first", name, 1) for name in ("batchnorm", "plain")]
+    winners = volume.candidate("first", winner, 1)
+    assert evaluations == [*((folder, "validation") for folder in candidates), (winners, "test")]
     assert "already published as version 1; its files verify" in capsys.readouterr().out
     assert folders.numbers(volume.versions) == [1]
 
@@ -116,9 +118,9 @@ def test_a_regression_is_refused_before_the_test_images_are_used(
     volume: Volume, winner: str, loser: str, evaluations: list
 ) -> None:
     shutil.rmtree(volume.candidate("first", winner, 1))
-    with pytest.raises(outcome.Refused, match="below version 1's"):
+    with pytest.raises(outcome.Refused, match=r"below version 1's .*, the best published on this data set: "):
         select(volume, "--tolerance", 0)
-    assert evaluations == [(volume.candidate("first", loser, 1), "validation"), (volume.version(1), "validation")]
+    assert evaluations == [(volume.candidate("first", loser, 1), "validation")]
     assert folders.numbers(volume.versions) == [1]
 
 
@@ -127,13 +129,13 @@ def test_a_damaged_candidate_is_reported_and_left_out(
 ) -> None:
     weights = volume.candidate("first", winner, 1) / "variables" / "variables.data-00000-of-00001"
     damage(weights)
-    with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
+    with pytest.raises(outcome.Refused, match=f"not published: {loser}-seed1's"):
         select(volume, "--accuracy-floor", 1)
     assert f"candidate left out: {weights} is damaged" in capsys.readouterr().out
 
 
 def test_only_a_model_named_by_the_models_option_can_win(volume: Volume, loser: str) -> None:
-    with pytest.raises(outcome.Refused, match=f"not published: {loser}'s"):
+    with pytest.raises(outcome.Refused, match=f"not published: {loser}-seed1's"):
         select(volume, "--models", loser, "--accuracy-floor", 1)
     with pytest.raises(outcome.StepError, match="run first has no verified candidate of dropout in"):
         select(volume, "--models", "dropout")
@@ -159,11 +161,41 @@ def test_selection_on_an_empty_volume_asks_to_train_first(tmp_path: Path) -> Non
         select(Volume(tmp_path))
 
 
-def test_report_json_has_the_expected_keys(trained_volume: Volume) -> None:
+def test_the_accuracy_of_the_exported_model_is_the_same_everywhere(trained_volume: Volume, winner: str) -> None:
     report = json.loads((trained_volume.report / "report.json").read_text())
-    assert {"winner", "version", "validation_accuracy", "test_accuracy", "models"} <= report.keys()
+    (record,) = History(trained_volume.versions).records()
+    accuracy = model_manifest.verified(trained_volume.version(1))["validation_accuracy"]
+    assert [content["validation_accuracy"] for content in (report, report["models"][winner], record.facts)] == (
+        [accuracy] * 3
+    )
+    assert (record.facts["model"], record.facts["seed"], record.facts["run"]) == (winner, 1, "first")
+    output = (trained_volume.root / "output.txt").read_text()
+    assert f"{winner} has the best validation accuracy: {accuracy:.4f}" in output
+    assert f"{winner}: {report['verdict']} (p: " in output
+
+
+def test_both_reports_of_a_run_have_the_same_numbers(trained_volume: Volume) -> None:
+    report = json.loads((trained_volume.report / "report.json").read_text())
     assert report["models"].keys() == {"plain", "batchnorm"}
-    keys = {"parameters", "seconds", "images_per_second", "validation_accuracy"}
-    assert all(model.keys() == keys for model in report["models"].values())
-    copy = trained_volume.run_report("first") / "report.json"
-    assert copy.read_text() == (trained_volume.report / "report.json").read_text()
+    assert json.loads((trained_volume.run_report("first") / "report.json").read_text()) == report
+
+
+def test_a_class_below_the_class_floor_is_refused(volume: Volume, winner: str) -> None:
+    with pytest.raises(
+        outcome.Refused, match=rf"not published: {winner}-seed1's recall of .* below the class floor 1 "
+    ):
+        select(volume, "--class-floor", 1)
+    assert folders.numbers(volume.versions) == [1]
+
+
+def test_of_several_seeds_the_best_one_of_the_best_model_is_published(
+    volume: Volume, winner: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = shutil.copytree(volume.candidate("first", winner, 1), volume.candidate("first", winner, 2))
+    model_manifest.write(second, {**model_manifest.read(second), "seed": 2})
+    select(volume)
+    assert f"{winner} has the best mean validation accuracy of 2 seeds: " in capsys.readouterr().out
+    report = json.loads((volume.report / "report.json").read_text())
+    assert (report["seed"], report["models"][winner]["seeds"].keys()) == (1, {"1", "2"})
+    select(volume, "--seed", 2, "--seeds", 1)
+    assert model_manifest.verified(volume.version(2))["seed"] == 2

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest
-from distml.publishing.report import report
 from distml.publishing.versions import decisions, publication
 from distml.publishing.versions.history import History
 from distml.step import atomic_files
@@ -53,8 +52,9 @@ def test_a_volume_without_permissions_and_times_stores_every_file(
     refuse(monkeypatch, number, *CHANGING_METADATA)
     assert publication.publish(volume, candidate, {}, keep=5) == 1
     assert manifest.verified(volume.version(1))["version"] == 1
-    atomic_files.write_json(volume.run_report("run") / "report.json", {"winner": "plain"})
-    report.copy(volume, "run")
+    with atomic_files.folder_beside(volume.report) as work:
+        atomic_files.write_json(work / "report.json", {"winner": "plain"})
+        atomic_files.replace_folder(work, volume.report)
     assert json.loads((volume.report / "report.json").read_text()) == {"winner": "plain"}
 
 

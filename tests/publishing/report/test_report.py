@@ -1,63 +1,91 @@
 """The report of a run: its numbers and its page."""
 
+import functools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from distml.publishing.report import report
+from distml.publishing.selection import lead
+from distml.publishing.selection.ranking import Evaluated, rank
+from distml.step.volume import Volume
+from support.evaluated import evaluated
 from support.project import SOURCE
 
 NAMES = ["Bag", "Coat", "<Shirt>"]
 LABELS = np.array([0, 0, 1, 1])
 PROBABILITIES = np.array([[0.9, 0.1, 0], [0.3, 0.7, 0], [0.2, 0.8, 0], [0.6, 0.4, 0]], np.float32)
 SOFTWARE = {"tensorflow": "2.99.1", "keras": "3.99.2"}
-SETTINGS = {"workers": 2, "epochs": 2, "batch_per_worker": 64, "learning_rate": 0.002, "seed": 1}
-
-Write = Callable[..., tuple[dict[str, Any], str]]
+SETTINGS = {"workers": 2, "epochs": 2, "batch_per_worker": 64, "learning_rate": 0.002}
 
 
-def manifest(model: str, validation_accuracy: float) -> dict[str, Any]:
+class Written(NamedTuple):
+    """A report: the content of `report.json`, the page, and the volume that has both."""
+
+    content: dict[str, Any]
+    page: str
+    volume: Volume
+
+
+Write = Callable[..., Written]
+
+
+def candidate(model: str, seed: int, right: str) -> Evaluated:
     epoch = {"loss": 0.5, "validation_accuracy": 0.8, "learning_rate": 0.1, "images_per_second": 60.0, "seconds": 5.0}
-    last = {**epoch, "validation_accuracy": validation_accuracy}
-    metrics = {"validation_accuracy": validation_accuracy, "seconds": 10.0, "images_per_second": 60.0}
-    return {
-        "digest": f"digest of {model}",
-        "run": "r1",
-        "model": model,
-        "data_sha256": "d",
-        "code_sha256": "c",
-        "software": SOFTWARE,
-        "settings": SETTINGS,
-        "metrics": {**metrics, "history": [epoch, last]},
-        "parameters": 1234,
-        "created": "2026-01-02T03:04:05+00:00",
-    }
+    last = {**epoch, "validation_accuracy": 0.9}
+    return evaluated(
+        model,
+        seed,
+        right,
+        digest=f"digest of {model}",
+        run="r1",
+        data_sha256="d",
+        code_sha256="c",
+        software=SOFTWARE,
+        settings=SETTINGS,
+        metrics={"seconds": 10.0, "images_per_second": 60.0, "history": [epoch, last]},
+        parameters=1234,
+        class_names=NAMES,
+        created="2026-01-02T03:04:05+00:00",
+    )
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Return a function that writes a report of two models and returns its content and its page."""
+ONE_SEED = [candidate("plain", 1, "11110000"), candidate("dropout", 1, "11111100")]
+RUNS = {
+    "one seed": ONE_SEED,
+    "two seeds": [*ONE_SEED, candidate("plain", 2, "11100000"), candidate("dropout", 2, "11111110")],
+    "far apart": [
+        candidate(*one) for one in (("plain", 1, "0" * 20), ("dropout", 1, "1" * 20), ("other", 1, "0" * 20))
+    ],
+    "one model": [candidate("plain", 1, "11")],
+}
 
-    def write(probabilities: np.ndarray = PROBABILITIES, class_names: list[str] = NAMES) -> tuple[dict[str, Any], str]:
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """Return a function that writes a report, once for the same arguments; it returns content, page and volume."""
+
+    @functools.cache
+    def write(run: str = "one seed", perfect: bool = False) -> Written:
+        volume, ranking = Volume(tmp_path_factory.mktemp("volume")), rank(RUNS[run])
         content = report.write(
-            tmp_path,
-            manifests={"plain": manifest("plain", 0.85), "dropout": manifest("dropout", 0.875)},
-            winner="dropout",
+            volume,
+            "r1",
+            ranking=ranking,
+            comparisons=lead.compare(ranking[0].best, [other.best for other in ranking[1:]]),
             version=3,
-            class_names=class_names,
             images=np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 28, 28, 1), np.uint8),
             labels=LABELS,
-            probabilities=probabilities,
-            test_accuracy=0.5,
+            probabilities=np.eye(3, dtype=np.float32)[LABELS] if perfect else PROBABILITIES,
         )
-        return content, (tmp_path / "index.html").read_text(encoding="utf-8")
+        return Written(content, (volume.report / "index.html").read_text(encoding="utf-8"), volume)
 
     return write
 
@@ -74,17 +102,38 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attributes)))
 
 
-def test_report_json_holds_every_measured_number(write: Write, tmp_path: Path) -> None:
-    content, _ = write()
-    measured = {"parameters": 1234, "seconds": 10.0, "images_per_second": 60.0}
+def section(page: str, title: str) -> str:
+    """Return the text of a section, with single blanks and without markup."""
+    found = page.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
+    return " ".join(re.sub(r"<[^>]*>", " ", found).replace("&nbsp;", " ").split())
+
+
+def test_report_json_holds_every_measured_number(write: Write) -> None:
+    content, _, volume = write()
+    measured = {"parameters": 1234, "seconds": 10.0, "images_per_second": 60.0, "seed": 1}
     assert content == {
         "winner": "dropout",
+        "seed": 1,
         "version": 3,
-        "validation_accuracy": 0.875,
+        "validation_accuracy": 0.75,
+        "validation_interval": [0.4093, 0.9285],
+        "validation_images": 8,
         "test_accuracy": 0.5,
+        "test_interval": [0.15, 0.85],
+        "test_images": 4,
+        "verdict": "lead within chance",
+        "comparisons": [{"model": "plain", "seed": 1, "only_winner": 2, "only_other": 0, "p": 0.5, "adjusted_p": 0.5}],
         "models": {
-            "plain": {**measured, "validation_accuracy": 0.85},
-            "dropout": {**measured, "validation_accuracy": 0.875},
+            "dropout": {
+                **measured,
+                **{"validation_accuracy": 0.75, "validation_interval": [0.4093, 0.9285], "seeds": {"1": 0.75}},
+                **{"mean": 0.75, "lowest": 0.75, "highest": 0.75, "standard_deviation": None},
+            },
+            "plain": {
+                **measured,
+                **{"validation_accuracy": 0.5, "validation_interval": [0.2152, 0.7848], "seeds": {"1": 0.5}},
+                **{"mean": 0.5, "lowest": 0.5, "highest": 0.5, "standard_deviation": None},
+            },
         },
         "run": "r1",
         "data_sha256": "d",
@@ -98,8 +147,64 @@ def test_report_json_holds_every_measured_number(write: Write, tmp_path: Path) -
             "Coat": {"precision": 0.5, "recall": 0.5, "f1": 0.5},
             "<Shirt>": {"precision": 0.0, "recall": 0.0, "f1": 0.0},
         },
+        "calibration": content["calibration"],
     }
-    assert json.loads((tmp_path / "report.json").read_text()) == content
+    assert json.loads((volume.report / "report.json").read_text()) == content
+
+
+def test_report_json_has_the_spread_of_several_seeds(write: Write) -> None:
+    content = write("two seeds").content
+    assert (content["winner"], content["seed"], content["validation_accuracy"]) == ("dropout", 2, 0.875)
+    spread = {key: content["models"]["plain"][key] for key in ("seeds", "mean", "lowest", "highest")}
+    assert spread == {"seeds": {"1": 0.5, "2": 0.375}, "mean": 0.4375, "lowest": 0.375, "highest": 0.5}
+    assert content["models"]["plain"]["standard_deviation"] == pytest.approx(0.125 / 2**0.5)
+
+
+def test_report_json_has_the_bins_of_the_calibration(write: Write) -> None:
+    found = write().content["calibration"]
+    assert found["error"] == pytest.approx((0.1 + 0.7 + 0.2 + 0.6) / 4)
+    assert [(one["images"], one["right"]) for one in found["bins"]] == [(1, 0), (1, 0), (1, 1), (1, 1)]
+
+
+def test_both_copies_of_the_report_link_to_the_history(write: Write) -> None:
+    volume = write().volume
+    for folder in (volume.report, volume.run_report("r1")):
+        page = Page((folder / "index.html").read_text(encoding="utf-8"))
+        (link,) = [attributes["href"] or "" for tag, attributes in page.tags if tag == "a"]
+        assert (folder / link).resolve() == volume.history
+
+
+def test_the_report_page_says_how_sure_the_lead_is(write: Write) -> None:
+    text = section(write().page, "How sure is this?")
+    assert text.startswith("dropout: lead within chance. On other images of this kind the other model could come first")
+    assert "plain 2 0 0.5 0.5" in text
+    assert "Test accuracy of dropout: 0.5000, interval 0.1500 to 0.8500." in text
+
+
+def test_the_report_page_explains_a_lead_beyond_chance(write: Write) -> None:
+    text = section(write("far apart").page, "How sure is this?")
+    assert text.startswith(
+        "dropout: lead beyond chance. If dropout and one of the other models were equally accurate, a"
+    )
+    assert "less than 5 % of choices of images" in text
+
+
+def test_the_report_page_of_a_single_model_compares_with_none(write: Write) -> None:
+    text = section(write("one model").page, "How sure is this?")
+    assert text.startswith("plain: no other model to compare with. This run has a single model. Line: the 95")
+    assert "McNemar" not in text
+
+
+def test_the_report_page_shows_the_spread_only_for_several_seeds(write: Write) -> None:
+    text = section(write("two seeds").page, "How sure is this?")
+    assert "dropout 2 0.8125 0.7500 0.8750 0.0884 plain 2 0.4375 0.3750 0.5000 0.0884" in text
+    assert "plain, seed 1 3 0 0.25 0.25" in text
+    assert "standard deviation" not in section(write().page, "How sure is this?")
+
+
+def test_the_report_page_shows_the_calibration_error_on_the_test_images(write: Write) -> None:
+    text = section(write().page, "Calibration")
+    assert "differs from the share of right answers by 40.0 percentage points (expected calibration error)" in text
 
 
 def test_the_most_confident_mistake_comes_first() -> None:
@@ -119,12 +224,12 @@ def test_the_report_shows_at_most_twenty_mistakes() -> None:
 
 
 def test_the_report_page_of_a_perfect_model_shows_no_mistakes(write: Write) -> None:
-    _, page = write(probabilities=np.eye(3, dtype=np.float32)[LABELS])
+    page = write(perfect=True).page
     assert "The model classifies every test image correctly." in page
 
 
 def test_the_report_page_starts_with_the_result(write: Write) -> None:
-    _, page = write()
+    page = write().page
     heading = page.partition("<h1>")[2].partition("</h1>")[0]
     assert " ".join(heading.split()) == (
         "Version 3, the model “dropout”, classifies 50.00&nbsp;% of 4 test images correctly"
@@ -132,37 +237,40 @@ def test_the_report_page_starts_with_the_result(write: Write) -> None:
 
 
 def test_the_winner_comes_first_and_alone_has_a_test_accuracy(write: Write) -> None:
-    _, page = write()
+    page = write().page
     cells = [row.split("</td>")[:2] for row in page.partition("<tbody>")[2].partition("</tbody>")[0].split("<td>")]
-    assert [cell[0] for cell in cells][1:3] == ["0.8750", "0.5000"]
-    assert [cell[0] for cell in cells][6:8] == ["0.8500", "–"]
+    assert [cell[0] for cell in cells][1:3] == ["0.7500", "0.5000"]
+    assert [cell[0] for cell in cells][6:8] == ["0.5000", "–"]
 
 
 def test_the_report_page_loads_no_other_file(write: Write) -> None:
-    tags = Page(write()[1]).tags
+    tags = Page(write().page).tags
     images = [attributes["src"] or "" for tag, attributes in tags if tag == "img"]
-    assert [source.partition(";")[0] for source in images] == ["data:image/svg+xml"] * 2 + ["data:image/png"] * 2
+    assert [source.partition(";")[0] for source in images] == ["data:image/svg+xml"] * 4 + ["data:image/png"] * 2
     assert not {"link", "script", "iframe", "object"} & {tag for tag, _ in tags}
 
 
 def test_every_image_of_the_report_page_has_an_alternative_text(write: Write) -> None:
-    texts = [attributes["alt"] for tag, attributes in Page(write()[1]).tags if tag == "img"]
+    texts = [attributes["alt"] for tag, attributes in Page(write().page).tags if tag == "img"]
     assert texts == [
-        "Training loss by epoch. After the last epoch: plain 0.5000; dropout 0.5000.",
-        "Validation accuracy by epoch. After the last epoch: plain 0.8500; dropout 0.8750.",
+        "Validation accuracy, 95 % intervals: dropout 0.7500, 0.4093 to 0.9285; plain 0.5000, 0.2152 to 0.7848.",
+        "Training loss by epoch. After the last epoch: dropout 0.5000; plain 0.5000.",
+        "Validation accuracy by epoch. After the last epoch: dropout 0.9000; plain 0.9000.",
+        "Reliability diagram. Confidence, accuracy (images) of each bin:"
+        " 0.60 0.00 (1); 0.70 0.00 (1); 0.80 1.00 (1); 0.90 1.00 (1).",
         "Test image 1: Bag, predicted as Coat",
         "Test image 3: Coat, predicted as Bag",
     ]
 
 
 def test_the_report_page_escapes_markup_in_names(write: Write) -> None:
-    _, page = write()
+    page = write().page
     assert "&lt;Shirt&gt;" in page
     assert "<Shirt>" not in page
 
 
 def test_the_report_page_lists_settings_run_digest_and_software(write: Write) -> None:
-    _, page = write()
+    page = write().page
     section = page.partition("How the model was made")[2]
     for text in ("dropout, 1,234 parameters", "learning rate</dt><dd>0.002", "r1", "digest of dropout"):
         assert text in section

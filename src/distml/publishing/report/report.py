@@ -1,95 +1,130 @@
 """The report of a run and the model card of its winner: a self-contained HTML page, and its numbers as JSON."""
 
-import base64
-import io
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from distml.model import image_decoding
-from distml.publishing.selection import scores
+from distml.publishing.report import calibration, charts
+from distml.publishing.selection import certainty, lead, scores
+from distml.publishing.selection.lead import Comparison, Verdict
+from distml.publishing.selection.ranking import RankedModel
 from distml.step.atomic_files import folder_beside, replace_folder, write_json
 from distml.step.volume import Volume
 
 MISTAKES = 20
-# Okabe and Ito's colours, which colour-blind readers can tell apart, and markers for prints without colour.
-LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
 
 
 def write(
-    folder: Path,
+    volume: Volume,
+    run: str,
     *,
-    manifests: dict[str, dict],
-    winner: str,
+    ranking: Sequence[RankedModel],
+    comparisons: Sequence[Comparison],
     version: int,
-    class_names: list[str],
     images: np.ndarray,
     labels: np.ndarray,
     probabilities: np.ndarray,
-    test_accuracy: float,
 ) -> dict:
-    """Write `report.json` and `index.html` into `folder`.
+    """Write `report.json` and `index.html` into the run's report, and into the volume's, which is always the newest.
 
     Args:
-        folder: an existing folder; the caller renames it into place.
-        manifests: the candidates' manifests, by model.
-        winner: the published model, the only one that was evaluated on the test images.
+        volume: the volume.
+        run: the run.
+        ranking: the models of the run; the first one's best candidate was published.
+        comparisons: the comparisons of this candidate with the other models' best ones.
         version: number of the published version.
-        class_names: names of the classes, by label.
         images: the test images, uint8 [n, 28, 28, 1], 0 is black.
         labels: the test images' labels, int64 [n].
-        probabilities: the winner's probabilities, float32 [n, classes].
-        test_accuracy: the winner's test accuracy, 0 to 1.
+        probabilities: the winner's probabilities, float32 [n, classes]; no other model saw the test images.
 
     Returns:
         The content of `report.json`.
     """
-    manifest = manifests[winner]
-    confusion = scores.confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
+    class_names = ranking[0].best.candidate.manifest["class_names"]
+    bins = calibration.bins(probabilities, labels)
     content = {
-        "winner": winner,
-        "version": version,
-        "validation_accuracy": manifest["metrics"]["validation_accuracy"],
-        "test_accuracy": test_accuracy,
-        "models": {name: facts_of_candidate(manifests[name]) for name in manifests},
-        **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "software", "settings", "digest")},
-        "confusion_matrix": confusion.tolist(),
-        "classes": scores.by_class(confusion, class_names),
+        **facts_of_winner(ranking[0], version),
+        **facts_of_test(labels, probabilities, class_names),
+        "verdict": str(lead.verdict(comparisons)),
+        "comparisons": [comparison._asdict() for comparison in comparisons],
+        "models": {model.name: facts_of_model(model) for model in ranking},
+        "calibration": {"error": calibration.expected_error(bins), "bins": [one._asdict() for one in bins]},
     }
-    write_json(folder / "report.json", content)
-    page = template().render(
-        report=content,
-        ranking=sorted(manifests, key=lambda name: manifests[name]["metrics"]["validation_accuracy"], reverse=True),
-        class_names=class_names,
-        created=manifest["created"],
-        curves=learning_curves(manifests, winner),
-        mistakes=most_confident_mistakes(images, labels, probabilities, class_names),
-        test_images=len(labels),
-    )
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    values = {
+        "report": content,
+        "verdicts": Verdict,
+        "in_words": lead.in_words,
+        "significance": certainty.SIGNIFICANCE,
+        "seeds": max(len(model.candidates) for model in ranking),
+        "class_names": class_names,
+        "created": ranking[0].best.candidate.manifest["created"],
+        "curves": learning_curves(ranking),
+        "intervals": chart_of_intervals(ranking),
+        "reliability": chart_of_reliability(bins),
+        "mistakes": most_confident_mistakes(images, labels, probabilities, class_names),
+    }
+    page = template()
+    for folder in (volume.run_report(run), volume.report):
+        with folder_beside(folder) as work:
+            write_json(work / "report.json", content)
+            history = os.path.relpath(volume.history, folder)
+            (work / "index.html").write_text(page.render(**values, history=history), encoding="utf-8")
+            replace_folder(work, folder)
     return content
 
 
-def copy(volume: Volume, run: str) -> None:
-    """Copy the run's report to `volume.report`, which always has the newest report."""
-    with folder_beside(volume.report) as work:
-        for file in volume.run_report(run).iterdir():
-            (work / file.name).write_bytes(file.read_bytes())
-        replace_folder(work, volume.report)
+def facts_of_winner(model: RankedModel, version: int) -> dict:
+    """Return the numbers of the winner on the validation images, and its origin."""
+    manifest = model.best.candidate.manifest
+    return {
+        "winner": model.name,
+        "seed": model.best.candidate.seed,
+        "version": version,
+        "validation_accuracy": model.best.accuracy,
+        "validation_interval": rounded(model.best.interval),
+        "validation_images": len(model.best.right),
+        **{key: manifest[key] for key in ("run", "data_sha256", "code_sha256", "software", "settings", "digest")},
+    }
 
 
-def facts_of_candidate(manifest: dict) -> dict:
-    """Return the numbers that the report shows for every candidate."""
+def facts_of_test(labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> dict:
+    """Return the winner's numbers on the test images."""
+    confusion = scores.confusion_matrix(labels, probabilities.argmax(axis=1), len(class_names))
+    return {
+        "test_accuracy": scores.accuracy(probabilities, labels),
+        "test_interval": rounded(certainty.interval(int(confusion.trace()), len(labels))),
+        "test_images": len(labels),
+        "confusion_matrix": confusion.tolist(),
+        "classes": scores.by_class(confusion, class_names),
+    }
+
+
+def facts_of_model(model: RankedModel) -> dict:
+    """Return the numbers of a model: those of its best candidate, and how its seeds differ."""
+    manifest = model.best.candidate.manifest
     metrics = manifest["metrics"]
     return {
         "parameters": manifest["parameters"],
         "seconds": metrics["seconds"],
         "images_per_second": metrics["images_per_second"],
-        "validation_accuracy": metrics["validation_accuracy"],
+        "seed": model.best.candidate.seed,
+        "validation_accuracy": model.best.accuracy,
+        "validation_interval": rounded(model.best.interval),
+        "seeds": {str(one.candidate.seed): one.accuracy for one in model.candidates},
+        "mean": model.mean,
+        "lowest": model.lowest,
+        "highest": model.best.accuracy,
+        "standard_deviation": model.deviation,
     }
+
+
+def rounded(interval: tuple[float, float]) -> list[float]:
+    """Return the ends of an interval with four decimals."""
+    return [round(end, 4) for end in interval]
 
 
 def most_confident_mistakes(
@@ -102,7 +137,7 @@ def most_confident_mistakes(
     return [
         {
             "index": int(index),
-            "image": data_uri(image_decoding.png(images[index]), "image/png"),
+            "image": charts.data_uri(image_decoding.png(images[index]), "image/png"),
             "true": class_names[labels[index]],
             "predicted": class_names[predicted[index]],
             "probability": float(confidence[index]),
@@ -111,39 +146,33 @@ def most_confident_mistakes(
     ]
 
 
-def learning_curves(manifests: dict[str, dict], winner: str) -> list[dict[str, str]]:
-    """Return one figure per measure over the epochs: its data URI and its alternative text."""
+def learning_curves(ranking: Sequence[RankedModel]) -> list[dict[str, str]]:
+    """Return one chart per measure over the epochs, of each model's best candidate: image and alternative text."""
+    histories = {model.name: model.best.candidate.manifest["metrics"]["history"] for model in ranking}
     figures = []
     for key, title in (("loss", "Training loss"), ("validation_accuracy", "Validation accuracy")):
-        curves = {name: [epoch[key] for epoch in manifests[name]["metrics"]["history"]] for name in manifests}
+        curves = {name: [epoch[key] for epoch in history] for name, history in histories.items()}
         last = "; ".join(f"{name} {values[-1]:.4f}" for name, values in curves.items())
         text = f"{title} by epoch. After the last epoch: {last}."
-        figures.append({"image": curve(title, curves, winner), "text": text})
+        figures.append({"image": charts.curve(title, curves, ranking[0].name), "text": text})
     return figures
 
 
-def curve(title: str, curves: dict[str, list[float]], winner: str) -> str:
-    """Return an SVG with one line per model, as a data URI."""
-    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for number, (name, values) in enumerate(curves.items()):
-        colour, marker = LINES[number % len(LINES)]
-        width, label = (2.4, f"{name} (winner)") if name == winner else (1.4, name)
-        axes.plot(range(1, len(values) + 1), values, color=colour, marker=marker, lw=width, ms=5, label=label)
-    axes.set_title(title, loc="left", fontsize=12)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(color="#dddddd", lw=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    svg = io.BytesIO()
-    figure.savefig(svg, format="svg")
-    return data_uri(svg.getvalue(), "image/svg+xml")
+def chart_of_intervals(ranking: Sequence[RankedModel]) -> dict[str, str]:
+    """Return the chart of the accuracies with their intervals, and its alternative text."""
+    title = "Validation accuracy, 95 % intervals"
+    rows = []
+    for model in ranking:
+        low, high = model.best.interval
+        rows.append(f"{model.name} {model.best.accuracy:.4f}, {low:.4f} to {high:.4f}")
+    return {"image": charts.intervals(title, ranking), "text": f"{title}: {'; '.join(rows)}."}
 
 
-def data_uri(content: bytes, media_type: str) -> str:
-    """Return `content` as a data URI, which keeps the page self-contained."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+def chart_of_reliability(bins: Sequence[calibration.Bin]) -> dict[str, str]:
+    """Return the reliability diagram, and its alternative text."""
+    rows = [f"{one.confidence:.2f} {one.accuracy:.2f} ({one.images})" for one in bins]
+    text = f"Reliability diagram. Confidence, accuracy (images) of each bin: {'; '.join(rows)}."
+    return {"image": charts.reliability("Accuracy by confidence", bins), "text": text}
 
 
 def template() -> jinja2.Template:

@@ -41,7 +41,10 @@ def mcnemar(one_right: np.ndarray, other_right: np.ndarray) -> float:
     only_one = int(np.sum(one_right & ~other_right))
     only_other = int(np.sum(other_right & ~one_right))
     tosses = only_one + only_other
-    tail = sum(math.comb(tosses, heads) for heads in range(min(only_one, only_other) + 1))
+    tail = ways = 1  # of the tosses to show no head; then one head more each time, up to the rarer result
+    for heads in range(1, min(only_one, only_other) + 1):
+        ways = ways * (tosses - heads + 1) // heads
+        tail += ways
     return min(1.0, 2 * tail / 2**tosses)
 
 
