@@ -69,7 +69,10 @@ class State:
 
 
 class History:
-    """The history of one folder of versions. It reads each record once, since records never change."""
+    """The history of one folder of versions. It reads each record once, since records never change.
+
+    If a record is gone, the volume was emptied for another start, and all are read again.
+    """
 
     def __init__(self, versions: Path):
         self._folder = versions / FOLDER
@@ -81,7 +84,10 @@ class History:
         A record that is incomplete or damaged is left out: a process may be writing it, or was killed while it did on
         a volume without hard links, and then it never decided. With `wait`, an incomplete record gets time to complete.
         """
-        for sequence, path in _files(self._folder):
+        files = _files(self._folder)
+        if not self._records.keys() <= dict(files).keys():
+            self._records.clear()
+        for sequence, path in files:
             if sequence not in self._records and (record := _read(path, sequence, wait)):
                 self._records[sequence] = record
         return [self._records[sequence] for sequence in sorted(self._records)]
