@@ -1,7 +1,7 @@
 # `make help` lists the targets. These are the variables that make accepts on its command line. Of the environment's
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SOURCE FRESH FLOOR TOLERANCE HTTP_PORT \
-  GRPC_PORT PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  GRPC_PORT RELEASE PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -22,6 +22,7 @@ FLOOR :=
 TOLERANCE :=
 HTTP_PORT := 8080
 GRPC_PORT := 8081
+RELEASE :=
 RUN := .venv/bin/python
 # Quote $(1) as one word for the shell, whatever blanks and quotes it contains.
 quoted = '$(subst ','\'',$(1))'
@@ -78,7 +79,7 @@ run: ## ingest, train three models on real workers, select, publish, report
 serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)
 	@sh environment.sh run
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
-	  --grpc-port $(call quoted,$(GRPC_PORT))
+	  --grpc-port $(call quoted,$(GRPC_PORT)) $(if $(RELEASE),--release $(call quoted,$(RELEASE)))
 
 test: ## run every test that needs no cluster, except test-hostile
 	@sh environment.sh dev
