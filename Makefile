@@ -1,7 +1,7 @@
 # `make help` lists the targets. These are the variables that make accepts on its command line. Of the environment's
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR CLASS_FLOOR \
-  TOLERANCE HTTP_PORT GRPC_PORT TO REASON PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  TOLERANCE HTTP_PORT GRPC_PORT RELEASE TO REASON PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -24,6 +24,7 @@ CLASS_FLOOR :=
 TOLERANCE :=
 HTTP_PORT := 8080
 GRPC_PORT := 8081
+RELEASE :=
 TO :=
 REASON :=
 RUN := .venv/bin/python
@@ -84,7 +85,7 @@ run: ## ingest, train three models on real workers, select, publish, report
 serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)
 	@sh environment.sh run
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
-	  --grpc-port $(call quoted,$(GRPC_PORT))
+	  --grpc-port $(call quoted,$(GRPC_PORT)) $(if $(RELEASE),--release $(call quoted,$(RELEASE)))
 
 history: ## print what happened to each published version
 	@sh environment.sh run

@@ -50,17 +50,22 @@ def add_release_options(parser: argparse.ArgumentParser) -> None:
         help="instant: a newer version answers as soon as it is loaded; guarded: it must first pass a trial",
     )
     trial = parser.add_argument_group("the trial of --release guarded")
+    # Among nine well-trained versions (three models, three seeds) the largest losses were 0.021 and 0.11, and the
+    # largest ratio of engine times 1.12. A version that is wrong for one class loses about 0.09 and 0.9.
     trial.add_argument(
         "--max-accuracy-loss",
         type=command_line.fraction,
-        default=0.02,
-        help="on its reference images, 0 to 1",
+        default=0.04,
+        help="how far its accuracy on its reference images may be below the old version's, 0 to 1",
     )
     trial.add_argument(
-        "--max-recall-loss", type=command_line.fraction, default=0.15, help="the same for each class, 0 to 1"
+        "--max-recall-loss", type=command_line.fraction, default=0.2, help="the same for each class's recall, 0 to 1"
     )
     trial.add_argument(
-        "--max-slowdown", type=command_line.positive_number, default=2, help="engine time by that of the old version"
+        "--max-slowdown",
+        type=command_line.positive_number,
+        default=2.0,
+        help="how many times the old version's engine time it may take",
     )
     trial.add_argument(
         "--shadow-seconds",

@@ -9,6 +9,7 @@ import pytest
 
 import local_pipeline
 import pipeline_admin
+import serve
 from distml.step.volume import Volume
 from support.clone import Clone
 from support.makefile import TEXT, VARIABLES, dry_run
@@ -149,6 +150,17 @@ def test_make_run_passes_its_variables_unchanged(tmp_path: Path) -> None:
 
 def test_make_run_without_variables_uses_the_defaults() -> None:
     assert parsed_by_make_run() == vars(local_pipeline.parse_args(["--volume", "trained_model"]))
+
+
+@pytest.mark.parametrize(("variables", "release"), [([], "instant"), (["RELEASE=guarded"], "guarded")])
+def test_make_serve_passes_its_variables_to_the_script(variables: list[str], release: str) -> None:
+    printed = dry_run("serve", "DATA=a b", "HTTP_PORT=1", "GRPC_PORT=2", *variables)
+    first, program = printed.split("\n", 1)
+    assert first == "sh environment.sh run"
+    python, script, *arguments = shlex.split(program.replace("\\\n", " "))
+    assert (python, script) == (".venv/bin/python", "src/serve.py")
+    changed = {"volume": Volume(Path("a b")), "http_port": 1, "grpc_port": 2, "release": release}
+    assert vars(serve.parse_args(arguments)) == {**vars(serve.parse_args([])), **changed}
 
 
 def test_make_run_refuses_a_value_of_fresh_other_than_1_and_0() -> None:

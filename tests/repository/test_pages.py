@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import local_pipeline
+import serve
 from distml.serving.http import routes
 from support import makefile, pages
 from support.pages import PAGES, all_commands, name
@@ -113,7 +114,8 @@ def test_every_request_on_the_pages_has_an_existing_route_and_body() -> None:
     assert len(predictor) > 8
     paths = {re.sub(r"^http://localhost:\d+", "", command[-1]) for command in predictor}
     predict, ready = "/v1/models/flower-sample:predict", "/v2/models/flower-sample/ready"
-    assert paths == {predict, predict.replace("flower-sample", "fashion"), ready, "/metrics"}
+    status = "/v1/models/flower-sample"
+    assert paths == {predict, predict.replace("flower-sample", "fashion"), status, ready, "/metrics"}
     assert routes.parse(predict) == ("v1", "flower-sample", None, None, "predict")
     options = [pair for command in predictor for pair in pairwise(command)]
     assert {word.removeprefix("@") for flag, word in options if flag in ("-d", "-D", "--data")} == {
@@ -152,12 +154,12 @@ def test_readmes_table_has_the_variables_and_their_defaults() -> None:
     defaults = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
     assert " ".join(defaults) == (
         "WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS DATA SOURCE FRESH FLOOR CLASS_FLOOR"
-        " TOLERANCE PYTHON"
+        " TOLERANCE RELEASE PYTHON"
     )
     parsed = local_pipeline.parse_args([])
     names = ("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "SEEDS", "FLOOR", "CLASS_FLOOR", "TOLERANCE")
     shown = [float(defaults[name]) for name in names]
-    assert defaults["PRECISION"] == parsed.precision
+    assert (defaults["PRECISION"], defaults["RELEASE"]) == (parsed.precision, serve.parse_args([]).release)
     assert shown == [
         *(parsed.workers, parsed.epochs, parsed.batch_per_worker, parsed.seeds),
         *(parsed.accuracy_floor, parsed.class_floor, parsed.tolerance),

@@ -1,7 +1,9 @@
 """Batching of waiting requests, and admission control."""
 
 import asyncio
+import contextlib
 import threading
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -32,6 +34,20 @@ class Engine:
         if images[0, 0, 0, 0] == 255:
             raise RuntimeError("broken")
         return images[:, 0, 0, :].astype(np.float32)
+
+
+class Observer:
+    """A stand-in for a trial; it keeps what the batcher tells it."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.errors: list[Exception] = []
+
+    def observe(self, images: np.ndarray) -> None:
+        self.batches.append(len(images))
+
+    def fail(self, error: Exception) -> None:
+        self.errors.append(error)
 
 
 def images(*values: int) -> np.ndarray:
@@ -142,6 +158,59 @@ def test_a_batch_that_cannot_be_put_together_fails_alone(monkeypatch: pytest.Mon
     engine = Engine()
     answers = asyncio.run(ask_while_busy(engine, [images(1), images(2), images(*[3] * 64)]))
     assert [type(answer).__name__ for answer in answers] == ["tuple", "MemoryError", "MemoryError", "tuple"]
+
+
+@pytest.mark.parametrize("value", [255, 254])
+def test_images_on_which_both_versions_fail_are_not_the_new_ones_fault(value: int) -> None:
+    engine = Engine()
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        return np.where(images[:, 0, 0, :] == 254, np.float32("nan"), engine(images))
+
+    async def ask(observer: Observer) -> None:
+        batcher = Batcher(ServedVersion(2, {}, classify))
+        batcher.fallback, batcher.observer = ServedVersion(1, {}, classify), observer
+        with pytest.raises(RuntimeError, match="broken") if value == 255 else contextlib.nullcontext():
+            assert (await batcher.classify(images(value)))[1].number == 1
+
+    engine.go.set()
+    asyncio.run(ask(observer := Observer()))
+    assert (observer.batches, observer.errors) == ([1], [])
+
+
+def test_a_batch_that_cannot_be_put_together_is_not_a_versions_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "concatenate", Mock(side_effect=MemoryError))
+
+    async def ask(observer: Observer) -> list:
+        batcher = Batcher(ServedVersion(2, {}, engine))
+        batcher.fallback, batcher.observer = ServedVersion(1, {}, engine), observer
+        answers = [batcher.classify(images(1)), batcher.classify(images(2))]
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+    engine = Engine()
+    engine.go.set()
+    answers = asyncio.run(ask(observer := Observer()))
+    assert [type(answer) for answer in answers] == [MemoryError] * 2
+    assert observer.errors == []
+
+
+def test_work_of_a_cancelled_trial_is_not_run() -> None:
+    done: list[str] = []
+
+    async def cancel(engine: Engine) -> None:
+        batcher = Batcher(ServedVersion(1, {}, engine))
+        request = asyncio.create_task(batcher.classify(images(0)))
+        await asyncio.to_thread(engine.started.wait, 10)
+        work = asyncio.create_task(batcher.run_between_batches(lambda: done.append("cancelled")))
+        await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        engine.go.set()
+        await request
+        await batcher.run_between_batches(lambda: done.append("next"))
+
+    asyncio.run(cancel(Engine()))
+    assert done == ["next"]
 
 
 def test_admission_counts_requests_and_bytes_and_frees_both() -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 from distml.serving import server
 from distml.serving.predictor import Predictor
 from distml.serving.release import served_version
-Predictor(served_version.load(Path(folder), 1), "flower-sample")
+from distml.serving.release.releases import Releases
+Predictor(served_version.load(Path(folder), 1), "flower-sample", Releases())
 """
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import serve
 from distml.step.volume import Volume
 from support.network import needs_ipv6
 from support.predictor_process import Predictor, free_port
@@ -53,6 +54,24 @@ def test_a_volume_without_a_published_model_is_refused_in_one_line(tmp_path: Pat
         r"^serve.py: no published model in .* can be served; publish one or choose another --volume \(make serve DATA="
     )
     assert re.search(line, result.stderr, re.M)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--max-accuracy-loss", "2", "'2' is not a number from 0 to 1"),
+        ("--max-recall-loss", "-0.1", "'-0.1' is not a number from 0 to 1"),
+        ("--max-slowdown", "0", "'0' is not a number above 0"),
+        ("--shadow-seconds", "nan", "'nan' is not a number above 0"),
+        ("--probation-seconds", "inf", "'inf' is not a number above 0"),
+    ],
+)
+def test_an_invalid_bound_of_a_trial_is_refused_in_one_line(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        serve.parse_args([f"{option}={value}"])
+    assert capsys.readouterr().err.partition(": ")[2] == f"argument {option}: {message}; see --help\n"
 
 
 def test_help_shows_the_options_of_the_predictor(tmp_path: Path) -> None:

@@ -19,14 +19,20 @@ def status(model: ModelSpec, releases: Iterable[Release] = ()) -> dict[str, Any]
 
     Args:
         model: the model that answers.
-        releases: the stages of the versions that the predictor met.
+        releases: the stages of the versions that the predictor met, the newest first.
     """
-    entries = [_state(model.version, "AVAILABLE", "OK", "")]
+    entries = {model.version: _state(model.version, "AVAILABLE", "OK", "")}
     for release in releases:
-        if release.version != model.version and release.stage in _STATES:
+        if release.version not in entries and release.stage in _STATES:
             code = "FAILED_PRECONDITION" if release.stage is Stage.REJECTED else "OK"
-            entries.append(_state(release.version, _STATES[release.stage], code, release.reason))
-    return {"model_version_status": entries}
+            entries[release.version] = _state(release.version, _STATES[release.stage], code, release.reason)
+    return {"model_version_status": [*entries.values()]}
+
+
+def status_of(version: str, model: ModelSpec, releases: Iterable[Release]) -> dict[str, Any] | None:
+    """Return what `status` returns, but only the state of one version; None if it has none."""
+    states = [state for state in status(model, releases)["model_version_status"] if state["version"] == version]
+    return {"model_version_status": states} if states else None
 
 
 def stages(releases: Iterable[Release]) -> list[dict[str, str]]:

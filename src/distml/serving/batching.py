@@ -116,8 +116,9 @@ class Batcher:
         if self._trial_work and (not self._waiting or asyncio.get_running_loop().time() >= self._trial_work[0]):
             _, work, result = self._trial_work
             self._trial_work = None
-            self._put(lambda: _attempt(work), lambda outcome: self._finish_trial_work(result, outcome))
-            return
+            if not result.done():  # unless the trial was cancelled
+                self._put(lambda: _attempt(work), lambda outcome: self._finish_trial_work(result, outcome))
+                return
         batch: Batch = []
         images = 0
         while self._waiting and (not batch or images + len(self._waiting[0][0]) <= limits.MAX_IMAGES_OF_BATCH):
@@ -152,6 +153,8 @@ class Batcher:
             result = run()
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(finish, result)
+            # While this thread waits, its variables would keep the images, and the old version after a trial.
+            del loop, run, finish, result
 
     def _go_on(self) -> None:
         self._running = bool(self._waiting or self._trial_work)
@@ -196,16 +199,19 @@ def _run(version: ServedVersion, fallback: ServedVersion | None, batch: Batch) -
     try:
         if len(batch) > 1:
             images = np.concatenate([images for images, _ in batch])
-        probabilities = version.classify(images)
-        if fallback is None or np.isfinite(probabilities).all():
-            return Result(version, batch, images, probabilities)
-        raise ValueError("a probability is not a number")
-    except Exception as error:
-        if fallback is None:
-            return Result(version, batch, images, error)
-        answer = _attempt(lambda: fallback.classify(images))
-        # If both fail, the images are at fault, not the version.
-        return Result(fallback, batch, images, answer, None if isinstance(answer, Exception) else error)
+    except MemoryError as too_large:
+        return Result(version, batch, images, too_large)
+    answer = _attempt(lambda: version.classify(images))
+    if fallback is None or _is_usable(answer):
+        return Result(version, batch, images, answer)
+    error = answer if isinstance(answer, Exception) else ValueError("a probability is not a number")
+    answer = _attempt(lambda: fallback.classify(images))
+    # If both fail, the images are at fault, not the version.
+    return Result(fallback, batch, images, answer, error if _is_usable(answer) else None)
+
+
+def _is_usable(answer: np.ndarray | Exception) -> bool:
+    return not isinstance(answer, Exception) and bool(np.isfinite(answer).all())
 
 
 def _attempt(work: Callable[[], Any]) -> Any:

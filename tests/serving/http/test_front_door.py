@@ -12,6 +12,7 @@ from grpc_interceptor.exceptions import NotFound
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 
 from distml.protocol import limits, v1
+from distml.protocol.contract import Stage
 from distml.publishing.versions import image_intensity
 from distml.serving import metrics
 from distml.serving.admission import Admission
@@ -207,3 +208,20 @@ def test_idle_connections_outlive_those_of_common_proxies() -> None:
     nginx_and_aws, traefik, google_cloud = 60, 90, 600
     server = PredictorServer(FakePredictor(), 1, 2, FrontDoor)
     assert max(nginx_and_aws, traefik, google_cloud) < server.timeout_keep_alive == limits.SECONDS_OF_KEEP_ALIVE
+
+
+def test_a_rejected_version_has_a_status_but_answers_nothing() -> None:
+    predictor = FakePredictor()
+    predictor.releases.enter(2, "def", Stage.REJECTED, "too slow")
+    status = {"error_code": "FAILED_PRECONDITION", "error_message": "too slow"}
+    rejected = {"version": "2", "state": "END", "status": status}
+    available = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    release = {"version": "2", "digest": "def", "stage": "rejected", "reason": "too slow"}
+    whole = {"model_version_status": [available, rejected], "releases": [release]}
+    path = "/v1/models/flower-sample"
+    assert ask(predictor, f"{path}/versions/2", b"", method="GET")[:2] == (200, {"model_version_status": [rejected]})
+    assert ask(predictor, path, b"", method="GET")[:2] == (200, {"name": "flower-sample", "ready": True, **whole})
+    unknown = {"error": "version 2 is not served; version 1 is"}
+    assert ask(predictor, f"{path}/versions/2/metadata", b"", method="GET")[:2] == (404, unknown)
+    assert ask(predictor, f"{path}/versions/3", b"", method="GET")[0] == 404
+    assert ask(predictor, f"{path}/labels/stable", b"", method="GET")[1] == {"model_version_status": [available]}

@@ -1,8 +1,11 @@
 """The trial of a newer version, with fake engines, a real batcher and real reference images."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,59 +13,29 @@ import numpy as np
 import pytest
 
 from distml.protocol.contract import Stage
-from distml.publishing.versions import reference_images
-from distml.publishing.versions.reference_images import ReferenceImages
 from distml.serving.batching import Batcher
 from distml.serving.release.comparison import Bounds, Rejected
 from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.trial import Trial
+from support.fake_versions import (
+    IMAGES,
+    NAMES,
+    POISON,
+    Engine,
+    broken_by_poison,
+    busy,
+    nan_for_poison,
+    right,
+    version,
+    write_reference,
+    wrong_for_class_3,
+)
 
-BOUNDS = Bounds(max_accuracy_loss=0.02, max_recall_loss=0.15, max_slowdown=2, shadow_seconds=0.2, probation_seconds=0.2)
-NAMES = [str(label) for label in range(10)]
-LABELS = np.arange(1000) % 10
-# The first pixel is the label; the second marks an image that a broken version cannot classify.
-IMAGES = np.zeros((1000, 28, 28, 1), np.uint8)
-IMAGES[:, 0, 0, 0] = LABELS
-POISON = IMAGES[:1].copy()
-POISON[:, 0, 1] = 1
-
-
-def right(images: np.ndarray) -> np.ndarray:
-    """Classify an image by its first pixel, with certainty."""
-    return np.eye(10, dtype=np.float32)[images[:, 0, 0, 0]]
-
-
-def wrong_for_class_3(images: np.ndarray) -> np.ndarray:
-    return np.eye(10, dtype=np.float32)[np.where(images[:, 0, 0, 0] == 3, 5, images[:, 0, 0, 0])]
-
-
-def broken_by_poison(images: np.ndarray) -> np.ndarray:
-    if images[:, 0, 1].any():
-        raise RuntimeError("index out of bounds\nin node 7")
-    return right(images)
-
-
-def nan_for_poison(images: np.ndarray) -> np.ndarray:
-    return np.where(images[:, 0, 1].any(axis=1, keepdims=True), np.float32("nan"), right(images))
-
-
-def busy(seconds: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Return an engine that computes for `seconds`."""
-
-    def classify(images: np.ndarray) -> np.ndarray:
-        until = time.thread_time() + seconds
-        while time.thread_time() < until:
-            pass
-        return right(images)
-
-    return classify
-
-
-def version(number: int, engine: Callable[[np.ndarray], np.ndarray], names: list[str] = NAMES) -> ServedVersion:
-    return ServedVersion(number, {"class_names": names, "digest": f"digest {number}", "model": "plain"}, engine)
-
-
+# The fake engines take microseconds, so the ratio of their times means nothing. A test of the times has its own bounds.
+BOUNDS = Bounds(0.02, 0.15, max_slowdown=1000, shadow_seconds=0.2, probation_seconds=0.2)
+# For trials that something ends before their time.
+LONG_SHADOW, LONG_PROBATION = replace(BOUNDS, shadow_seconds=60), replace(BOUNDS, probation_seconds=60)
 TRUSTED = version(1, right)
 
 
@@ -70,8 +43,7 @@ class Setting:
     """A batcher with version 1, and the trial of version 2."""
 
     def __init__(self, folder: Path, candidate: ServedVersion, trusted: ServedVersion, bounds: Bounds) -> None:
-        (folder / "assets.extra").mkdir()
-        reference_images.write(folder, ReferenceImages(IMAGES, LABELS, candidate.classify(IMAGES)))
+        write_reference(folder, candidate.classify)
         self.batcher = Batcher(trusted)
         self.releases = Releases()
         self.stages: list[Stage] = []
@@ -91,13 +63,17 @@ class Setting:
         """Return the number of the version that answers."""
         return (await self.batcher.classify(images))[1].number
 
+    async def until(self, stage: Stage) -> None:
+        while stage not in self.stages:
+            await asyncio.sleep(0.001)
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable:
     """Return a function that runs a trial while `requests` are sent; it returns the setting and the rejection."""
 
     def run_trial(
-        engine: Callable[[np.ndarray], np.ndarray],
+        engine: Engine,
         requests: Callable[[Setting], Coroutine[Any, Any, None]] | None = None,
         trusted: ServedVersion = TRUSTED,
         names: list[str] = NAMES,
@@ -158,8 +134,7 @@ def test_a_version_that_is_wrong_for_one_class_never_answers(run: Callable) -> N
 
 
 def test_the_recall_of_each_class_has_its_own_bound(run: Callable) -> None:
-    bounds = Bounds(0.5, 0.15, 2, 0.2, 0.2)
-    _, rejection = run(wrong_for_class_3, bounds=bounds)
+    _, rejection = run(wrong_for_class_3, bounds=replace(BOUNDS, max_accuracy_loss=0.5))
     assert rejection == (
         "its recall of 3 on 100 reference images is 0.000, 1.000 below version 1's 1.000; at most 0.15 may be lost"
     )
@@ -182,41 +157,38 @@ def test_a_version_with_other_classes_cannot_be_compared(run: Callable) -> None:
 
 
 def test_a_slow_version_is_rejected_before_it_answers(run: Callable) -> None:
-    setting, rejection = run(busy(0.003), trusted=version(1, busy(0.001)))
+    bounds = replace(BOUNDS, max_slowdown=2)
+    setting, rejection = run(busy(0.003), trusted=version(1, busy(0.001)), bounds=bounds)
     assert "times as long per image as version 1's; at most 2 times is allowed" in rejection
     assert setting.stages == [Stage.CHECKING]
 
 
 @pytest.mark.parametrize("engine", [broken_by_poison, nan_for_poison])
-def test_an_error_on_a_real_batch_rejects_a_version_in_shadow(run: Callable, engine: Callable) -> None:
+def test_an_error_on_a_real_batch_rejects_a_version_in_shadow(run: Callable, engine: Engine) -> None:
     async def poison(setting: Setting) -> None:
         while True:
             assert await setting.ask(POISON) == 1
             await asyncio.sleep(0.002)
 
-    setting, rejection = run(engine, poison)
+    setting, rejection = run(engine, poison, bounds=LONG_SHADOW)
     assert setting.stages == [Stage.CHECKING, Stage.SHADOW]
-    expected = {
-        broken_by_poison: "it fails on images that version 1 classifies: index out of bounds in node 7",
-        nan_for_poison: "a probability that it answers is not a number",
-    }
-    assert rejection == expected[engine]
+    error = "index out of bounds in node 7" if engine is broken_by_poison else "a probability is not a number"
+    assert rejection == f"it fails on images that version 1 classifies: {error}"
 
 
 @pytest.mark.parametrize("engine", [broken_by_poison, nan_for_poison])
 @pytest.mark.parametrize("images", [1, 20])
-def test_on_probation_the_old_version_answers_a_failed_batch(run: Callable, engine: Callable, images: int) -> None:
+def test_on_probation_the_old_version_answers_a_failed_batch(run: Callable, engine: Engine, images: int) -> None:
     answering = []
 
     async def poison(setting: Setting) -> None:
-        while setting.batcher.version.number == 1:
-            await asyncio.sleep(0.001)
+        await setting.until(Stage.PROBATION)
         for image in (IMAGES[:1], POISON, IMAGES[:1]):
             probabilities, version = await setting.batcher.classify(np.repeat(image, images, axis=0))
             answering.append(version.number)
             assert probabilities.argmax(axis=1).tolist() == [0] * images
 
-    setting, rejection = run(engine, poison)
+    setting, rejection = run(engine, poison, bounds=LONG_PROBATION)
     assert answering == [2, 1, 1]
     assert rejection.startswith("it failed on a batch during probation: ")
     assert setting.batcher.version.number == 1
@@ -236,10 +208,10 @@ def test_images_on_which_both_versions_fail_reject_nothing(run: Callable) -> Non
 @pytest.mark.parametrize("stage", [Stage.CHECKING, Stage.SHADOW, Stage.PROBATION])
 def test_after_a_cancelled_trial_the_trusted_version_answers(tmp_path: Path, stage: Stage) -> None:
     async def main() -> tuple[int, int]:
-        setting = Setting(tmp_path, version(2, right), version(1, right), BOUNDS)
+        bounds = LONG_PROBATION if stage is Stage.PROBATION else LONG_SHADOW
+        setting = Setting(tmp_path, version(2, right), TRUSTED, bounds)
         task = asyncio.create_task(setting.trial.run())
-        while setting.stages[-1:] != [stage]:
-            await asyncio.sleep(0.001)
+        await setting.until(stage)
         before = setting.batcher.version.number
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -259,3 +231,76 @@ def test_requests_that_never_pause_do_not_hold_a_trial_up(run: Callable) -> None
 
     setting, rejection = run(right, flood)
     assert (rejection, setting.stages[-1]) == ("", Stage.RELEASED)
+
+
+def test_a_version_may_replace_one_that_fails_on_its_reference_images(run: Callable) -> None:
+    def broken(images: np.ndarray) -> np.ndarray:
+        raise RuntimeError("broken")
+
+    setting, rejection = run(right, trusted=version(1, broken))
+    assert (rejection, setting.stages[-1]) == ("", Stage.RELEASED)
+
+
+def test_a_version_that_becomes_slow_on_probation_is_taken_back(run: Callable) -> None:
+    slow = [0.0]
+
+    def classify(images: np.ndarray) -> np.ndarray:
+        return busy(slow[0])(images)
+
+    async def slow_down(setting: Setting) -> None:
+        await setting.until(Stage.PROBATION)
+        slow[0] = 0.003
+        await steady(setting)
+
+    bounds = replace(LONG_PROBATION, max_slowdown=20)
+    setting, rejection = run(classify, slow_down, trusted=version(1, busy(0.0001)), bounds=bounds)
+    assert "times as long per image as version 1's; at most 20 times is allowed" in rejection
+    assert (setting.stages[-1], setting.batcher.version.number) == (Stage.PROBATION, 1)
+
+
+def test_a_trial_compares_two_versions_of_one_number(run: Callable) -> None:
+    _, rejection = run(wrong_for_class_3, trusted=version(2, right))
+    assert rejection.startswith("its accuracy on 1,000 reference images is 0.900, 0.100 below version 2's 1.000;")
+
+
+def test_after_a_trial_the_old_version_is_freed(tmp_path: Path) -> None:
+    async def main() -> tuple[object, int]:
+        setting = Setting(tmp_path, version(2, right), version(1, right), BOUNDS)
+        old = weakref.ref(setting.trial.trusted)
+        await asyncio.create_task(setting.trial.run())
+        del setting.trial
+        gc.collect()
+        return old(), await setting.ask()
+
+    assert asyncio.run(main()) == (None, 2)
+
+
+def test_no_two_batches_run_at_once(run: Callable) -> None:
+    running: list[int] = []
+    most = [0]
+
+    def tracked(engine: Engine) -> Engine:
+        def classify(images: np.ndarray) -> np.ndarray:
+            running.append(len(images))
+            most[0] = max(most[0], len(running))
+            time.sleep(0.0005)  # other threads may run
+            running.pop()
+            return engine(images)
+
+        return classify
+
+    async def requests(setting: Setting) -> None:
+        async def ask_for(images: np.ndarray) -> None:
+            while True:
+                await setting.ask(images)
+
+        async def poison() -> None:
+            await setting.until(Stage.PROBATION)
+            await setting.ask(np.repeat(POISON, 20, axis=0))
+
+        await asyncio.gather(*(ask_for(IMAGES[:count]) for count in (1, 2, 20, 40)), poison())
+
+    trusted = version(1, tracked(right))
+    _, rejection = run(tracked(broken_by_poison), requests, trusted=trusted, bounds=LONG_PROBATION)
+    assert rejection.startswith("it failed on a batch during probation: index out of bounds")
+    assert most == [1]

@@ -73,7 +73,10 @@ class State:
 
 
 class History:
-    """The history of one folder of versions. It reads each record once, since records never change."""
+    """The history of one folder of versions. It reads each record once, since records never change.
+
+    If a record is gone, the volume was emptied for another start, and all are read again.
+    """
 
     def __init__(self, versions: Path):
         self._folder = versions / FOLDER

@@ -99,15 +99,16 @@ class FrontDoor:
         return None
 
     def _v1_document(self, route: Route) -> dict[str, Any]:
-        self._predictor.check_address(route.model, route.version, route.label)
-        model = self._predictor.spec
+        model, releases = self._predictor.spec, [*self._predictor.releases]
+        # A version that is on trial or rejected has a status too, though no other request may name it.
+        state = v1_status.status_of(route.version or str(model.version), model, releases)
+        self._predictor.check_address(route.model, None if state and not route.verb else route.version, route.label)
         if route.verb == "metadata":
             return v1_status.metadata(model)
         if not self._predictor.ready:
             raise Refusal(503, "not ready", f"the model {model.name} is not ready", retry_after="1")
-        if route.version or route.label:
-            return v1_status.status(model)
-        releases = [*self._predictor.releases]
+        if state and (route.version or route.label):
+            return state
         states = v1_status.status(model, releases)
         return {"name": model.name, "ready": True, **states, "releases": v1_status.stages(releases)}
 

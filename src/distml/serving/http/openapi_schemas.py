@@ -5,7 +5,7 @@ from typing import Any
 
 from distml.model.image_decoding import SIZE
 from distml.protocol import limits
-from distml.protocol.contract import FILES, PIXELS
+from distml.protocol.contract import FILES, PIXELS, Stage
 from distml.protocol.v1 import SIGNATURES
 from distml.protocol.v2_tensors import NUMBERS, OUTPUT_DATATYPES
 
@@ -53,10 +53,13 @@ def v1_answer() -> Schema:
 
 
 def v1_status() -> Schema:
-    """Return the schema of a model's status."""
+    """Return the schema of a model's status; that of a single version has only `model_version_status`."""
     status = an_object(error_code=_STRING, error_message=_STRING)
     entry = an_object(version=_STRING, state=_STRING, status=status)
-    return an_object(("name", "ready"), name=_STRING, ready={"type": "boolean"}, model_version_status=a_list(entry))
+    stage = {"type": "string", "enum": [*Stage]}
+    release = an_object(version=_STRING, digest=_STRING, stage=stage, reason=_STRING)
+    whole_model: Schema = {"name": _STRING, "ready": {"type": "boolean"}, "releases": a_list(release)}
+    return an_object([*whole_model], **whole_model, model_version_status=a_list(entry))
 
 
 def v1_metadata() -> Schema:

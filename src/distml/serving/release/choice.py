@@ -21,13 +21,14 @@ def order_at_the_start(offered: list[int], released: int | None) -> list[int]:
 def order_after(current: int, offered: list[int], state: State) -> list[int]:
     """Return the versions that may follow `current`, in the order in which they are tried.
 
-    While `current` is offered, these are the newer ones. Otherwise it was withdrawn or removed, and the released or an
-    older version takes over again.
+    While `current` is offered, these are the newer ones. Otherwise it was withdrawn or removed: the released or an
+    older version takes over again, or a newer one if there is no other.
     """
+    newer = [number for number in offered if number >= current]
     if current in offered:
-        return [number for number in offered if number >= current]
+        return newer
     older = [number for number in offered if number < current]
-    return ([state.released] if state.released in offered else []) + older
+    return ([state.released] if state.released in offered else []) + older + newer
 
 
 def newer_release(current: int, offered: list[int], released: int | None) -> int | None:
@@ -37,8 +38,10 @@ def newer_release(current: int, offered: list[int], released: int | None) -> int
 
 def why_without_trial(version: int, current: int, offered: list[int], state: State) -> str:
     """Return why `version` may take over from `current` without a trial; "" if it needs one."""
-    if current not in offered:
-        return f"version {current} was {'withdrawn' if current in state.withdrawn else 'removed'}"
+    if current in state.withdrawn:
+        return f"version {current} was withdrawn"
+    if current not in offered and version < current:
+        return f"version {current} was removed"
     return "the history says that it is released" if version == state.released else ""
 
 
@@ -51,8 +54,8 @@ def why_a_trial_ends(candidate: int, trusted: int, offered: list[int], untried: 
         return f"withdrawn: {state.withdrawn[candidate].reason}"
     if candidate not in offered:
         return "its folder was removed"
-    if trusted not in offered:
-        return f"version {trusted}, the trusted one, was withdrawn or removed"
+    if trusted in state.withdrawn:
+        return f"version {trusted}, the trusted one, was withdrawn"
     if candidate == state.released:
         return "the history says that it is released"
     return f"version {untried[0]} is newer" if untried and untried[0] > candidate else ""

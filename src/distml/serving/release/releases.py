@@ -24,10 +24,5 @@ class Releases:
         metrics.show_release(version, stage)
         event_log.event("release", version=version, digest=digest, stage=stage, reason=reason)
 
-    def stage(self, version: int, digest: str) -> Stage | None:
-        """Return the stage that a version has reached; None if this predictor has not met it."""
-        release = self._releases.get((version, digest))
-        return release.stage if release else None
-
     def __iter__(self) -> Iterator[Release]:
         return reversed(self._releases.values())

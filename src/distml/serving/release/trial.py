@@ -1,7 +1,9 @@
 """The trial of a newer version: checks on its reference images, a shadow of real requests, then a probation."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,6 @@ from distml.protocol.contract import Stage
 from distml.serving.batching import Batcher
 from distml.serving.release.comparison import (
     IMAGES_AT_A_TIME,
-    PAIRS,
     Bounds,
     Comparison,
     ImagesAtFault,
@@ -24,6 +25,8 @@ from distml.serving.release.served_version import ServedVersion
 
 # The engine works for a trial at most this share of the time, so that requests hardly notice.
 SHARE_OF_ENGINE = 0.2
+# The shadow stage ends once it has compared so many batches.
+MAX_BATCHES_IN_SHADOW = 200
 
 
 class Trial:
@@ -49,13 +52,14 @@ class Trial:
         self._releases = releases
         self.trusted = batcher.version
         self._comparison = Comparison(self.trusted, candidate, bounds)
-        self._images: np.ndarray | None = None
+        # The images of the newest batches that are not compared yet.
+        self._newest: deque[np.ndarray] = deque(maxlen=IMAGES_AT_A_TIME)
         self._failure: Exception | None = None
         self._news = asyncio.Event()
 
     def observe(self, images: np.ndarray) -> None:
-        """Keep the images of the newest batch for the comparison."""
-        self._images = images[:IMAGES_AT_A_TIME]
+        """Keep the images of a batch for the comparison."""
+        self._newest.append(images[-IMAGES_AT_A_TIME:])
         self._news.set()
 
     def fail(self, error: Exception) -> None:
@@ -79,12 +83,11 @@ class Trial:
             await self._check()
             self._batcher.observer = self
             self._enter(Stage.SHADOW)
-            compared = await self._compare(self._bounds.shadow_seconds, PAIRS)
+            compared = await self._compare(self._bounds.shadow_seconds, MAX_BATCHES_IN_SHADOW)
             self._batcher.fallback = self.trusted
             self._switch_to(self.candidate)
             self._enter(Stage.PROBATION, f"{compared} batches compared in shadow")
             compared += await self._compare(self._bounds.probation_seconds)
-            self._check_failure()
             self._enter(Stage.RELEASED, self._summary(compared))
         except BaseException:
             self._give_back()
@@ -116,44 +119,40 @@ class Trial:
             try:
                 answers.append(await self._classify_both(images))
             except ImagesAtFault as error:
-                raise Rejected(f"version {self.trusted.number} fails on its reference images: {error}") from error
+                raise Rejected(f"it fails on its own reference images: {error}") from error
+            self._comparison.check_time()
         trusted, candidate = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         self._comparison.check_answers(reference, trusted, candidate)
-        self._comparison.check_time()
 
     async def _compare(self, seconds: float, batches: int | None = None) -> int:
-        """Compare both versions on real batches for `seconds`, or until `batches`; return the number of batches."""
-        compared = 0
-        async for images in self._real_batches(seconds):
-            try:
-                await self._classify_both(images)
-            except ImagesAtFault:
-                continue
-            self._comparison.check_time()
-            compared += 1
-            if compared == batches:
-                break
-        return compared
-
-    async def _real_batches(self, seconds: float) -> AsyncIterator[np.ndarray]:
-        """Yield images of real batches as they come, for `seconds`.
+        """Compare both versions on real batches for `seconds`, or until `batches`; return the number of batches.
 
         Raises:
-            Rejected: the candidate failed on a batch of requests.
+            Rejected: the candidate failed on a batch of requests, or is slower than the bound.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while loop.time() < end:
-            try:
-                async with asyncio.timeout_at(end):
-                    await self._news.wait()
-            except TimeoutError:
-                return
-            self._news.clear()
+        end = asyncio.get_running_loop().time() + seconds
+        compared = 0
+        while compared != batches and await self._wait_for_batch(end):
             self._check_failure()
-            if self._images is not None:
-                images, self._images = self._images, None
-                yield images
+            images = np.concatenate(self._newest)[-IMAGES_AT_A_TIME:]
+            self._newest.clear()
+            with contextlib.suppress(ImagesAtFault):
+                await self._classify_both(images)
+                self._comparison.check_time()
+                compared += 1
+        self._check_failure()
+        return compared
+
+    async def _wait_for_batch(self, end: float) -> bool:
+        """Wait until there is a batch to compare; return False if it is `end`, in the event loop's time, before."""
+        try:
+            async with asyncio.timeout_at(end):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        # With a batch always at hand, the wait above would never time out.
+        return asyncio.get_running_loop().time() < end
 
     def _check_failure(self) -> None:
         if self._failure is not None:

@@ -5,7 +5,6 @@ released version, and a newer one must pass a trial first, unless the history sa
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -34,9 +33,10 @@ class VersionWatch:
         self.releases = Releases()
         self._trial: Trial | None = None
         self._trial_task: asyncio.Task[None] | None = None
-        # Refused versions, each with the time of its newest change: a version whose files change is tried again.
+        # A version whose files change is tried again: damaged versions have the time of the newest change here, and
+        # versions that a trial rejected their digest.
         self._damaged: dict[int, float] = {}
-        self._rejected: dict[int, float] = {}
+        self._rejected: dict[int, str] = {}
 
     def first(self) -> ServedVersion | None:
         """Load the version with which the predictor starts; return None if no version is intact."""
@@ -70,7 +70,8 @@ class VersionWatch:
         offered, state = await asyncio.to_thread(self._read)
         if self._trial:
             candidate, trusted = self._trial.candidate.number, self._trial.trusted.number
-            reason = choice.why_a_trial_ends(candidate, trusted, offered, self._untried(offered), state)
+            untried = await asyncio.to_thread(self._untried, offered)
+            reason = choice.why_a_trial_ends(candidate, trusted, offered, untried, state)
             if not reason:
                 return
             await self._end_trial(reason)
@@ -106,7 +107,13 @@ class VersionWatch:
 
     def _untried(self, numbers: list[int]) -> list[int]:
         """Return the versions that are not known to be damaged or rejected."""
-        return [number for number in numbers if number not in self._damaged and not self._is_rejected(number)]
+        return [number for number in numbers if not self._is_refused(number)]
+
+    def _is_refused(self, number: int) -> bool:
+        folder = self._folder / str(number)
+        if number in self._rejected and self._rejected[number] == _digest(folder):
+            return True
+        return number in self._damaged and self._damaged[number] == _newest_change(folder)
 
     def _first_intact(self, order: Iterable[int], current: ServedVersion | None) -> ServedVersion | None:
         """Load the first intact version in `order`; return None if it is `current`, or if there is none.
@@ -124,7 +131,7 @@ class VersionWatch:
         """Load version `number`. Return `current` if the folder still has it, and None if the version is damaged."""
         folder = self._folder / str(number)
         try:
-            if current and _is_in(folder, current):
+            if current and number == current.number and _digest(folder) == current.manifest["digest"]:
                 return current
             changed = _newest_change(folder)
             if self._damaged.get(number) == changed:
@@ -141,10 +148,10 @@ class VersionWatch:
         try:
             switch_to(version)
         except Exception as error:
-            with contextlib.suppress(OSError):  # the version was removed
-                self._damaged[version.number] = _newest_change(self._folder / str(version.number))
+            self._damaged[version.number] = _newest_change(self._folder / str(version.number))
             self._refuse(version.number, error)
         else:
+            self._rejected.pop(version.number, None)  # the history has the last word
             self._enter(version, Stage.RELEASED, reason)
 
     def _refuse(self, number: int, error: Exception) -> None:
@@ -160,15 +167,11 @@ class VersionWatch:
         """Run a trial to its end; a rejected version is not tried again unless its files change."""
         candidate = trial.candidate
         try:
-            changed = await asyncio.to_thread(_newest_change, self._folder / str(candidate.number))
-            try:
-                await trial.run()
-            except (Rejected, outcome.StepError) as error:
-                self._rejected[candidate.number] = changed
-                self._enter(candidate, Stage.REJECTED, str(error))
-        except Exception as error:  # the version was removed, or cannot take over
-            self._rejected[candidate.number] = 0.0
-            event_log.failure("trial failed", version=candidate.number)
+            await trial.run()
+        except Exception as error:
+            if not isinstance(error, (Rejected, outcome.StepError)):
+                event_log.failure("trial failed", version=candidate.number)
+            self._rejected[candidate.number] = candidate.manifest["digest"]
             self._enter(candidate, Stage.REJECTED, str(error) or type(error).__name__)
         self._trial = self._trial_task = None
 
@@ -182,22 +185,18 @@ class VersionWatch:
                 self._enter(trial.candidate, Stage.ENDED, reason)
         self._trial = self._trial_task = None
 
-    def _is_rejected(self, number: int) -> bool:
-        try:
-            changed = self._rejected.get(number)
-            return changed is not None and changed in (0.0, _newest_change(self._folder / str(number)))
-        except OSError:
-            return True
 
-
-def _is_in(folder: Path, version: ServedVersion) -> bool:
-    """Return whether the version in `folder` is still `version`, by number and digest."""
+def _digest(folder: Path) -> str | None:
+    """Return the digest in the manifest of the version in `folder`; None if it cannot be read."""
     try:
-        return int(folder.name) == version.number and manifest.read(folder)["digest"] == version.manifest["digest"]
+        return manifest.read(folder)["digest"]
     except (outcome.StepError, OSError):
-        return False
+        return None
 
 
 def _newest_change(folder: Path) -> float:
-    """Return the time of the last change of a file in `folder`, in seconds since 1970."""
-    return max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)
+    """Return the time of the last change of a file in `folder`, in seconds since 1970; 0 if it cannot be read."""
+    try:
+        return max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)
+    except OSError:  # such as a version that is being removed
+        return 0.0
