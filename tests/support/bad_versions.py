@@ -7,7 +7,7 @@ Each is a real version: a SavedModel, converted by the project, with its own ans
 
 from distml.step.load_tensorflow import tf
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from distml.model import manifest, saved_model
-from distml.publishing.versions import conversion, folders, publication
+from distml.publishing.versions import conversion, folders
 from distml.publishing.versions.history import History
 from distml.publishing.versions.version_files import LITE_MODEL
 from distml.step.atomic_files import copy_folder, folder_beside, rename_folder
@@ -82,7 +82,7 @@ def build(volume: Volume, kind: str, base: Path, folder: Path) -> Path:
     """
     network: Any = KINDS[kind](base)
     saved_model.export(network, network.class_names, folder)
-    facts = {"model": manifest.read(base)["model"], "class_names": network.class_names}
+    facts = {"model": manifest.read(base)["model"], "class_names": network.class_names, "kind": kind}
     model = tf.saved_model.load(folder)
     manifest.write(folder, {**facts, **conversion.add(folder, model, volume)})
     return folder
@@ -107,12 +107,21 @@ def flip_a_byte(path: Path) -> None:
 
 
 def publish(volume: Volume, kind: str) -> int:
-    """Make a version of this kind from the newest on the volume, and offer it; return its number."""
-    base = publication.current(volume)
-    assert base, f"nothing is published in {volume}"
+    """Make a version of this kind from the newest that the pipeline published, and offer it; return its number."""
+    offered = folders.offered(volume.versions, History(volume.versions).state())
+    base = next(number for number in reversed(offered) if "kind" not in manifest.read(volume.version(number)))
     with tempfile.TemporaryDirectory() as folder:
-        return offer(volume, build(volume, kind, base, Path(folder) / kind), damage=kind == "damaged")
+        built = build(volume, kind, volume.version(base), Path(folder) / kind)
+        return offer(volume, built, damage=kind == "damaged")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("volume", type=Path, help="volume with the data set and a published version")
+    parser.add_argument("kind", choices=KINDS)
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    print(publish(Volume(Path(sys.argv[1])), sys.argv[2]))
+    args = parse_args()
+    print(publish(Volume(args.volume), args.kind))
