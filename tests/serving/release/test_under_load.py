@@ -17,7 +17,7 @@ from support import bad_versions
 from support.load import RARE_EVERY, SENDERS, Load, body_of
 from support.predictor_process import Predictor, predictor
 
-OPTIONS = ("--release", "guarded", "--poll-seconds", 0.1, "--shadow-seconds", 0.2)
+OPTIONS = ("--release", "guarded", "--poll-seconds", 0.1, "--shadow-seconds", 0.1)
 POISONED = np.zeros((28, 28), np.uint8)
 POISONED[0, 0] = bad_versions.POISON
 
@@ -29,7 +29,9 @@ def built(trained_volume: Volume, tmp_path_factory: pytest.TempPathFactory) -> d
     base = trained_volume.version(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference_images, "IMAGES_PER_CLASS", 40)
-        return {kind: bad_versions.build(trained_volume, kind, base, folder / kind) for kind in bad_versions.KINDS}
+        kinds = ("right", "wrong", "slow", "raising")
+        built = {kind: bad_versions.build(trained_volume, kind, base, folder / kind) for kind in kinds}
+    return {**built, "damaged": built["right"]}
 
 
 class Service:
@@ -73,7 +75,7 @@ def service(volume: Volume, folder: Path, built: dict[str, Path], probation: flo
 def guarded(
     trained_volume: Volume, tmp_path_factory: pytest.TempPathFactory, built: dict[str, Path]
 ) -> Iterator[Service]:
-    with service(trained_volume, tmp_path_factory.mktemp("guarded"), built, 0.2) as running:
+    with service(trained_volume, tmp_path_factory.mktemp("guarded"), built, 0.1) as running:
         yield running
 
 
