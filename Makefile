@@ -122,6 +122,7 @@ bench: ## run the benchmarks side by side; results in bench/results/
 	$(RUN) bench/training.py --volume $(call quoted,$(DATA))
 	$(RUN) bench/accuracy.py --volume $(call quoted,$(DATA))
 	$(RUN) bench/serving.py --volume $(call quoted,$(DATA))
+	$(RUN) bench/releases.py --volume $(call quoted,$(DATA))
 	$(RUN) bench/growth.py --volume $(call quoted,$(DATA))
 
 clean: ## remove .venv and the tools' caches, not the volume (DATA)

@@ -3,21 +3,17 @@
 import json
 import shutil
 import socket
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from distml.model import manifest
 from distml.publishing.versions.version_files import GOLDEN, LITE_MODEL
 from distml.step.volume import Volume
+from support.load import BODY, Load
 from support.predictor_process import PREDICT, READY, Predictor, predictor
-
-BODY = json.dumps({"instances": [np.zeros((28, 28), int).tolist()]}).encode()
 
 
 @pytest.fixture
@@ -31,39 +27,6 @@ def volume(published_volume: Volume, tmp_path: Path) -> Volume:
 def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
     with predictor(volume, tmp_path / "log", "--drain-seconds", 3) as running:
         yield running
-
-
-class Load:
-    """Requests one after another on each of three threads; `outcomes` counts them by status and version."""
-
-    def __init__(self, server: Predictor) -> None:
-        self.outcomes: Counter = Counter()
-        self._stop = threading.Event()
-        self._server = server
-        self._threads = [threading.Thread(target=self._send) for _ in range(3)]
-
-    def _send(self) -> None:
-        while not self._stop.is_set():
-            try:
-                status, answer = self._server.post(PREDICT, BODY)
-                self.outcomes[status, answer.get("model_version")] += 1
-            except OSError as error:
-                self.outcomes[type(error).__name__, None] += 1
-
-    def wait_for(self, more: int) -> None:
-        """Wait until `more` further requests have an outcome."""
-        goal = self.outcomes.total() + more
-        self._server.wait(lambda: self.outcomes.total() >= goal, f"at {goal} requests")
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def publish(volume: Volume, number: int, change: Callable[[Path], None] = lambda work: None) -> None:
@@ -87,7 +50,7 @@ def test_a_new_version_takes_over_without_a_dropped_request(server: Predictor, v
         server.wait(lambda: version_of(server) == "2", "taken up")
         load.wait_for(20)
     assert load.outcomes.keys() == {(200, "1"), (200, "2")}
-    assert [event["event"] for event in server.events()][-1] == "version taken up"
+    assert [event["event"] for event in server.events()][-2:] == ["version taken up", "release"]
 
 
 def test_removing_the_newest_version_rolls_back_to_the_one_before(server: Predictor, volume: Volume) -> None:
