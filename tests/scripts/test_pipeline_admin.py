@@ -9,7 +9,7 @@ import pytest
 import pipeline_admin
 from support.project import SOURCE, run_script
 
-SUBCOMMANDS = ("end-training", "smoke-test")
+SUBCOMMANDS = ("end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back")
 
 
 def test_pipeline_admins_help_lists_each_subcommand_on_its_own_line() -> None:
@@ -51,9 +51,12 @@ def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], messag
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_no_subcommand_of_pipeline_admin_loads_tensorflow(name: str) -> None:
-    library = {"end-training": "distml.training.group.tfjobs", "smoke-test": "distml.publishing.service.smoke_test"}[
-        name
-    ]
+    libraries = {
+        "end-training": "distml.training.group.tfjobs",
+        "smoke-test": "distml.publishing.service.smoke_test",
+        "confirm-release": "distml.publishing.service.confirmation",
+    }
+    library = libraries.get(name, "distml.publishing.versions.decisions")
     code = f"import pipeline_admin, {library}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"

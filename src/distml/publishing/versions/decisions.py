@@ -17,7 +17,15 @@ Choice = tuple[Event, int, dict]
 
 
 class Withdrawn(outcome.Refused):
-    """The version was withdrawn meanwhile."""
+    """The version was rejected by a predictor, or an administrator withdrew it."""
+
+    def __init__(self, version: int, record: Record):
+        by = "rejected" if record.event is Event.REJECTED else "withdrawn by an administrator"
+        reason = f": {record.reason}" if record.reason else ""
+        super().__init__(
+            f"version {version} was {by} at {record.time}{reason}; to serve it all the same, run pipeline_admin.py"
+            f" release --version {version}"
+        )
 
 
 def complete(volume: Volume) -> State:
@@ -59,7 +67,7 @@ def confirm(volume: Volume, version: int, reason: str) -> None:
 
     def choose(state: State) -> Choice | None:
         if record := state.withdrawn.get(version):
-            raise Withdrawn(f"version {version} was {record.event} at {record.time}: {record.reason}")
+            raise Withdrawn(version, record)
         return (Event.RELEASED, version, {}) if version > (state.released or 0) else None
 
     _decide(volume, choose, reason)
