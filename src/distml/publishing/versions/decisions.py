@@ -20,10 +20,10 @@ class Withdrawn(outcome.Refused):
     """The version was rejected by a predictor, or an administrator withdrew it."""
 
     def __init__(self, version: int, record: Record):
-        by = "rejected" if record.event is Event.REJECTED else "withdrawn by an administrator"
+        end = "was rejected" if record.event is Event.REJECTED else "was withdrawn by an administrator"
         reason = f": {record.reason}" if record.reason else ""
         super().__init__(
-            f"version {version} was {by} at {record.time}{reason}; to serve it all the same, run pipeline_admin.py"
+            f"version {version} {end} at {record.time}{reason}; to serve it all the same, run pipeline_admin.py"
             f" release --version {version}"
         )
 
