@@ -121,13 +121,23 @@ def test_a_service_without_a_ready_replica_rejects_in_time(api: Api, two_version
     assert refusal(two_versions, seconds=0.05) == (3, f"version 2 was rejected at TIME: {reason}{REMEDY}")
 
 
+@pytest.mark.parametrize(
+    "decide",
+    [lambda volume: decisions.withdraw(volume, 2, "coats"), lambda volume: decisions.roll_back(volume, 1, "coats")],
+    ids=["withdraw", "roll-back"],
+)
 def test_an_administrators_withdrawal_meanwhile_is_reported_as_such(
-    api: Api, start: Start, releases: Releases, two_versions: Volume, monkeypatch: pytest.MonkeyPatch
+    decide: Callable[[Volume], None],
+    api: Api,
+    start: Start,
+    releases: Releases,
+    two_versions: Volume,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     api.lists = [[one_slice(start(releases("ended", "withdrawn: coats")))]]
-    monkeypatch.setattr(confirmation.time, "sleep", lambda _: decisions.withdraw(two_versions, 2, "coats"))
+    monkeypatch.setattr(confirmation.time, "sleep", lambda _: decide(two_versions))
     assert refusal(two_versions) == (3, f"version 2 was withdrawn by an administrator at TIME: coats{REMEDY}")
-    assert last_record(two_versions) == ("withdrawn", 2, "coats")
+    assert "rejected" not in [record.event for record in History(two_versions.versions).records()]
 
 
 def test_an_administrators_release_meanwhile_is_kept(
