@@ -108,7 +108,7 @@ def test_a_version_that_is_not_taken_over_in_time_is_rejected(
     assert last_record(two_versions) == ("rejected", 2, reason)
 
 
-def test_a_replica_whose_prediction_is_by_another_version_has_not_taken_over(
+def test_a_prediction_by_another_version_is_no_take_over(
     api: Api, start: Start, releases: Releases, two_versions: Volume
 ) -> None:
     api.lists = [[one_slice(start(releases("released"), version="1"))]]
