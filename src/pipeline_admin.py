@@ -12,6 +12,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from distml.model import names
+from distml.protocol.client import model_name
 from distml.protocol.contract import MODEL_NAME
 from distml.publishing.service.smoke_test import check_service, service_url
 from distml.publishing.versions import decisions, folders, history_table
@@ -42,6 +43,13 @@ def end_training(args: argparse.Namespace) -> None:
 def smoke_test(args: argparse.Namespace) -> None:
     """Run `smoke-test`."""
     check_service(args.volume, args.version, args.url, args.model, args.timeout)
+
+
+def confirm_release(args: argparse.Namespace) -> None:
+    """Run `confirm-release`."""
+    from distml.publishing.service import confirmation  # here, because the Kubernetes client loads slowly
+
+    confirmation.confirm_release(args.volume, args.version, args.service, args.namespace, args.timeout)
 
 
 def show_history(args: argparse.Namespace) -> None:
@@ -119,6 +127,23 @@ def add_smoke_test(subcommands: "Subcommands") -> None:
     parser.set_defaults(task=smoke_test)
 
 
+def add_confirm_release(subcommands: "Subcommands") -> None:
+    """Add the options of `confirm-release`, which a workflow runs after it has published a version."""
+    parser = subcommands.add_parser(
+        "confirm-release",
+        help="wait until every replica has taken a version over, then release it",
+        description="Wait until every ready replica of an InferenceService has taken a published version over, and"
+        " record that it is released. If a replica rejects it, or does not take it over in time, record that it is"
+        " rejected, and fail.",
+    )
+    command_line.add_volume(parser)
+    parser.add_argument("--service", type=model_name, default=MODEL_NAME, help="name of the InferenceService")
+    parser.add_argument("--namespace", default="kubeflow", help="namespace of the InferenceService")
+    parser.add_argument("--version", type=command_line.positive, required=True, help="number of the published version")
+    parser.add_argument("--timeout", type=command_line.positive, default=600, help="seconds to wait for the replicas")
+    parser.set_defaults(task=confirm_release)
+
+
 def add_decisions(subcommands: "Subcommands") -> None:
     """Add the subcommands about published versions: `history`, `release`, `withdraw` and `roll-back`."""
     texts = {
@@ -146,6 +171,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     add_end_training(subcommands)
     add_smoke_test(subcommands)
+    add_confirm_release(subcommands)
     add_decisions(subcommands)
     return parser.parse_args(argv)
 

@@ -14,6 +14,8 @@ from kubernetes import client
 GROUP = "serving.kserve.io"
 MANAGER = "kserve-stand-in"
 MODELS = "/mnt/models"
+# Options of the predictor with which a test waits seconds for the end of a trial.
+SHORT_TRIAL = ["--shadow-seconds=2", "--probation-seconds=3"]
 SECONDS = 1.0
 
 

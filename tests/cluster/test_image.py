@@ -57,6 +57,7 @@ def test_the_image_contains_no_cache(size: int) -> None:
         "/predict-service.py",
         "/serve.py",
         "/pipeline-admin.py smoke-test",
+        "/pipeline-admin.py confirm-release",
     ],
 )
 def test_each_script_has_its_documented_path(script: str, pods: None) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import yaml
 
-from cluster import tfjobs, workflows
-from cluster.kube import ROOT, execute, forwarded, get, kubectl, run, runs, wait_until
+from cluster import kserve_stand_in, tfjobs, workflows
+from cluster.kube import NAMESPACE, ROOT, execute, forwarded, get, kubectl, run, runs, wait_until
 
 pytestmark = pytest.mark.cluster
 # The name of a second service.
@@ -19,10 +20,12 @@ OTHER = "fashion"
 
 @pytest.fixture(scope="module", autouse=True)
 def controllers(kserve: None) -> Iterator[None]:
-    """Provide Argo's controller and KServe's or its stand-in; install the project's runtime."""
+    """Provide Argo's controller and KServe's or its stand-in; install the project's runtime with short trials."""
     if not runs("kubeflow", "workflow-controller"):
         pytest.skip("the controller of Argo Workflows cannot run in this cluster")
-    kubectl("apply", "--filename=-", stdin=kubectl("kustomize", "manifests/serving"))
+    runtime = yaml.safe_load(kubectl("kustomize", "manifests/serving"))
+    runtime["spec"]["containers"][0]["command"] += kserve_stand_in.SHORT_TRIAL
+    kubectl("apply", "--filename=-", stdin=json.dumps(runtime))
     yield
     for service in ("flower-sample", OTHER):
         kubectl("delete", "inferenceservice", service, "--ignore-not-found")
@@ -76,7 +79,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(first: tuple[str, dict]) -> Pair:
     before = get("inferenceservice", "flower-sample")["metadata"]["uid"]
-    patch = {"spec": {"predictor": {"minReplicas": 1, "maxReplicas": 2}}}
+    patch = {"spec": {"predictor": {"minReplicas": 2, "maxReplicas": 2}}}
     kubectl("patch", "inferenceservice", "flower-sample", "--type=merge", f"--patch={json.dumps(patch)}")
     names = [workflows.submit(seeds="[1, 2]"), workflows.submit(service=OTHER)]
     most = 0
@@ -95,6 +98,65 @@ def test_two_workflows_train_in_turn_and_serve_the_newest_version(pair: Pair) ->
     assert len(versions) == 2
     wait_until("the service has the newest version", 30, lambda: served_version() == str(max(versions)))
     assert pair.most_training == 1
+
+
+def releases(service: str, version: str) -> list[list[str]]:
+    """Return the stages of a version in each replica of a service."""
+    selector = f"--selector=serving.kserve.io/inferenceservice={service}"
+    addresses = kubectl("get", "pods", selector, "--output=jsonpath={.items[*].status.podIP}").split()
+    script = f"import urllib.request as u; print(u.urlopen('http://ADDRESS:8080/v1/models/{service}').read().decode())"
+    statuses = [execute("predict-service", "python3", "-c", script.replace("ADDRESS", one)) for one in addresses]
+    found = [json.loads(status)["releases"] for status in statuses]
+    return [[entry["stage"] for entry in entries if entry["version"] == version] for entries in found]
+
+
+def last_decision() -> str:
+    """Return the last line of the history's table."""
+    printed = execute("predict-service", "python3", "/pipeline-admin.py", "history")
+    return printed[: printed.index("\n\n")].splitlines()[-1]
+
+
+def test_a_right_version_is_released_by_both_replicas(pair: Pair) -> None:
+    newest = str(max(int(workflows.outputs(status)["version"]) for status in pair.statuses))
+    wait_until("both have the version", 30, lambda: releases("flower-sample", newest) == [["released"], ["released"]])
+    assert re.search(rf" released +{newest} .* every replica of [a-z-]+ has taken it over$", last_decision())
+
+
+# Ask the service ten times a second until told to stop; print how often each version answered.
+ASK = """
+import collections, json, pathlib, time, urllib.request
+answers = collections.Counter()
+request = pathlib.Path("/tmp/request.json").read_bytes()
+while not pathlib.Path("/tmp/stop").exists():
+    try:
+        url = "http://flower-sample-predictor/v1/models/flower-sample:predict"
+        answers[json.load(urllib.request.urlopen(url, request, 10))["model_version"]] += 1
+    except Exception as error:
+        answers[repr(error)] += 1
+    time.sleep(0.1)
+print(json.dumps(answers))
+"""
+
+
+def test_a_version_wrong_for_one_class_fails_the_workflow(pair: Pair) -> None:
+    before = served_version()
+    kubectl("cp", "inference-input.json", "predict-service:/tmp/request.json")
+    kubectl("cp", "tests/support/bad_versions.py", "predict-service:/tmp/bad_versions.py")
+    command = ["kubectl", f"--namespace={NAMESPACE}", "exec", "predict-service", "--", "python3", "-c", ASK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+        make = ["PYTHONPATH=/opt/pipeline/src", "python3", "/tmp/bad_versions.py", "/trained_model", "wrong"]
+        wrong = execute("predict-service", "env", *make).strip()
+        name = workflows.submit_release(int(wrong))
+        status = workflows.wait_for(name, "Failed")
+        wait_until("no replica tries it", 30, lambda: "shadow" not in str(releases("flower-sample", wrong)))
+        execute("predict-service", "touch", "/tmp/stop")
+        answers = json.loads(asking.communicate(timeout=30)[0])
+    assert answers.keys() == {before} and answers[before] > 50
+    reason = r"replica [\d.:]+: .+ below version \d+'s .+ may be lost"
+    assert re.search(rf"version {wrong} was rejected at .+: {reason}; to serve", workflows.messages(status))
+    assert re.search(rf" rejected +{wrong} .* {reason}$", last_decision())
+    # Argo does not retry a rejection.
+    assert {node for node in workflows.nodes(status) if node.startswith(name)} == {name, f"{name}(0)"}
 
 
 def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:

@@ -69,6 +69,7 @@ def predictor(published: dict) -> Iterator[str]:
     """Create the predictor's Deployment and Service from the project's files; yield the name of both."""
     service = yaml.safe_load((ROOT / "inference-service.yaml").read_text())
     service["metadata"]["name"] = SERVICE
+    service["spec"]["predictor"]["model"]["args"] = kserve_stand_in.SHORT_TRIAL
     runtime = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
     objects = kserve_stand_in.predictor_objects(service, runtime)
     for document in objects:
@@ -96,14 +97,15 @@ def test_a_winner_below_the_floor_exits_with_3_and_the_reason(published: dict) -
     assert "not published: batchnorm's validation accuracy" in refused.message
 
 
-def test_the_smoke_step_finds_the_published_version_served(predictor: str, published: dict) -> None:
-    tested = templates.run(
-        "smoke",
-        "smoke",
-        workflow__parameters__service=SERVICE,
-        inputs__parameters__version=str(published["version"]),
+def test_the_release_step_releases_the_published_version(predictor: str, published: dict) -> None:
+    version = str(published["version"])
+    released = templates.run(
+        "release", "release", workflow__parameters__service=SERVICE, inputs__parameters__version=version
     )
-    assert tested.status == 0, tested.output
+    assert (released.status, released.output) == (
+        0,
+        f"version {version} is released: every replica of {SERVICE} has taken it over\n",
+    )
 
 
 def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None:

@@ -140,6 +140,7 @@ def test_the_runtimes_command_is_a_script_that_parses_its_arguments() -> None:
     module = importlib.import_module({link: module for module, link in links}[path])
     parsed = module.parse_args(arguments)
     assert (program, str(parsed.model_dir), parsed.model_name) == ("python3", "/mnt/models", "fashion")
+    assert parsed.release == "guarded"
     assert [port["containerPort"] for port in container["ports"]] == [parsed.http_port]
     # Kubernetes' default is 30 s, and Knative refuses a service that sets another value.
     assert "terminationGracePeriodSeconds" not in load("inference-service.yaml")["spec"]["predictor"]

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 import pipeline_admin
+import serve
 from cluster import templates
 from distml.model import names
+from distml.publishing.service import replicas
 from distml.training import failure_record
 from distml.training.group import tfjobs
 from support.project import ROOT
@@ -55,7 +57,7 @@ def steps_of(template: dict) -> list[dict]:
 
 def test_each_step_has_a_container_or_a_resource() -> None:
     ending = ["end-former-training", "end-training", "failed-training"]
-    assert sorted(CONTAINERS) == [*ending, "ingest", "ingest-once", "select", "smoke"]
+    assert sorted(CONTAINERS) == [*ending, "ingest", "ingest-once", "release", "select"]
     assert sorted(RESOURCES) == ["create-service", "look-for-service", "tfjob", "update-service"]
     assert len(TEMPLATES) == 16
 
@@ -197,6 +199,16 @@ def test_an_existing_service_only_changes_what_it_serves() -> None:
     assert (RESOURCES["update-service"]["action"], RESOURCES["update-service"]["mergeStrategy"]) == ("patch", "merge")
 
 
+def test_the_release_step_ends_by_itself_after_every_trial() -> None:
+    arguments = [filled(argument) for argument in CONTAINERS["release"]["command"][2:]]
+    parsed = pipeline_admin.parse_args(arguments)
+    assert (parsed.service, parsed.namespace, parsed.version) == ("flower-sample", "kubeflow", 3)
+    trial = serve.parse_args([])
+    # A replica that starts during a trial begins one of its own.
+    assert 2 * (trial.shadow_seconds + trial.probation_seconds) < parsed.timeout
+    assert parsed.timeout < TEMPLATES["release"]["activeDeadlineSeconds"]
+
+
 def test_every_template_is_used_and_every_used_template_exists() -> None:
     used = [step["template"] for template in TEMPLATES.values() for step in steps_of(template)]
     assert len(used) == 14
@@ -221,24 +233,24 @@ def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
 
 
 def test_wrong_input_and_refusals_are_not_retried() -> None:
-    for name in ("ingest", "ingest-once", "end-former-training", "select", "smoke"):
+    for name in ("ingest", "ingest-once", "end-former-training", "select", "release"):
         assert TEMPLATES[name]["retryStrategy"]["expression"] == "lastRetry.exitCode not in ['2', '3']"
 
 
-def test_containers_are_restricted_and_only_ending_steps_have_a_token() -> None:
+def test_containers_are_restricted_and_have_a_token_only_if_needed() -> None:
     defaults = SPEC["templateDefaults"]["container"]
     assert SPEC["securityContext"] == worker(load("multi-worker-tfjob.yaml"))["securityContext"]
     assert defaults["securityContext"] == worker(load("multi-worker-tfjob.yaml"))["containers"][0]["securityContext"]
     assert {"requests", "limits"} == defaults["resources"].keys()
     assert not [name for name, container in CONTAINERS.items() if {"securityContext", "resources"} & container.keys()]
     with_token = {name for name, container in CONTAINERS.items() if NO_TOKEN not in container["volumeMounts"]}
-    assert with_token == {"end-training", "end-former-training", "failed-training"}
+    assert with_token == {"end-training", "end-former-training", "failed-training", "release"}
     for name in ("end-former-training", "failed-training"):
         assert CONTAINERS[name]["volumeMounts"][0] == {**VOLUME, "readOnly": True}
 
 
-def test_one_mutex_spans_select_serve_and_smoke() -> None:
-    assert [step["template"] for step in steps_of(TEMPLATES["publish"])] == ["select", "serve", "smoke"]
+def test_one_mutex_spans_select_serve_and_release() -> None:
+    assert [step["template"] for step in steps_of(TEMPLATES["publish"])] == ["select", "serve", "release"]
     assert TEMPLATES["publish"]["synchronization"] == {"mutexes": [{"name": "publish"}]}
 
 
@@ -270,6 +282,7 @@ def test_each_account_has_only_the_rights_that_its_steps_need() -> None:
             rule("", ["pods", "events"], ["list"]),
         ],
         "pipeline-serve": [rule("serving.kserve.io", ["inferenceservices"], ["create", "get", "patch"])],
+        "pipeline-release": [rule(replicas.GROUP, [replicas.PLURAL], ["list"])],
     }
     accounts = yaml.safe_load_all((ROOT / "manifests/pipeline/service-accounts.yaml").read_text())
     bindings = yaml.safe_load_all((ROOT / "manifests/pipeline/role-bindings.yaml").read_text())

@@ -15,7 +15,7 @@ from support.crashes import candidate
 from support.project import SOURCE, run_script
 from support.refusals import refuse
 
-SUBCOMMANDS = ("end-training", "smoke-test", "history", "release", "withdraw", "roll-back")
+SUBCOMMANDS = ("end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back")
 
 
 def test_pipeline_admins_help_lists_each_subcommand_on_its_own_line() -> None:
@@ -65,7 +65,7 @@ def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], messag
 
 
 def test_no_subcommand_of_pipeline_admin_loads_tensorflow() -> None:
-    libraries = "distml.training.group.tfjobs, distml.publishing.service.smoke_test"
+    libraries = "distml.training.group.tfjobs, distml.publishing.service.confirmation"
     code = f"import pipeline_admin, {libraries}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
     started = subprocess.run([sys.executable, "-c", code], cwd=SOURCE, capture_output=True, text=True, check=True)
     assert started.stdout == "set()\n"

@@ -37,7 +37,7 @@ class StepError(Exception):
 
 
 class Refused(StepError):
-    """The quality gate refused the winner: the step worked, and nothing was published."""
+    """The quality gate refused the winner, or a predictor a version; a retry would end the same way."""
 
     exit_status = REFUSED
 

@@ -20,6 +20,7 @@ from kubernetes.client import (
 )
 
 import pipeline_admin
+from distml.publishing.service import kubernetes_api
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training.group import tfjobs
@@ -123,7 +124,7 @@ class Cluster:
 @pytest.fixture
 def end_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Return a function that runs `end-training` against a fake cluster, with or without a failure record."""
-    monkeypatch.setattr(tfjobs.config, "load_kube_config", lambda: None)
+    monkeypatch.setattr(kubernetes_api.config, "load_kube_config", lambda: None)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     def run(cluster: Cluster, *options: str, failure: dict | None = None) -> None:

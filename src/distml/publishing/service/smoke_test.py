@@ -123,13 +123,21 @@ def ask_version(url: str, model: str) -> Served:
     return Served(labels["version"], labels["digest"])
 
 
-def check_prediction(url: str, model: str) -> None:
-    """Send an image with the V1 protocol, which every runtime accepts, and check the form of the answer."""
+def check_prediction(url: str, model: str, version: int | None = None) -> None:
+    """Send an image with the V1 protocol, which every runtime accepts, and check the form of the answer.
+
+    With `version`, check that the answer names this version, if the runtime names one; TensorFlow Serving does not.
+
+    Raises:
+        NotServed: there is no answer, or it is not valid.
+    """
     file = io.BytesIO()
     Image.new("L", (28, 28), 128).save(file, "PNG")
     request = json.dumps(client.v1_request([file.getvalue()])).encode()
     try:
         answer = json.loads(fetch(f"{url}/v1/models/{model}:predict", request))
+        if version and answer.get("model_version", str(version)) != str(version):
+            raise ValueError(f"version {answer['model_version']} answered, not {version}")
         (prediction,) = answer["predictions"]
         # TensorFlow Serving omits the output's name if the model has only one output.
         probabilities = prediction["probabilities"] if isinstance(prediction, dict) else prediction

@@ -1,13 +1,13 @@
 """The TFJobs of a workflow: ending them, and the reason why one has not succeeded."""
 
 import http
-import os
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client
 
+from distml.publishing.service import kubernetes_api
 from distml.step import outcome
 from distml.step.progress_bar import say, working
 from distml.step.volume import Volume, candidate_name
@@ -74,13 +74,7 @@ def connect() -> tuple[Any, Any]:
     Raises:
         StepError: there is no cluster.
     """
-    try:
-        if "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config()
-        else:
-            config.load_kube_config()
-    except config.ConfigException as error:
-        raise outcome.StepError(f"no cluster: {error}; run this in a pod, or set KUBECONFIG") from None
+    kubernetes_api.configure()
     return client.CustomObjectsApi(), client.CoreV1Api()
 
 

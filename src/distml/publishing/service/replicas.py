@@ -1,0 +1,81 @@
+"""The ready replicas of a predictor, found by the EndpointSlices of its Service."""
+
+import http
+from typing import Any
+
+from kubernetes import client
+from urllib3.exceptions import HTTPError
+
+from distml.publishing.service import kubernetes_api, smoke_test
+from distml.step import network, outcome
+
+GROUP, VERSION, PLURAL = "discovery.k8s.io", "v1", "endpointslices"
+SERVICE_LABEL = "kubernetes.io/service-name"
+# A Service within the cluster.
+URL = "http://{service}.{namespace}.svc"
+SECONDS_TO_ANSWER = 10
+
+
+class Unlisted(Exception):
+    """The API server did not answer with a list; a later request may succeed."""
+
+
+class Replicas:
+    """The replicas behind one Service; their number may change at any time.
+
+    Attributes:
+        rounds: how many times in a row all URLs of `ready` must be asked to reach every replica.
+    """
+
+    def __init__(self, service: str, namespace: str):
+        kubernetes_api.configure()
+        # The client's own type refuses a slice without endpoints, so slices are read as custom objects.
+        self._api: Any = client.CustomObjectsApi()
+        self._service = service
+        self._namespace = namespace
+        self.rounds = 1
+
+    def ready(self) -> list[str]:
+        """Return the URL of each ready replica, at its pod's address.
+
+        A Service without a selector, such as Knative's, has no EndpointSlice. Then return the URL of the Service; each
+        request may reach another replica.
+
+        Raises:
+            StepError: this account may not list EndpointSlices.
+            Unlisted: the API server does not answer.
+        """
+        slices = self._slices()
+        self.rounds = 1 if slices else smoke_test.ANSWERS_IN_A_ROW
+        if not slices:
+            return [URL.format(service=self._service, namespace=self._namespace)]
+        return sorted({url for one in slices for url in _ready_urls(one)})
+
+    def _slices(self) -> list[dict[str, Any]]:
+        label = f"{SERVICE_LABEL}={self._service}"
+        try:
+            found: Any = self._api.list_namespaced_custom_object(
+                GROUP, VERSION, self._namespace, PLURAL, label_selector=label, _request_timeout=SECONDS_TO_ANSWER
+            )
+        except client.ApiException as error:
+            if error.status == http.HTTPStatus.FORBIDDEN:
+                raise outcome.StepError(
+                    f"this account may not list the EndpointSlices of the namespace {self._namespace}, which name the"
+                    " replicas; install manifests/pipeline again, whose role pipeline-release allows it"
+                ) from None
+            raise Unlisted(f"the API server does not list EndpointSlices: {error.status} {error.reason}") from None
+        except HTTPError as error:
+            raise Unlisted(f"the API server does not answer: {error}") from None
+        return found["items"]
+
+
+def _ready_urls(one: dict[str, Any]) -> list[str]:
+    """Return the URLs of a slice's ready endpoints; a condition that is absent counts as true."""
+    # A Service without any pod may have a slice without endpoints and ports.
+    ready = [each for each in one.get("endpoints") or [] if each.get("conditions", {}).get("ready", True)]
+    return [f"http://{network.format_address(each['addresses'][0], _http_port(one))}" for each in ready]
+
+
+def _http_port(one: dict[str, Any]) -> int:
+    """Return the first port of a slice that KServe does not name as one for gRPC."""
+    return next(entry["port"] for entry in one["ports"] if "grpc" not in (entry.get("name") or ""))

@@ -1,0 +1,61 @@
+"""Replicas of a predictor on loopback, and an API server that lists them, for tests."""
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+GRPC = {"name": "grpc", "port": 8081}
+
+
+class Replica(ThreadingHTTPServer):
+    """A replica of a predictor: each request for its status gets the next of `statuses`; the last one repeats."""
+
+    def __init__(self, *statuses: object, version: str = "2") -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.statuses, self.version = list(statuses), version
+        self.predictions = 0
+        self.address = f"127.0.0.1:{self.server_address[1]}"
+
+    def status(self) -> object:
+        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Replica
+
+    def do_GET(self) -> None:
+        self.reply(self.server.status())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.predictions += 1
+        self.reply({"predictions": [{"probabilities": [0.1] * 10}], "model_version": self.server.version})
+
+    def reply(self, document: object) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(document).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+class Api:
+    """An API server's EndpointSlices in place of the Kubernetes client: each list is the next; the last one repeats."""
+
+    def __init__(self) -> None:
+        self.lists: list[Any] = [[]]
+        self.asked: set[tuple[str, ...]] = set()
+
+    def list_namespaced_custom_object(self, *names: str, label_selector: str, _request_timeout: int) -> dict[str, Any]:
+        self.asked.add((*names, label_selector))
+        found = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        if isinstance(found, Exception):
+            raise found
+        return {"items": found}
+
+
+def one_slice(replica: Replica, **conditions: bool) -> dict[str, Any]:
+    """Return an EndpointSlice with one replica; here, each replica has a port of its own."""
+    ports = [GRPC, {"name": "http1", "port": replica.server_address[1]}]
+    return {"endpoints": [{"addresses": ["127.0.0.1"], "conditions": conditions}], "ports": ports}
