@@ -25,10 +25,12 @@ def test_requests_batches_and_intensities_are_counted(published_volume: Volume, 
             "predictor_batch_images_sum": 2,
             'predictor_request_seconds_count{protocol="v1"}': 2,
             f"predictor_model_info{{{model}}}": 1,
+            'predictor_release_stage{stage="released",version="1"}': 1,
+            'predictor_releases_total{stage="released"}': 1,
             'predictor_image_intensity_bucket{le="96.0"}': 0,
             'predictor_image_intensity_bucket{le="104.0"}': 2,
             "predictor_image_intensity_sum": 200,
             "predictor_training_image_intensity_count": 55_000,
         }
         assert {name: server.metric(name) for name in expected} == expected
-        assert [event["event"] for event in server.events()] == ["version loaded", "serving"]
+        assert [event["event"] for event in server.events()] == ["release", "version loaded", "serving"]
