@@ -36,7 +36,7 @@ from support import bad_versions
 
 HERE = Path(__file__).resolve().parent
 CLIENTS = 20
-SECONDS_OF_A_TURN = 2
+SECONDS_TO_WARM_UP, SECONDS_OF_A_TURN = 1, 3
 SECONDS_BEFORE_AN_OFFER = 5
 # Of a hundred requests, one has an image on which a raising version fails.
 USUAL_BY_POISONED = 100
@@ -83,23 +83,25 @@ class Bench:
         self._built = {kind: bad_versions.build(source, kind, base, built / kind) for kind in bad_versions.KINDS}
 
     def rates(self, turns: int) -> dict[str, list[float]]:
-        """Return the requests/s of an instant and a guarded predictor, measured in turn, the first one alternating."""
+        """Return the requests/s of an instant and a guarded predictor, measured in turn.
+
+        Each turn starts new ones, since one process may be some per cent faster than another; the first alternates.
+        """
         rates: dict[str, list[float]] = {"instant": [], "guarded": []}
         volume = self._volume("rates")
-        with (
-            servers.running(launch(volume, "instant"), self._usual) as instant,
-            servers.running(launch(volume, "guarded"), self._usual) as guarded,
-        ):
-            for turn in range(-1, turns):
-                pair = [("instant", instant), ("guarded", guarded)][:: 1 if turn % 2 else -1]
-                for name, server in pair:
-                    output, _ = self._load(server, self._usual, SECONDS_OF_A_TURN).communicate()
-                    if statuses_of(output).keys() != {"200"}:
-                        sys.exit(f"bench/releases.py: expected status 200 for every request; hey printed:\n{output}")
-                    if turn >= 0:  # the first turn warms up
-                        rates[name].append(float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0]))
-                        print(f"turn {turn + 1}: {name}: {rates[name][-1]:,.0f} requests/s", flush=True)
+        for turn in range(turns):
+            for name in [*rates][:: 1 if turn % 2 else -1]:
+                with servers.running(launch(volume, name), self._usual) as server:
+                    self._rate(server, SECONDS_TO_WARM_UP)
+                    rates[name].append(self._rate(server, SECONDS_OF_A_TURN))
+                print(f"turn {turn + 1}: {name}: {rates[name][-1]:,.0f} requests/s", flush=True)
         return rates
+
+    def _rate(self, server: Server, seconds: int) -> float:
+        output, _ = self._load(server, self._usual, seconds).communicate()
+        if statuses_of(output).keys() != {"200"}:
+            sys.exit(f"bench/releases.py: expected status 200 for every request; hey printed:\n{output}")
+        return round(float(re.findall(r"Requests/sec:\s+([\d.]+)", output)[0]), 1)
 
     def release(self, kind: str, seconds: int, poisoned_rate: int) -> dict[str, Any]:
         """Offer a version of this kind during a load of `seconds`; return what became of it and of the requests."""
@@ -236,7 +238,7 @@ def targets_table(recorded: dict[str, Any]) -> str:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--volume", type=Path, default=Path("./trained_model"), help="volume with a published model")
-    parser.add_argument("--turns", type=int, default=20, help="measurements of requests/s of each predictor")
+    parser.add_argument("--turns", type=int, default=12, help="measurements of requests/s of each predictor")
     parser.add_argument("--seconds", type=int, default=60, help="duration of the load during a release")
     return parser.parse_args(argv)
 
