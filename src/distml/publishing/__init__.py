@@ -1,1 +1,1 @@
-"""From candidates to a published version: quality gate, version numbers, conversion, scores, report, smoke test."""
+"""From candidates to a released version: selection, quality gate, conversion, versions and their history, report, release of a service."""
