@@ -10,7 +10,7 @@ import pytest
 from distml.model import manifest
 from distml.publishing.versions import decisions, folders, history, publication
 from distml.publishing.versions.history import Event, History
-from distml.step import outcome
+from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 from support.crashes import candidate
 
@@ -184,7 +184,10 @@ def test_versions_of_an_older_volume_are_recorded_once(versions: Volume) -> None
     ]
 
 
-def test_a_version_stays_away_if_the_record_of_its_withdrawal_is_damaged(versions: Volume) -> None:
+def test_a_version_stays_away_if_the_record_of_its_withdrawal_is_damaged(
+    versions: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic_files, "SECONDS_TO_WRITE", 0)
     decisions.withdraw(versions, 3, "")
     (versions.versions / history.FOLDER / "000004.json").write_text("damage")
     decisions.roll_back(versions, 1, "")
