@@ -8,11 +8,16 @@ GRPC = {"name": "grpc", "port": 8081}
 
 
 class Replica(ThreadingHTTPServer):
-    """A replica of a predictor: each request for its status gets the next of `statuses`; the last one repeats."""
+    """A replica of a predictor: each request for its status gets the next of `statuses`; the last one repeats.
 
-    def __init__(self, *statuses: object, version: str = "2") -> None:
+    A status or prediction of type bytes is sent as it is; a status of type str is a redirect to that path.
+    """
+
+    def __init__(self, *statuses: object, version: str = "2", prediction: object = None) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.statuses, self.version = list(statuses), version
+        self.statuses = list(statuses)
+        uniform = {"predictions": [{"probabilities": [0.1] * 10}], "model_version": version}
+        self.prediction = uniform if prediction is None else prediction
         self.predictions = 0
         self.address = f"127.0.0.1:{self.server_address[1]}"
 
@@ -29,12 +34,14 @@ class Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.predictions += 1
-        self.reply({"predictions": [{"probabilities": [0.1] * 10}], "model_version": self.server.version})
+        self.reply(self.server.prediction)
 
     def reply(self, document: object) -> None:
-        self.send_response(200)
+        self.send_response(302 if isinstance(document, str) else 200)
+        if isinstance(document, str):
+            self.send_header("Location", document)
         self.end_headers()
-        self.wfile.write(json.dumps(document).encode())
+        self.wfile.write(document if isinstance(document, bytes) else json.dumps(document).encode())
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def start() -> Iterator[Callable[..., Replica]]:
     """Return a function that starts a replica."""
     running = []
 
-    def run(*statuses: object, **options: str) -> Replica:
+    def run(*statuses: object, **options: Any) -> Replica:
         replica = Replica(*statuses, **options)
         threading.Thread(target=replica.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         running.append(replica)

@@ -108,6 +108,48 @@ def test_a_version_that_is_not_taken_over_in_time_is_rejected(
     assert last_record(two_versions) == ("rejected", 2, reason)
 
 
+INVALID_STATUSES = {
+    b"": "'' is not a JSON object",
+    b"<html>": "'<html>' is not a JSON object",
+    b"[]": "'[]' is not a JSON object",
+    b"null": "'null' is not a JSON object",
+    b"[" * 100_000: f"'{80 * '['}' is not a JSON object",
+    b'{"releases": 2}': "an unknown form (TypeError(\"'int' object is not iterable\"))",
+    b'{"releases": [[]]}': "an unknown form (TypeError('list indices must be integers or slices, not str'))",
+    b'{"releases": [{}]}': "an unknown form (KeyError('version'))",
+    b'{"releases": [{"version": "2", "stage": []}]}': "[] is not a valid Stage",
+    b'{"model_version_status": []}': "an unknown form (StopIteration())",
+}
+INVALID_PREDICTIONS = {
+    b"[1]": "'[1]' is not a JSON object",
+    b'{"predictions": 1}': "an unknown form (TypeError('cannot unpack non-iterable int object'))",
+    b'{"predictions": [[NaN, 0, 0, 0, 0, 0, 0, 0, 0, 0]]}': "[nan, 0, 0, 0, 0, 0, 0, 0, 0, 0] are not 10 probabilities",
+    b'{"predictions": [[0.5, 1%s, 0, 0, 0, 0, 0, 0, 0, 0]]}' % (400 * b"0"): (
+        "an unknown form (OverflowError('int too large to convert to float'))"
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "text"), INVALID_STATUSES.items(), ids=range(len(INVALID_STATUSES)))
+def test_a_status_of_a_wrong_form_is_no_valid_answer(answer: bytes, text: str, start: Start) -> None:
+    found = confirmation.ask(f"http://{start(answer).address}", "flowers", 2, "digest")
+    assert found == (None, f"no valid answer: {text}")
+
+
+@pytest.mark.parametrize(("answer", "text"), INVALID_PREDICTIONS.items(), ids=range(len(INVALID_PREDICTIONS)))
+def test_a_prediction_of_a_wrong_form_is_no_valid_answer(
+    answer: bytes, text: str, start: Start, releases: Releases
+) -> None:
+    url = f"http://{start(releases('released', digest='digest'), prediction=answer).address}"
+    found = confirmation.ask(url, "flowers", 2, "digest")
+    assert found == (None, f"no valid answer: {url} does not answer with a valid prediction: {text}")
+
+
+def test_a_redirect_is_no_valid_answer(start: Start) -> None:
+    url = f"http://{start('/elsewhere').address}"
+    assert confirmation.ask(url, "flowers", 2, "") == (None, f"no valid answer: a redirect to {url}/elsewhere")
+
+
 def test_a_prediction_by_another_version_is_no_take_over(
     api: Api, start: Start, releases: Releases, two_versions: Volume
 ) -> None:

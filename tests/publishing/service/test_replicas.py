@@ -39,6 +39,12 @@ def test_a_service_without_slices_is_asked_five_times_by_its_name(api: Api) -> N
     assert ready(api) == (["http://flowers-predictor.here.svc"], 5)
 
 
+def test_a_replica_without_a_port_for_http_is_named_as_the_fault(api: Api) -> None:
+    for ports in ([GRPC], [], None):
+        with pytest.raises(Unlisted, match="a replica has no port for HTTP; see the ports of inference-service.yaml"):
+            ready(api, {"endpoints": [{"addresses": ["10.0.0.2"]}], "ports": ports})
+
+
 def test_an_account_without_the_right_is_told_to_install_the_role(api: Api) -> None:
     api.lists = [ApiException(403, "Forbidden")]
     with pytest.raises(outcome.StepError, match=r"may not list the EndpointSlices of the namespace here.*pipeline-rel"):

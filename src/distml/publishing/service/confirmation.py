@@ -4,7 +4,6 @@ Every ready replica counts, and there must be one. A replica that is not ready g
 counts too, or it starts after the decision and finds it in the history.
 """
 
-import json
 import time
 from typing import Any, NamedTuple, NoReturn
 
@@ -97,7 +96,7 @@ def _missing(volume: Volume, version: int, digest: str, service: str, replicas: 
 def ask(url: str, model: str, version: int, digest: str) -> Answer:
     """Ask a replica for the stage of a version; if it is released, check a prediction too."""
     try:
-        status = json.loads(smoke_test.fetch(f"{url}/v1/models/{model}"))
+        status = smoke_test.fetch_object(f"{url}/v1/models/{model}")
         if "releases" in status:
             answer = _stage(status["releases"], version, digest)
         else:  # TensorFlow Serving, which tries no version before it answers
@@ -105,8 +104,8 @@ def ask(url: str, model: str, version: int, digest: str) -> Answer:
             answer = Answer(Stage.RELEASED if served.matches(version, digest) else None, f"{served} answers")
         if answer.stage is Stage.RELEASED:
             smoke_test.check_prediction(url, model, version)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration, smoke_test.NotServed) as error:
-        return Answer(None, f"no valid answer: {error or type(error).__name__}")
+    except (*smoke_test.INVALID, smoke_test.NotServed) as error:
+        return Answer(None, f"no valid answer: {smoke_test.describe(error)}")
     return answer
 
 

@@ -17,7 +17,7 @@ SECONDS_TO_ANSWER = 10
 
 
 class Unlisted(Exception):
-    """The API server did not answer with a list; a later request may succeed."""
+    """The API server did not answer with a usable list; a later request may succeed."""
 
 
 class Replicas:
@@ -43,7 +43,7 @@ class Replicas:
 
         Raises:
             StepError: this account may not list EndpointSlices.
-            Unlisted: the API server does not answer.
+            Unlisted: the API server does not answer, or a replica has no port for HTTP.
         """
         slices = self._slices()
         self.rounds = 1 if slices else smoke_test.ANSWERS_IN_A_ROW
@@ -78,4 +78,7 @@ def _ready_urls(one: dict[str, Any]) -> list[str]:
 
 def _http_port(one: dict[str, Any]) -> int:
     """Return the first port of a slice that KServe does not name as one for gRPC."""
-    return next(entry["port"] for entry in one["ports"] if "grpc" not in (entry.get("name") or ""))
+    for entry in one.get("ports") or []:
+        if "grpc" not in (entry.get("name") or ""):
+            return entry["port"]
+    raise Unlisted("a replica has no port for HTTP; see the ports of inference-service.yaml")

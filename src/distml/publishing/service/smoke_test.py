@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from PIL import Image
 
@@ -25,8 +26,19 @@ from distml.step.volume import Volume
 CLASSES = 10
 # Each request may reach another replica, and every replica must serve the version.
 ANSWERS_IN_A_ROW = 5
+# What reading an answer of the wrong form raises.
+INVALID = (OSError, ValueError, LookupError, TypeError, ArithmeticError, StopIteration)
+
+
+class RefuseRedirects(urllib.request.HTTPRedirectHandler):
+    """A handler that follows no redirect, because another server's answer says nothing about the asked one."""
+
+    def redirect_request(self, *arguments: Any) -> NoReturn:
+        raise OSError(f"a redirect to {arguments[-1]}")
+
+
 # The service is inside the cluster; a proxy set in the environment is for requests to hosts outside.
-DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}), RefuseRedirects)
 
 
 class NotServed(outcome.StepError):
@@ -85,8 +97,8 @@ def wait_until_served(url: str, model: str, version: int, digest: str, seconds: 
             served = ask_version(url, name)
             last = str(served)
             in_a_row = in_a_row + 1 if served.matches(version, digest) else 0
-        except (OSError, ValueError, KeyError, StopIteration) as error:
-            in_a_row, last = 0, f"an error ({error or type(error).__name__})"
+        except INVALID as error:
+            in_a_row, last = 0, f"an error ({describe(error)})"
         if not in_a_row:
             if time.monotonic() - started > seconds:
                 raise NotServed(
@@ -100,19 +112,19 @@ def wait_until_served(url: str, model: str, version: int, digest: str, seconds: 
 def named_model(url: str, model: str) -> str:
     """Return the model that the service lists, or `model` if the service lists none, as TensorFlow Serving does."""
     try:
-        (listed,) = json.loads(fetch(f"{url}/v1/models"))["models"]
-    except (OSError, ValueError, KeyError, TypeError):
+        (listed,) = fetch_object(f"{url}/v1/models")["models"]
+    except INVALID:
         return model
-    return listed
+    return str(listed)
 
 
 def ask_version(url: str, model: str) -> Served:
     """Return the version that the service serves.
 
     Raises:
-        OSError, ValueError, KeyError, StopIteration: the service's answer is missing or unusable.
+        INVALID: the service's answer is missing or unusable.
     """
-    status = json.loads(fetch(f"{url}/v1/models/{model}"))
+    status = fetch_object(f"{url}/v1/models/{model}")
     if "ready" not in status:  # TensorFlow Serving, which names only versions
         versions = status["model_version_status"]
         return Served(next(entry["version"] for entry in versions if entry["state"] == "AVAILABLE"), None)
@@ -135,16 +147,38 @@ def check_prediction(url: str, model: str, version: int | None = None) -> None:
     Image.new("L", (28, 28), 128).save(file, "PNG")
     request = json.dumps(client.v1_request([file.getvalue()])).encode()
     try:
-        answer = json.loads(fetch(f"{url}/v1/models/{model}:predict", request))
+        answer = fetch_object(f"{url}/v1/models/{model}:predict", request)
         if version and answer.get("model_version", str(version)) != str(version):
             raise ValueError(f"version {answer['model_version']} answered, not {version}")
         (prediction,) = answer["predictions"]
         # TensorFlow Serving omits the output's name if the model has only one output.
         probabilities = prediction["probabilities"] if isinstance(prediction, dict) else prediction
-        if len(probabilities) != CLASSES or abs(sum(probabilities) - 1) > 1e-3:
+        if len(probabilities) != CLASSES or not abs(sum(probabilities) - 1) <= 1e-3:  # NaN compares as false
             raise ValueError(f"{probabilities} are not {CLASSES} probabilities")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotServed(f"{url} does not answer with a valid prediction: {error}") from error
+    except INVALID as error:
+        raise NotServed(f"{url} does not answer with a valid prediction: {describe(error)}") from error
+
+
+def describe(error: Exception) -> str:
+    """Return what was wrong with an answer; the message of a KeyError or TypeError alone would not say."""
+    return str(error) if isinstance(error, OSError | ValueError | NotServed) else f"an unknown form ({error!r})"
+
+
+def fetch_object(url: str, body: bytes | None = None) -> dict[str, Any]:
+    """Send a request as `fetch` does, and return the JSON object in the answer.
+
+    Raises:
+        OSError: there is no answer.
+        ValueError: the answer is not a JSON object.
+    """
+    content = fetch(url, body)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{content[:80].decode(errors='replace')!r} is not a JSON object")
+    return found
 
 
 def fetch(url: str, body: bytes | None = None) -> bytes:
@@ -155,10 +189,11 @@ def fetch(url: str, body: bytes | None = None) -> bytes:
     """
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
-        with DIRECTLY.open(request, timeout=20) as response:
-            return response.read()
-    except urllib.error.HTTPError as error:
-        raise OSError(f"status {error.code}: {error.read(200).decode(errors='replace')}") from None
+        try:
+            with DIRECTLY.open(request, timeout=20) as response:
+                return response.read()
+        except urllib.error.HTTPError as error:
+            raise OSError(f"status {error.code}: {error.read(200).decode(errors='replace')}") from None
     except http.client.HTTPException as error:
         raise OSError(f"the answer is not HTTP: {error!r}") from None
 
