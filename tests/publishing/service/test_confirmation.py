@@ -1,7 +1,10 @@
 """The end of a release, against replicas that answer over HTTP on loopback."""
 
+import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from urllib3.exceptions import HTTPError
@@ -92,7 +95,7 @@ def test_one_rejection_rejects_the_version_with_the_replicas_reason(
     ("stage", "text"),
     [
         (("shadow",), "its stage is shadow"),
-        (("ended", "version 3 is newer"), "its stage is ended (version 3 is newer)"),
+        (("ended", "its folder was removed"), "its stage is ended (its folder was removed)"),
         (("released", "", "0123456789abcdef"), "its version 2 is another one, with digest 0123456789ab"),
         (("rejected", "broken", "0123456789abcdef"), "its version 2 is another one, with digest 0123456789ab"),
         (("perfect",), "no valid answer: 'perfect' is not a valid Stage"),
@@ -161,6 +164,32 @@ def test_a_service_without_a_ready_replica_rejects_in_time(api: Api, two_version
     api.lists = [HTTPError("refused"), [{"endpoints": None, "ports": None}]]
     reason = "not taken over within 0.05 s; no replica is ready; run kubectl describe inferenceservice flowers"
     assert refusal(two_versions, seconds=0.05) == (3, f"version 2 was rejected at TIME: {reason}{REMEDY}")
+
+
+def test_a_newer_version_that_ended_the_trial_rejects_nothing(
+    api: Api, start: Start, releases: Releases, two_versions: Volume
+) -> None:
+    shutil.copytree(two_versions.version(2), two_versions.version(3))
+    replica = start(releases("ended", "version 3 is newer"))
+    api.lists = [[one_slice(replica)]]
+    reason = f"not taken over within 0.05 s; replica {replica.address}: its stage is ended (version 3 is newer)"
+    assert refusal(two_versions, seconds=0.05) == (
+        1,
+        f"version 2 is not released: version 3 is newer; {reason}",
+    )
+    assert last_record(two_versions) == ("published", 3, "found on the volume")
+
+
+def test_a_service_that_does_not_exist_rejects_nothing(
+    api: Api, two_versions: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas.socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "no")))
+    assert refusal(two_versions, seconds=0.05) == (
+        2,
+        "version 2 is neither released nor rejected: the cluster has no Service flowers-predictor; check --service and"
+        " --namespace, or that KServe's controller runs",
+    )
+    assert last_record(two_versions) == ("published", 2, "found on the volume")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """The ready replicas of a Service, from EndpointSlices as an API server lists them."""
 
+import socket
+from unittest.mock import Mock, call
+
 import pytest
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
@@ -13,8 +16,7 @@ PORTS = [GRPC, {"name": "http1", "port": 8080}]
 
 def ready(api: Api, *slices: dict) -> tuple[list[str], int]:
     api.lists = [list(slices)]
-    replicas = Replicas("flowers-predictor", "here")
-    return replicas.ready(), replicas.rounds
+    return Replicas("flowers-predictor", "here").ready()
 
 
 def test_every_ready_endpoint_of_every_slice_is_a_replica(api: Api) -> None:
@@ -39,9 +41,29 @@ def test_a_service_without_slices_is_asked_five_times_by_its_name(api: Api) -> N
     assert ready(api) == (["http://flowers-predictor.here.svc"], 5)
 
 
+@pytest.mark.parametrize(
+    ("slices", "error", "exists"),
+    [
+        ([], socket.gaierror(socket.EAI_NONAME, "no name"), False),
+        ([], socket.gaierror(socket.EAI_AGAIN, "no answer"), True),
+        ([], None, True),
+        ([{"endpoints": None, "ports": None}], socket.gaierror(socket.EAI_NONAME, "no name"), True),
+        (HTTPError("no route"), None, True),
+    ],
+)
+def test_only_a_service_without_slices_and_name_does_not_exist(
+    slices: list | Exception, error: Exception | None, exists: bool, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(side_effect=error)
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+    api.lists = [slices]
+    assert Replicas("flowers-predictor", "here").service_exists() is exists
+    assert asked.mock_calls in ([call("flowers-predictor.here.svc", None)], [])
+
+
 def test_a_replica_without_a_port_for_http_is_named_as_the_fault(api: Api) -> None:
     for ports in ([GRPC], [], None):
-        with pytest.raises(Unlisted, match="a replica has no port for HTTP; see the ports of inference-service.yaml"):
+        with pytest.raises(Unlisted, match="a replica has no port for HTTP; see"):
             ready(api, {"endpoints": [{"addresses": ["10.0.0.2"]}], "ports": ports})
 
 

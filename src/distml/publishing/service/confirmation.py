@@ -11,7 +11,7 @@ from distml.protocol.contract import Stage
 from distml.publishing.service import smoke_test
 from distml.publishing.service.replicas import Replicas, Unlisted
 from distml.publishing.versions import decisions, folders
-from distml.publishing.versions.history import History
+from distml.publishing.versions.history import History, State
 from distml.step import outcome
 from distml.step.progress_bar import say, working
 from distml.step.volume import Volume
@@ -35,7 +35,8 @@ class Answer(NamedTuple):
 def confirm_release(volume: Volume, version: int, service: str, namespace: str, seconds: float) -> None:
     """Wait until each ready replica of an InferenceService has taken the version over, then record that it is released.
 
-    If a replica rejects it, or does not take it over in time, record that it is rejected.
+    If a replica rejects it, or does not take it over in time, record that it is rejected. If it was not taken over
+    because of something else, a newer version or a service that does not exist, record nothing.
 
     Args:
         volume: the volume with the published version.
@@ -45,13 +46,14 @@ def confirm_release(volume: Volume, version: int, service: str, namespace: str, 
         seconds: how long the replicas may take.
 
     Raises:
-        StepError: there is no such version, or this account may not list the replicas.
+        StepError: there is no such version or service, or this account may not list the replicas.
         Refused: the version was rejected, or an administrator withdrew it meanwhile.
-        NotReleased: it was not taken over, but no other version could answer, or an administrator released it.
+        NotReleased: it was not taken over, but a newer version is offered, or no other version could answer, or an
+            administrator released it.
     """
     state = decisions.complete(volume)
     _check_wanted(volume, version)
-    offered = [number for number in folders.offered(volume.versions, state) if number in state.published]
+    offered = _intact(volume, state)
     if version not in offered:
         known = ", ".join(map(str, offered)) or "none: nothing is published"
         raise outcome.StepError(f"there is no intact version {version}; choose from {known}")
@@ -62,35 +64,37 @@ def confirm_release(volume: Volume, version: int, service: str, namespace: str, 
     with working(f"waiting until every replica of {service} has taken version {version} over"):
         while True:
             _check_wanted(volume, version)
-            missing = _missing(volume, version, digest, service, replicas)
+            missing, needed = _missing(volume, version, digest, service, replicas)
             rounds = 0 if missing else rounds + 1
-            if rounds >= replicas.rounds:
+            if rounds >= needed:
                 break
             if missing and time.monotonic() - started > seconds:
-                _reject(volume, version, f"not taken over within {seconds:g} s; {missing}")
+                _give_up(volume, version, service, replicas, f"not taken over within {seconds:g} s; {missing}")
             time.sleep(SECONDS_BETWEEN_ROUNDS)
     decisions.confirm(volume, version, f"every replica of {service} has taken it over")
     say(f"version {version} is released: every replica of {service} has taken it over")
 
 
-def _missing(volume: Volume, version: int, digest: str, service: str, replicas: Replicas) -> str:
+def _missing(volume: Volume, version: int, digest: str, service: str, replicas: Replicas) -> tuple[str, int]:
     """Ask every replica; return in a few words what is missing until all have taken the version over, or "".
+
+    Also return in how many rounds in a row nothing may be missing.
 
     Raises:
         Refused: a replica has rejected the version.
     """
     try:
-        urls = replicas.ready()
+        urls, rounds = replicas.ready()
     except Unlisted as error:
-        return str(error)
+        return str(error), 1
     answers = {f"replica {url.removeprefix('http://')}": ask(url, service, version, digest) for url in urls}
     for replica, answer in answers.items():
         if answer.stage is Stage.REJECTED:
             _reject(volume, version, f"{replica}: {answer.text}")
     waiting = [f"{replica}: {answer.text}" for replica, answer in answers.items() if answer.stage != Stage.RELEASED]
     if not answers:
-        return f"no replica is ready; run kubectl describe inferenceservice {service}"
-    return waiting[0] if waiting else ""
+        return f"no replica is ready; run kubectl describe inferenceservice {service}", rounds
+    return (waiting[0] if waiting else ""), rounds
 
 
 def ask(url: str, model: str, version: int, digest: str) -> Answer:
@@ -129,6 +133,30 @@ def _check_wanted(volume: Volume, version: int) -> None:
         raise decisions.Withdrawn(version, record)
     if state.released and state.released > version:
         raise outcome.Refused(f"version {version} is not released: the newer version {state.released} is")
+
+
+def _intact(volume: Volume, state: State) -> list[int]:
+    """Return the numbers of the offered versions that were intact when they were recorded, ascending."""
+    return [number for number in folders.offered(volume.versions, state) if number in state.published]
+
+
+def _give_up(volume: Volume, version: int, service: str, replicas: Replicas, reason: str) -> NoReturn:
+    """Reject a version that was not taken over in time, unless the reason is a newer one or a wrong `service`.
+
+    Raises:
+        NotReleased: a newer version is offered, which ends the trials of this one.
+        StepError: there is no such service.
+        Refused, NotReleased: see `_reject`.
+    """
+    newest = max(_intact(volume, decisions.complete(volume)), default=0)
+    if newest > version:
+        raise NotReleased(f"version {version} is not released: version {newest} is newer; {reason}")
+    if not replicas.service_exists():
+        raise outcome.StepError(
+            f"version {version} is neither released nor rejected: the cluster has no Service {service}-predictor; check"
+            " --service and --namespace, or that KServe's controller runs"
+        )
+    _reject(volume, version, reason)
 
 
 def _reject(volume: Volume, version: int, reason: str) -> NoReturn:

@@ -1,6 +1,8 @@
 """The ready replicas of a predictor, found by the EndpointSlices of its Service."""
 
 import http
+import socket
+import urllib.parse
 from typing import Any
 
 from kubernetes import client
@@ -21,11 +23,7 @@ class Unlisted(Exception):
 
 
 class Replicas:
-    """The replicas behind one Service; their number may change at any time.
-
-    Attributes:
-        rounds: how many times in a row all URLs of `ready` must be asked to reach every replica.
-    """
+    """The replicas behind one Service; their number may change at any time."""
 
     def __init__(self, service: str, namespace: str):
         kubernetes_api.configure()
@@ -33,23 +31,34 @@ class Replicas:
         self._api: Any = client.CustomObjectsApi()
         self._service = service
         self._namespace = namespace
-        self.rounds = 1
+        self._url = URL.format(service=service, namespace=namespace)
 
-    def ready(self) -> list[str]:
-        """Return the URL of each ready replica, at its pod's address.
+    def ready(self) -> tuple[list[str], int]:
+        """Return the URL of each ready replica, at its pod's address, and how often in a row all must be asked: once.
 
-        A Service without a selector, such as Knative's, has no EndpointSlice. Then return the URL of the Service; each
-        request may reach another replica.
+        A Service without a selector, such as Knative's, has no EndpointSlice. Then return the URL of the Service, which
+        must be asked more often, since each request may reach another replica.
 
         Raises:
             StepError: this account may not list EndpointSlices.
             Unlisted: the API server does not answer, or a replica has no port for HTTP.
         """
         slices = self._slices()
-        self.rounds = 1 if slices else smoke_test.ANSWERS_IN_A_ROW
         if not slices:
-            return [URL.format(service=self._service, namespace=self._namespace)]
-        return sorted({url for one in slices for url in _ready_urls(one)})
+            return [self._url], smoke_test.ANSWERS_IN_A_ROW
+        return sorted({url for one in slices for url in _ready_urls(one)}), 1
+
+    def service_exists(self) -> bool:
+        """Return False only if the Service has no EndpointSlice and its name does not resolve."""
+        try:
+            if self._slices():
+                return True
+            socket.getaddrinfo(urllib.parse.urlsplit(self._url).hostname, None)
+        except Unlisted:
+            return True
+        except socket.gaierror as error:
+            return error.errno != socket.EAI_NONAME  # another error may pass
+        return True
 
     def _slices(self) -> list[dict[str, Any]]:
         label = f"{SERVICE_LABEL}={self._service}"
