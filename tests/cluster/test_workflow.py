@@ -193,6 +193,8 @@ def test_a_winner_below_the_floor_fails_and_the_old_version_stays(first: tuple[s
     before = served_version()
     status = workflows.wait_for(workflows.submit(accuracy_floor="1"), "Failed")
     assert "is below the floor 1" in workflows.messages(status)
+    # As docs/workflow.md says, the workflow's own message has no reason.
+    assert re.fullmatch(r"child '.+' failed", status["message"])
     assert served_version() == before
     # Argo does not retry a refusal.
     assert {node for node in workflows.nodes(status) if node.startswith("select")} == {"select", "select(0)"}
