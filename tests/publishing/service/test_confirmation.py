@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 import pipeline_admin
 from distml.model import manifest
-from distml.publishing.service import confirmation, replicas
+from distml.publishing.service import confirmation, replicas, smoke_test
 from distml.publishing.versions import decisions
 from distml.publishing.versions.history import History
 from distml.step import outcome
@@ -146,6 +146,11 @@ def test_a_prediction_of_a_wrong_form_is_no_valid_answer(
     url = f"http://{start(releases('released', digest='digest'), prediction=answer).address}"
     found = confirmation.ask(url, "flowers", 2, "digest")
     assert found == (None, f"no valid answer: {url} does not answer with a valid prediction: {text}")
+
+
+def test_a_failure_without_a_message_is_named_by_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke_test, "fetch", Mock(side_effect=TimeoutError))
+    assert confirmation.ask("http://here", "flowers", 2, "digest") == (None, "no valid answer: TimeoutError")
 
 
 def test_a_redirect_is_no_valid_answer(start: Start) -> None:

@@ -62,7 +62,7 @@ def test_only_a_service_without_slices_and_name_does_not_exist(
 
 
 def test_a_replica_without_a_port_for_http_is_named_as_the_fault(api: Api) -> None:
-    for ports in ([GRPC], [], None):
+    for ports in ([GRPC], [{"name": "http1"}], [], None):
         with pytest.raises(Unlisted, match="a replica has no port for HTTP; see"):
             ready(api, {"endpoints": [{"addresses": ["10.0.0.2"]}], "ports": ports})
 

@@ -88,6 +88,6 @@ def _ready_urls(one: dict[str, Any]) -> list[str]:
 def _http_port(one: dict[str, Any]) -> int:
     """Return the first port of a slice that KServe does not name as one for gRPC."""
     for entry in one.get("ports") or []:
-        if "grpc" not in (entry.get("name") or ""):
+        if entry.get("port") and "grpc" not in (entry.get("name") or ""):
             return entry["port"]
     raise Unlisted("a replica has no port for HTTP; see the ports of inference-service.yaml")

@@ -161,7 +161,9 @@ def check_prediction(url: str, model: str, version: int | None = None) -> None:
 
 def describe(error: Exception) -> str:
     """Return what was wrong with an answer; the message of a KeyError or TypeError alone would not say."""
-    return str(error) if isinstance(error, OSError | ValueError | NotServed) else f"an unknown form ({error!r})"
+    if isinstance(error, OSError | ValueError | NotServed):
+        return str(error) or type(error).__name__
+    return f"an unknown form ({error!r})"
 
 
 def fetch_object(url: str, body: bytes | None = None) -> dict[str, Any]:
