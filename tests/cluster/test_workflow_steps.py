@@ -94,7 +94,7 @@ def test_a_winner_below_the_floor_exits_with_3_and_the_reason(published: dict) -
     floor = {"workflow__parameters__accuracy-floor": "1"}
     refused = templates.run("refused", "select", workflow__name=NAME, **floor)
     assert refused.status == 3
-    assert "not published: batchnorm's validation accuracy" in refused.message
+    assert "not published: batchnorm-seed1's validation accuracy" in refused.message
 
 
 def test_the_release_step_releases_the_published_version(predictor: str, published: dict) -> None:
