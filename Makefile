@@ -8,6 +8,13 @@ unknown := $(sort $(filter-out $(VARIABLES),$(given)))
 ifneq ($(unknown),)
 $(error no such variable: $(unknown); expected one of $(VARIABLES))
 endif
+# Take each value as it is: a $ in it refers to no other variable. A line break would end the shell's command.
+define newline
+
+
+endef
+$(foreach name,$(given),$(if $(findstring $(newline),$(value $(name))),$(error $(name) has a line break; expected one line)))
+$(foreach name,$(filter-out PYTHON,$(given)),$(eval override $(name) := $$(value $(name))))
 
 DATA := ./trained_model
 WORKERS := 2

@@ -41,6 +41,12 @@ def test_every_accepted_make_variable_may_have_any_value(clone: Clone) -> None:
     assert clone.run("make", "help", *values, "FRESH=1").returncode == 0
 
 
+def test_a_value_with_a_line_break_is_refused_before_anything_runs(clone: Clone) -> None:
+    ended = clone.run("make", "roll-back", "REASON=two\nlines")
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert ended.stderr.endswith(": *** REASON has a line break; expected one line.  Stop.\n")
+
+
 def test_the_make_commands_in_messages_and_ci_use_accepted_variables() -> None:
     files = [*SOURCE.rglob("*.py"), ROOT / ".ci/run"]
     commands = [
@@ -98,7 +104,7 @@ def test_make_doctor_passes_its_variables_to_the_script(clone: Clone) -> None:
     ("variables", "options"),
     [
         (["DATA=a b"], ["--volume", "a b"]),
-        (["TO=3", "REASON=it's -x & $$y"], ["--volume", "./trained_model", "--to=3", "--reason=it's -x & $y"]),
+        (["TO=3", "REASON=it's $5 & $(DATA)"], ["--volume", "./trained_model", "--to=3", "--reason=it's $5 & $(DATA)"]),
         (["REASON=-1"], ["--volume", "./trained_model", "--reason=-1"]),
     ],
 )

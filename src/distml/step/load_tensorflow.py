@@ -39,3 +39,6 @@ except ImportError as error:
     out_of_memory = "failed to map" in reason or "allocate memory" in reason
     remedy = "allow it more memory (ulimit -v)" if out_of_memory else "remove .venv and run make again"
     outcome.fail(f"TensorFlow cannot be loaded: {reason}; {remedy}")
+
+# Each candidate has a network, and so a trace, of its own; TensorFlow would warn of repeated traces.
+tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
