@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from distml.model import manifest as model_manifest
 from distml.publishing.versions import folders, history_table
-from distml.publishing.versions.history import Event, History, Record, State
+from distml.publishing.versions.history import Event, History, Record, State, describe
 from distml.step import outcome
 from distml.step.volume import Volume
 
@@ -63,12 +63,6 @@ def facts_of(manifest: dict) -> dict:
     if "metrics" in manifest:  # versions of older releases have only the accuracy at the end of training
         facts.setdefault("validation_accuracy", manifest["metrics"].get("validation_accuracy"))
     return facts
-
-
-def describe(record: Record) -> str:
-    """Return how, when and why a record withdrew a version, as in "rejected at 2026-11-27T03:00:00+00:00: slow"."""
-    how = "withdrawn by a roll-back" if record.event is Event.ROLLED_BACK else str(record.event)
-    return f"{how} at {record.time}" + (f": {record.reason}" if record.reason else "")
 
 
 def confirm(volume: Volume, version: int, reason: str) -> None:

@@ -109,6 +109,6 @@ def check_not_withdrawn(state: State, candidate_digest: str) -> None:
         published = state.published.get(number)
         if published and published.facts.get("candidate_digest") == candidate_digest:
             raise outcome.Refused(
-                f"not published: this candidate is version {number}, which was {decisions.describe(record)}; change the"
+                f"not published: this candidate is version {number}, which was {history.describe(record)}; change the"
                 f" training, or publish it again with pipeline_admin.py release --version {number}"
             )
