@@ -140,6 +140,31 @@ def test_a_withdrawal_of_no_version_or_the_only_one_is_refused(versions: Volume)
     ]
 
 
+def test_a_decision_made_during_the_moves_is_followed(versions: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    decisions.withdraw(versions, 3, "")
+    move = folders.move_to_fit
+
+    def be_overtaken_and_move(volume: Volume, state: history.State) -> None:
+        monkeypatch.setattr(folders, "move_to_fit", move)
+        decisions.release(volume, 3, "it was good")
+        move(volume, state)
+
+    monkeypatch.setattr(folders, "move_to_fit", be_overtaken_and_move)
+    assert decisions.complete(versions).released == 3
+    assert result(versions) == (3, [1, 2, 3], [])
+
+
+def test_two_folders_of_one_number_are_both_kept(versions: Volume, capfd: pytest.CaptureFixture[str]) -> None:
+    decisions.withdraw(versions, 3, "")
+    away, copied = versions.versions / folders.WITHDRAWN / "3", versions.version(3)
+    shutil.copytree(away, copied)
+    decisions.complete(versions)
+    reason = "have the same number, so neither is moved; keep the right one and remove the other"
+    assert f"{copied} and {away} {reason}" in "".join(capfd.readouterr())
+    assert refusal(decisions.release, versions, 3, "") == f"{away} and {copied} {reason}"
+    assert result(versions) == (None, [1, 2, 3], [3])
+
+
 def test_a_roll_back_without_a_version_to_roll_back_to_is_refused(versions: Volume) -> None:
     publication.publish(versions, candidate(versions), {}, keep=3)
     assert [refusal(decisions.roll_back, versions, number, "") for number in (1, 9, 4)] == [

@@ -1,7 +1,8 @@
 """Decisions about the published versions. Each is one record of the history; folders and table then follow it.
 
 A process that is killed between the record and the folders leaves a decision that holds. The next decision, publication
-or look at the history completes the folders.
+or look at the history completes the folders. Only the folder of a withdrawn version that is released again moves before
+the record, so that there always is a version that can answer.
 """
 
 from collections.abc import Callable
@@ -42,10 +43,12 @@ def complete(volume: Volume) -> State:
             except (outcome.StepError, OSError):
                 continue  # damaged: no predictor serves it either; or another process has moved it
             record_publication(history, number, manifest, "found on the volume")
-    records = history.records()
-    state = history.state()
-    folders.move_to_fit(volume, state)
-    history_table.write(volume, records, state)
+    while True:
+        state = history.state(wait=True)
+        folders.move_to_fit(volume, state)
+        if history.state(wait=True).sequence == state.sequence:
+            break  # otherwise another process has decided, perhaps about a folder that was moved here
+    history_table.write(volume, history.records(), state)
     return state
 
 
@@ -189,6 +192,8 @@ def _decide(volume: Volume, choose: Callable[[State], Choice | None], reason: st
         if choice is None:
             return None
         event, version, facts = choice
+        if event in (Event.RELEASED, Event.ROLLED_BACK):
+            folders.put_back(volume, version)
         record = History(volume.versions).append(event, version, reason, after=state.sequence, **facts)
         if record:
             complete(volume)
