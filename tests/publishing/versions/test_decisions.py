@@ -140,6 +140,16 @@ def test_a_withdrawal_of_no_version_or_the_only_one_is_refused(versions: Volume)
     ]
 
 
+def test_the_only_intact_version_is_neither_withdrawn_nor_rejected(versions: Volume) -> None:
+    for number in (1, 2):
+        (versions.version(number) / "saved_model.pb").write_bytes(b"mobel")
+    decisions.reject(versions, 3, "no replica was in time")
+    assert refusal(decisions.withdraw, versions, 3, "") == (
+        "version 3 is the only one that can answer; publish another first"
+    )
+    assert result(versions) == (None, [1, 2, 3], [])
+
+
 def test_a_decision_made_during_the_moves_is_followed(versions: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     decisions.withdraw(versions, 3, "")
     move = folders.move_to_fit

@@ -6,6 +6,7 @@ the record, so that there always is a version that can answer.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from distml.model import manifest as model_manifest
 from distml.publishing.versions import folders, history_table
@@ -88,8 +89,9 @@ def reject(volume: Volume, version: int, reason: str) -> None:
 
     def choose(state: State) -> Choice | None:
         decided = version in state.withdrawn or version == state.released
-        only = folders.offered(volume.versions, state) == [version]
-        return None if decided or only else (Event.REJECTED, version, {})
+        if decided or not another_can_answer(volume, state, version):
+            return None
+        return Event.REJECTED, version, {}
 
     _decide(volume, choose, reason)
 
@@ -127,7 +129,7 @@ def withdraw(volume: Volume, version: int, reason: str) -> None:
         offered = folders.offered(volume.versions, state)
         if version not in offered:
             raise outcome.StepError(_missing(version, state, offered))
-        if offered == [version]:
+        if not another_can_answer(volume, state, version):
             raise outcome.StepError(f"version {version} is the only one that can answer; publish another first")
         return Event.WITHDRAWN, version, {}
 
@@ -165,6 +167,20 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
     record = _decide(volume, choose, reason)
     assert record
     return record
+
+
+def another_can_answer(volume: Volume, state: State, version: int) -> bool:
+    """Return whether the files of another offered version verify."""
+    others = [number for number in folders.offered(volume.versions, state) if number != version]
+    return any(_is_intact(volume.version(number)) for number in reversed(others))
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        model_manifest.verified(folder)
+    except (outcome.StepError, OSError):
+        return False
+    return True
 
 
 def _check_kept(volume: Volume, state: State, version: int) -> None:
