@@ -163,6 +163,44 @@ def test_a_withdrawn_candidate_is_not_published_again(
     assert publication.publish_once(volume, candidate, {"candidate_digest": "another"}, keep=5) == 3
 
 
+def publish_and_withdraw(volume: Volume, candidate: Path) -> None:
+    """Publish a version and withdraw it at once, as other processes may."""
+    decisions.withdraw(volume, publication.publish(volume, candidate, {}, keep=5), "it is bad")
+
+
+def check_that_version_3_is_another(volume: Volume, published: int) -> None:
+    """Check that another process published version 3, and this one version 4."""
+    found = manifest.read(volume.version(4))["version"], manifest.read(folders.find(volume, 3))["version"]
+    assert (published, found, folders.numbers(volume.versions)) == (4, (4, 3), [1, 2, 4])
+
+
+def test_a_number_given_during_the_conversion_is_not_given_again(volume: Volume, candidate: Path) -> None:
+    for _ in range(2):
+        publication.publish(volume, candidate, {}, keep=5)
+
+    def convert(_: Path) -> dict:
+        publish_and_withdraw(volume, candidate)
+        return {}
+
+    check_that_version_3_is_another(volume, publication.publish(volume, candidate, {}, 5, convert))
+
+
+def test_a_number_given_just_before_the_rename_is_not_given_again(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        publication.publish(volume, candidate, {}, keep=5)
+    write = publication.write_json
+
+    def be_overtaken(path: Path, number: int) -> None:
+        monkeypatch.setattr(publication, "write_json", write)
+        publish_and_withdraw(volume, candidate)
+        write(path, number)
+
+    monkeypatch.setattr(publication, "write_json", be_overtaken)
+    check_that_version_3_is_another(volume, publication.publish(volume, candidate, {}, keep=5))
+
+
 def test_publication_removes_old_leftovers_of_killed_decisions(volume: Volume, candidate: Path) -> None:
     publication.publish(volume, candidate, {}, keep=5)
     leftover = volume.versions / history.FOLDER / ".000007.json-killed"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.versions import decisions, folders, history
-from distml.publishing.versions.history import History, State
+from distml.publishing.versions import decisions, folders
+from distml.publishing.versions.history import FOLDER, History, State, describe
 from distml.publishing.versions.version_files import ADDED_FILES
 from distml.step import outcome
 from distml.step.atomic_files import (
@@ -45,25 +45,27 @@ def publish(
     Raises:
         StepError: the copy does not match the candidate's manifest.
     """
-    state = decisions.complete(volume)
-    while True:
-        number = folders.next_number(volume, state)
-        with folder_beside(volume.version(number)) as work:
-            copy_folder(candidate, work)
-            manifest = model_manifest.verified(work)
-            added = complete(work)
+    history = History(volume.versions)
+    number = folders.next_number(volume, decisions.complete(volume))
+    with folder_beside(volume.version(number)) as work:
+        copy_folder(candidate, work)
+        manifest = model_manifest.verified(work)
+        entries = {**manifest, **facts, **complete(work)}
+        renamed = False
+        while not renamed:
+            number = folders.next_number(volume, history.state(wait=True))
             published = datetime.now(UTC).isoformat(timespec="seconds")
-            entries = {**manifest, **facts, **added, "version": number, "published": published}
-            manifest = model_manifest.write(work, entries)
+            manifest = model_manifest.write(work, {**entries, "version": number, "published": published})
             # Before the rename: a number may be lost, never given twice.
             write_json(volume.versions / folders.HIGHEST, number)
-            if rename_folder(work, volume.version(number)):
-                break
-    decisions.record_publication(History(volume.versions), number, manifest)
+            # Another process may have given the number, and the version may be withdrawn already: then it has moved.
+            given = number in history.state(wait=True).published
+            renamed = not given and rename_folder(work, volume.version(number))
+    decisions.record_publication(history, number, manifest)
     prune(volume, decisions.complete(volume), keep)
     # Left by killed publications and decisions, whose numbers are never used again.
     remove_abandoned(volume.versions / "[0-9]*")
-    remove_abandoned(volume.versions / history.FOLDER / "[0-9]*")
+    remove_abandoned(volume.versions / FOLDER / "[0-9]*")
     return number
 
 
@@ -109,6 +111,6 @@ def check_not_withdrawn(state: State, candidate_digest: str) -> None:
         published = state.published.get(number)
         if published and published.facts.get("candidate_digest") == candidate_digest:
             raise outcome.Refused(
-                f"not published: this candidate is version {number}, which was {history.describe(record)}; change the"
+                f"not published: this candidate is version {number}, which was {describe(record)}; change the"
                 f" training, or publish it again with pipeline_admin.py release --version {number}"
             )
