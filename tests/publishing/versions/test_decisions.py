@@ -100,7 +100,7 @@ def test_a_rejection_changes_no_decision_of_an_administrator(
 
 def test_the_only_version_is_not_rejected(versions: Volume) -> None:
     decisions.roll_back(versions, 1, "")
-    publication.prune(versions, History(versions.versions).state(), keep=1)
+    publication.prune(versions, keep=1)
     decisions.reject(versions, 1, "no replica was in time")
     assert result(versions) == (1, [1], [2, 3])
 
@@ -148,6 +148,31 @@ def test_the_only_intact_version_is_neither_withdrawn_nor_rejected(versions: Vol
         "version 3 is the only one that can answer; publish another first"
     )
     assert result(versions) == (None, [1, 2, 3], [])
+
+
+@pytest.mark.parametrize(("decide", "version", "newest"), [(decisions.roll_back, 1, 3), (decisions.release, 3, 2)])
+def test_a_version_removed_during_its_release_is_an_error(
+    versions: Volume,
+    monkeypatch: pytest.MonkeyPatch,
+    decide: Callable[[Volume, int, str], Any],
+    version: int,
+    newest: int,
+) -> None:
+    put_back = folders.put_back
+
+    def put_back_and_remove(volume: Volume, number: int) -> None:
+        put_back(volume, number)
+        shutil.rmtree(volume.version(version))
+
+    with monkeypatch.context() as patched, pytest.raises(outcome.StepError) as refused:
+        patched.setattr(folders, "put_back", put_back_and_remove)
+        decide(versions, version, "")
+    assert str(refused.value) == (
+        f"version {version} was removed from the volume at the same time; run pipeline_admin.py release --version"
+        f" {newest}"
+    )
+    decisions.release(versions, newest, "")
+    assert newest in result(versions)[1]
 
 
 def test_a_decision_made_during_the_moves_is_followed(versions: Volume, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,6 +201,23 @@ def test_a_number_given_just_before_the_rename_is_not_given_again(
     check_that_version_3_is_another(volume, publication.publish(volume, candidate, {}, keep=5))
 
 
+def test_a_version_released_during_pruning_is_kept(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        publication.publish(volume, candidate, {}, keep=5)
+    remove = publication.remove_folder
+
+    def roll_back_and_remove(folder: Path) -> None:
+        monkeypatch.setattr(publication, "remove_folder", remove)
+        decisions.roll_back(volume, 2, "it is bad")
+        remove(folder)
+
+    monkeypatch.setattr(publication, "remove_folder", roll_back_and_remove)
+    publication.prune(volume, keep=2)
+    assert folders.numbers(volume.versions) == [2]
+
+
 def test_publication_removes_old_leftovers_of_killed_decisions(volume: Volume, candidate: Path) -> None:
     publication.publish(volume, candidate, {}, keep=5)
     leftover = volume.versions / history.FOLDER / ".000007.json-killed"

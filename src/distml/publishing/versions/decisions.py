@@ -114,6 +114,7 @@ def release(volume: Volume, version: int, reason: str) -> None:
         return None if version == state.released else (Event.RELEASED, version, {})
 
     _decide(volume, choose, reason)
+    _check_there(volume, version)
 
 
 def withdraw(volume: Volume, version: int, reason: str) -> None:
@@ -166,6 +167,7 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
 
     record = _decide(volume, choose, reason)
     assert record
+    _check_there(volume, record.version)
     return record
 
 
@@ -181,6 +183,14 @@ def _is_intact(folder: Path) -> bool:
     except (outcome.StepError, OSError):
         return False
     return True
+
+
+def _check_there(volume: Volume, version: int) -> None:
+    """Raise StepError if a publication has removed a version before the record that released it."""
+    if not volume.version(version).is_dir():
+        newest = folders.kept(volume.versions, History(volume.versions).state(wait=True))[-1:]
+        remedy = f"run pipeline_admin.py release --version {newest[0]}" if newest else "publish another"
+        raise outcome.StepError(f"version {version} was removed from the volume at the same time; {remedy}")
 
 
 def _check_kept(volume: Volume, state: State, version: int) -> None:

@@ -62,24 +62,31 @@ def publish(
             given = number in history.state(wait=True).published
             renamed = not given and rename_folder(work, volume.version(number))
     decisions.record_publication(history, number, manifest)
-    prune(volume, decisions.complete(volume), keep)
+    decisions.complete(volume)
+    prune(volume, keep)
     # Left by killed publications and decisions, whose numbers are never used again.
     remove_abandoned(volume.versions / "[0-9]*")
     remove_abandoned(volume.versions / FOLDER / "[0-9]*")
     return number
 
 
-def prune(volume: Volume, state: State, keep: int) -> None:
+def prune(volume: Volume, keep: int) -> None:
     """Remove all but the newest `keep` versions, the released one, and those that may be released in its place.
 
     These are the version before the released one, for a roll-back, and the one released before, for a withdrawal.
     """
+    history = History(volume.versions)
+    for number in _unneeded(volume, history.state(wait=True), keep):
+        # A decision may have released this version while another one was removed.
+        if number in _unneeded(volume, history.state(wait=True), keep):
+            remove_folder(volume.version(number))
+
+
+def _unneeded(volume: Volume, state: State, keep: int) -> list[int]:
     offered = folders.offered(volume.versions, state)
     trusted = [number for number in offered if state.released and number <= state.released]
     needed = {state.released, state.released_before, *trusted[-2:]}
-    for old in offered[:-keep]:
-        if old not in needed:
-            remove_folder(volume.version(old))
+    return [number for number in offered[:-keep] if number not in needed]
 
 
 def publish_once(
