@@ -171,6 +171,12 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
     return record
 
 
+def command_to_release(volume: Volume, state: State, version: int) -> str:
+    """Return the command that releases a withdrawn version again."""
+    newer = [number for number in folders.offered(volume.versions, state) if number > version]
+    return f"pipeline_admin.py {'roll-back --to' if newer else 'release --version'} {version}"
+
+
 def another_can_answer(volume: Volume, state: State, version: int) -> bool:
     """Return whether the files of another offered version verify."""
     others = [number for number in folders.offered(volume.versions, state) if number != version]

@@ -99,7 +99,7 @@ def publish_once(
     Raises:
         Refused: a version that was made from this candidate was withdrawn or rejected.
     """
-    check_not_withdrawn(decisions.complete(volume), facts["candidate_digest"])
+    check_not_withdrawn(volume, facts["candidate_digest"])
     published = current(volume)
     if published:
         manifest = model_manifest.verified(published)
@@ -112,12 +112,13 @@ def publish_once(
     return version
 
 
-def check_not_withdrawn(state: State, candidate_digest: str) -> None:
+def check_not_withdrawn(volume: Volume, candidate_digest: str) -> None:
     """Raise Refused if a version that was made from this candidate was withdrawn or rejected."""
+    state = decisions.complete(volume)
     for number, record in state.withdrawn.items():
         published = state.published.get(number)
         if published and published.facts.get("candidate_digest") == candidate_digest:
             raise outcome.Refused(
-                f"not published: this candidate is version {number}, which was {describe(record)}; change the"
-                f" training, or publish it again with pipeline_admin.py release --version {number}"
+                f"not published: this candidate is version {number}, which was {describe(record)}; change the training,"
+                f" or release that version again with {decisions.command_to_release(volume, state, number)}"
             )
