@@ -1,1 +1,1 @@
-"""From candidates to a released version: selection, quality gate, conversion, versions and their history, report, release of a service."""
+"""From candidates to a released version: selection, quality gate, versions and their history, report, release."""
