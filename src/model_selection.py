@@ -9,6 +9,7 @@ import argparse
 from functools import partial
 
 from distml.data import fashion_mnist, input_pipeline
+from distml.data.input_pipeline import Split
 from distml.model import names, saved_model
 from distml.publishing.report import report, summary
 from distml.publishing.selection import candidates, evaluation, lead, quality_gate, ranking, scores
@@ -23,10 +24,11 @@ def main(args: argparse.Namespace) -> None:
     volume = args.volume
     run = args.run or candidates.newest_run(volume)
     data_sha256 = fashion_mnist.verified_manifest(volume)["data_sha256"]
-    models = rank_models(args, run, data_sha256)
+    validation = input_pipeline.load(volume, "validation")
+    models = rank_models(args, run, data_sha256, validation)
     say(announcement(models[0]))
     best = models[0].best
-    check_quality(args, best, data_sha256)
+    check_quality(args, best, data_sha256, validation)
     model, manifest = saved_model.load(best.candidate.folder)
     test = input_pipeline.load(volume, "test")
     probabilities = evaluation.predict(model, test, best.candidate.name)
@@ -52,13 +54,13 @@ def main(args: argparse.Namespace) -> None:
     say(summary.render(content, volume))
 
 
-def rank_models(args: argparse.Namespace, run: str, data_sha256: str) -> list[RankedModel]:
+def rank_models(args: argparse.Namespace, run: str, data_sha256: str, validation: Split) -> list[RankedModel]:
     """Evaluate the run's candidates as they would be served, on the validation images; return the models in order."""
     volume = args.volume
     remove_abandoned(volume.candidates(run) / "*")  # training skips finished candidates and never cleans up beside them
     seeds = None if args.seed is args.seeds is None else command_line.seeds_of(args)
     found = candidates.verified(volume, run, data_sha256, args.models, seeds)
-    return ranking.rank(evaluation.evaluate(found, input_pipeline.load(volume, "validation")))
+    return ranking.rank(evaluation.evaluate(found, validation))
 
 
 def announcement(winner: RankedModel) -> str:
@@ -71,11 +73,11 @@ def announcement(winner: RankedModel) -> str:
     )
 
 
-def check_quality(args: argparse.Namespace, winner: Evaluated, data_sha256: str) -> None:
+def check_quality(args: argparse.Namespace, winner: Evaluated, data_sha256: str, validation: Split) -> None:
     """Raise Refused if the quality gate refuses the winner's candidate."""
     class_names = winner.candidate.manifest["class_names"]
-    labels = input_pipeline.load(args.volume, "validation").labels
-    by_class = scores.by_class(scores.confusion_matrix(labels, winner.predicted, len(class_names)), class_names)
+    confusion = scores.confusion_matrix(validation.labels, winner.predicted, len(class_names))
+    by_class = scores.by_class(confusion, class_names)
     recalls = {name: values["recall"] for name, values in by_class.items()}
     best = quality_gate.best_version(decisions.complete(args.volume), data_sha256)
     quality_gate.check(winner.candidate.name, winner.accuracy, recalls, best, args)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import model_selection
+from distml.data import input_pipeline
 from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
@@ -56,6 +57,19 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list:
     monkeypatch.setattr(saved_model, "load", load_with_folder)
     monkeypatch.setattr(evaluation, "predict", recording_predict)
     return evaluations
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that records the split of each loading of images."""
+    load, loads = input_pipeline.load, []
+
+    def recording_load(volume: Volume, split: str) -> Split:
+        loads.append(split)
+        return load(volume, split)
+
+    monkeypatch.setattr(input_pipeline, "load", recording_load)
+    return loads
 
 
 def select(volume: Volume, *more: object) -> None:
@@ -115,12 +129,13 @@ def test_selection_exits_with_3_for_a_winner_below_the_floor(volume: Volume) -> 
 
 
 def test_a_regression_is_refused_before_the_test_images_are_used(
-    volume: Volume, winner: str, loser: str, evaluations: list
+    volume: Volume, winner: str, loser: str, evaluations: list, loads: list[str]
 ) -> None:
     shutil.rmtree(volume.candidate("first", winner, 1))
     with pytest.raises(outcome.Refused, match=r"below version 1's .*, the best published on this data set: "):
         select(volume, "--tolerance", 0)
     assert evaluations == [(volume.candidate("first", loser, 1), "validation")]
+    assert loads == ["validation"]
     assert folders.numbers(volume.versions) == [1]
 
 

@@ -35,11 +35,18 @@ def release_without_links(volume: Volume) -> None:
     decisions.release(volume, 4, "it is good")
 
 
+def withdraw_older(volume: Volume) -> None:
+    """Withdraw the oldest two versions."""
+    for number in (1, 2):
+        decisions.withdraw(volume, number, "it is bad")
+
+
 DECISIONS: dict[str, Callable[[Volume], Any]] = {
     "publish": lambda volume: publication.publish(volume, candidate(volume), {}, keep=2),
     "release": lambda volume: decisions.release(volume, 4, "it is good"),
     "release without links": release_without_links,
     "withdraw": lambda volume: decisions.withdraw(volume, 4, "it is bad"),
+    "withdraw older": withdraw_older,
     "reject": lambda volume: decisions.reject(volume, 4, "it is slow"),
     "roll-back": lambda volume: decisions.roll_back(volume, 2, "it is bad"),
     "complete": lambda volume: decisions.complete(volume),

@@ -46,6 +46,14 @@ def check_agreement(volume: Volume) -> None:
     assert digests(volume).keys() <= state.published.keys()
 
 
+def check_that_a_version_answers(volume: Volume) -> None:
+    """Check that a predictor which starts now finds the released version, and a version that verifies."""
+    state = History(volume.versions).state()
+    offered = folders.offered(volume.versions, state)
+    assert [manifest.verified(volume.version(number)) for number in offered]
+    assert state.released in (None, *offered)
+
+
 # Preparation, decision, then the released version and the withdrawn ones, and the versions that pruning removes.
 CASES = [
     ("", "publish", (3, set()), {1}),
@@ -55,6 +63,7 @@ CASES = [
     ("", "withdraw", (3, {4}), set()),
     ("", "reject", (3, {4}), set()),
     ("", "roll-back", (2, {3, 4}), set()),
+    ("withdraw older", "roll-back", (2, {1, 3, 4}), set()),
     ("older volume", "complete", (None, set()), set()),
 ]
 
@@ -81,6 +90,7 @@ def test_a_decision_killed_at_any_write_is_made_or_not_made(
     for copy in copies:
         found = marks(copy)
         assert found in (before, after)
+        check_that_a_version_answers(copy)
         decisions.complete(copy)
         assert marks(copy) == found
         check_agreement(copy)

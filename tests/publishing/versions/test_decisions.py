@@ -100,7 +100,7 @@ def test_a_rejection_changes_no_decision_of_an_administrator(
 
 def test_the_only_version_is_not_rejected(versions: Volume) -> None:
     decisions.roll_back(versions, 1, "")
-    publication.prune(versions, History(versions.versions).state(), keep=1)
+    publication.prune(versions, keep=1)
     decisions.reject(versions, 1, "no replica was in time")
     assert result(versions) == (1, [1], [2, 3])
 
@@ -138,6 +138,66 @@ def test_a_withdrawal_of_no_version_or_the_only_one_is_refused(versions: Volume)
         "version 4 is not offered; it was withdrawn at TIME",
         "there is no version 9; choose from 1",
     ]
+
+
+def test_the_only_intact_version_is_neither_withdrawn_nor_rejected(versions: Volume) -> None:
+    for number in (1, 2):
+        (versions.version(number) / "saved_model.pb").write_bytes(b"mobel")
+    decisions.reject(versions, 3, "no replica was in time")
+    assert refusal(decisions.withdraw, versions, 3, "") == (
+        "version 3 is the only one that can answer; publish another first"
+    )
+    assert result(versions) == (None, [1, 2, 3], [])
+
+
+@pytest.mark.parametrize(("decide", "version", "newest"), [(decisions.roll_back, 1, 3), (decisions.release, 3, 2)])
+def test_a_version_removed_during_its_release_is_an_error(
+    versions: Volume,
+    monkeypatch: pytest.MonkeyPatch,
+    decide: Callable[[Volume, int, str], Any],
+    version: int,
+    newest: int,
+) -> None:
+    put_back = folders.put_back
+
+    def put_back_and_remove(volume: Volume, number: int) -> None:
+        put_back(volume, number)
+        shutil.rmtree(volume.version(version))
+
+    with monkeypatch.context() as patched, pytest.raises(outcome.StepError) as refused:
+        patched.setattr(folders, "put_back", put_back_and_remove)
+        decide(versions, version, "")
+    assert str(refused.value) == (
+        f"version {version} was removed from the volume at the same time; run pipeline_admin.py release --version"
+        f" {newest}"
+    )
+    decisions.release(versions, newest, "")
+    assert newest in result(versions)[1]
+
+
+def test_a_decision_made_during_the_moves_is_followed(versions: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    decisions.withdraw(versions, 3, "")
+    move = folders.move_to_fit
+
+    def be_overtaken_and_move(volume: Volume, state: history.State) -> None:
+        monkeypatch.setattr(folders, "move_to_fit", move)
+        decisions.release(volume, 3, "it was good")
+        move(volume, state)
+
+    monkeypatch.setattr(folders, "move_to_fit", be_overtaken_and_move)
+    assert decisions.complete(versions).released == 3
+    assert result(versions) == (3, [1, 2, 3], [])
+
+
+def test_two_folders_of_one_number_are_both_kept(versions: Volume, capfd: pytest.CaptureFixture[str]) -> None:
+    decisions.withdraw(versions, 3, "")
+    away, copied = versions.versions / folders.WITHDRAWN / "3", versions.version(3)
+    shutil.copytree(away, copied)
+    decisions.complete(versions)
+    reason = "have the same number, so neither is moved; keep the right one and remove the other"
+    assert f"{copied} and {away} {reason}" in "".join(capfd.readouterr())
+    assert refusal(decisions.release, versions, 3, "") == f"{away} and {copied} {reason}"
+    assert result(versions) == (None, [1, 2, 3], [3])
 
 
 def test_a_roll_back_without_a_version_to_roll_back_to_is_refused(versions: Volume) -> None:

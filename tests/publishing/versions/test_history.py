@@ -159,3 +159,15 @@ def test_everybody_may_read_the_history_under_any_umask(tmp_path: Path) -> None:
         os.umask(before)
     folder = tmp_path / history.FOLDER
     assert [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())] == [0o755, 0o644]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "words"),
+    [
+        (Event.WITHDRAWN, "coats", "withdrawn at TIME: coats"),
+        (Event.ROLLED_BACK, "", "withdrawn by a roll-back at TIME"),
+        (Event.REJECTED, "it is slow", "rejected at TIME: it is slow"),
+    ],
+)
+def test_a_withdrawal_is_described_in_words(event: Event, reason: str, words: str) -> None:
+    assert history.describe(history.Record(4, event, 2, "TIME", reason)) == words

@@ -156,11 +156,76 @@ def test_a_withdrawn_candidate_is_not_published_again(
         publication.publish_once(volume, candidate, {"candidate_digest": "bad"}, keep=5)
     assert re.fullmatch(
         rf"not published: this candidate is version 2, which was {how} at \S+: coats are shirts; change the"
-        r" training, or publish it again with pipeline_admin\.py release --version 2",
+        r" training, or release that version again with pipeline_admin\.py release --version 2",
         str(refused.value),
     )
     decisions.release(volume, 2, "")
     assert publication.publish_once(volume, candidate, {"candidate_digest": "another"}, keep=5) == 3
+
+
+def test_a_refusal_names_a_command_that_works_beside_a_newer_version(volume: Volume, candidate: Path) -> None:
+    for digest in ("twin", "another", "twin"):
+        publication.publish(volume, candidate, {"candidate_digest": digest}, keep=5)
+    decisions.withdraw(volume, 1, "")
+    with pytest.raises(outcome.Refused, match=r"again with pipeline_admin\.py roll-back --to 1$"):
+        publication.publish_once(volume, candidate, {"candidate_digest": "twin"}, keep=5)
+    decisions.roll_back(volume, 1, "")
+    assert folders.numbers(volume.versions) == [1]
+
+
+def publish_and_withdraw(volume: Volume, candidate: Path) -> None:
+    """Publish a version and withdraw it at once, as other processes may."""
+    decisions.withdraw(volume, publication.publish(volume, candidate, {}, keep=5), "it is bad")
+
+
+def check_that_version_3_is_another(volume: Volume, published: int) -> None:
+    """Check that another process published version 3, and this one version 4."""
+    found = manifest.read(volume.version(4))["version"], manifest.read(folders.find(volume, 3))["version"]
+    assert (published, found, folders.numbers(volume.versions)) == (4, (4, 3), [1, 2, 4])
+
+
+def test_a_number_given_during_the_conversion_is_not_given_again(volume: Volume, candidate: Path) -> None:
+    for _ in range(2):
+        publication.publish(volume, candidate, {}, keep=5)
+
+    def convert(_: Path) -> dict:
+        publish_and_withdraw(volume, candidate)
+        return {}
+
+    check_that_version_3_is_another(volume, publication.publish(volume, candidate, {}, 5, convert))
+
+
+def test_a_number_given_just_before_the_rename_is_not_given_again(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        publication.publish(volume, candidate, {}, keep=5)
+    write = publication.write_json
+
+    def be_overtaken(path: Path, number: int) -> None:
+        monkeypatch.setattr(publication, "write_json", write)
+        publish_and_withdraw(volume, candidate)
+        write(path, number)
+
+    monkeypatch.setattr(publication, "write_json", be_overtaken)
+    check_that_version_3_is_another(volume, publication.publish(volume, candidate, {}, keep=5))
+
+
+def test_a_version_released_during_pruning_is_kept(
+    volume: Volume, candidate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        publication.publish(volume, candidate, {}, keep=5)
+    remove = publication.remove_folder
+
+    def roll_back_and_remove(folder: Path) -> None:
+        monkeypatch.setattr(publication, "remove_folder", remove)
+        decisions.roll_back(volume, 2, "it is bad")
+        remove(folder)
+
+    monkeypatch.setattr(publication, "remove_folder", roll_back_and_remove)
+    publication.prune(volume, keep=2)
+    assert folders.numbers(volume.versions) == [2]
 
 
 def test_publication_removes_old_leftovers_of_killed_decisions(volume: Volume, candidate: Path) -> None:

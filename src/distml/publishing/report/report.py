@@ -54,19 +54,8 @@ def write(
         "models": {model.name: facts_of_model(model) for model in ranking},
         "calibration": {"error": calibration.expected_error(bins), "bins": [one._asdict() for one in bins]},
     }
-    values = {
-        "report": content,
-        "verdicts": Verdict,
-        "in_words": lead.in_words,
-        "significance": certainty.SIGNIFICANCE,
-        "seeds": max(len(model.candidates) for model in ranking),
-        "class_names": class_names,
-        "created": ranking[0].best.candidate.manifest["created"],
-        "curves": learning_curves(ranking),
-        "intervals": chart_of_intervals(ranking),
-        "reliability": chart_of_reliability(bins),
-        "mistakes": most_confident_mistakes(images, labels, probabilities, class_names),
-    }
+    mistakes = most_confident_mistakes(images, labels, probabilities, class_names)
+    values = {**values_of_page(content, ranking), "reliability": chart_of_reliability(bins), "mistakes": mistakes}
     page = template()
     for folder in (volume.run_report(run), volume.report):
         with folder_beside(folder) as work:
@@ -75,6 +64,22 @@ def write(
             (work / "index.html").write_text(page.render(**values, history=history), encoding="utf-8")
             replace_folder(work, folder)
     return content
+
+
+def values_of_page(content: dict, ranking: Sequence[RankedModel]) -> dict:
+    """Return the values that the page shows of `report.json` and of the models."""
+    manifest = ranking[0].best.candidate.manifest
+    return {
+        "report": content,
+        "verdicts": Verdict,
+        "in_words": lead.in_words,
+        "significance": certainty.SIGNIFICANCE,
+        "seeds": max(len(model.candidates) for model in ranking),
+        "class_names": manifest["class_names"],
+        "created": manifest["created"],
+        "curves": learning_curves(ranking),
+        "intervals": chart_of_intervals(ranking),
+    }
 
 
 def facts_of_winner(model: RankedModel, version: int) -> dict:

@@ -68,7 +68,7 @@ def check_agreement(model: Any, lite_model: Path, images: np.ndarray) -> None:
     if not difference <= AGREEMENT:
         raise outcome.StepError(
             f"not published: the converted model's probabilities differ from the SavedModel's by {difference:.2g},"
-            f" more than {AGREEMENT:g}; check the conversion in src/distml/publishing/conversion.py"
+            f" more than {AGREEMENT:g}; check the conversion in src/distml/publishing/versions/conversion.py"
         )
 
 

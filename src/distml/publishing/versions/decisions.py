@@ -1,14 +1,16 @@
 """Decisions about the published versions. Each is one record of the history; folders and table then follow it.
 
 A process that is killed between the record and the folders leaves a decision that holds. The next decision, publication
-or look at the history completes the folders.
+or look at the history completes the folders. Only the folder of a withdrawn version that is released again moves before
+the record, so that there always is a version that can answer.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from distml.model import manifest as model_manifest
 from distml.publishing.versions import folders, history_table
-from distml.publishing.versions.history import Event, History, Record, State
+from distml.publishing.versions.history import Event, History, Record, State, describe
 from distml.step import outcome
 from distml.step.volume import Volume
 
@@ -42,10 +44,12 @@ def complete(volume: Volume) -> State:
             except (outcome.StepError, OSError):
                 continue  # damaged: no predictor serves it either; or another process has moved it
             record_publication(history, number, manifest, "found on the volume")
-    records = history.records()
-    state = history.state()
-    folders.move_to_fit(volume, state)
-    history_table.write(volume, records, state)
+    while True:
+        state = history.state(wait=True)
+        folders.move_to_fit(volume, state)
+        if history.state(wait=True).sequence == state.sequence:
+            break  # otherwise another process has decided, perhaps about a folder that was moved here
+    history_table.write(volume, history.records(), state)
     return state
 
 
@@ -63,12 +67,6 @@ def facts_of(manifest: dict) -> dict:
     if "metrics" in manifest:  # versions of older releases have only the accuracy at the end of training
         facts.setdefault("validation_accuracy", manifest["metrics"].get("validation_accuracy"))
     return facts
-
-
-def describe(record: Record) -> str:
-    """Return how, when and why a record withdrew a version, as in "rejected at 2026-11-27T03:00:00+00:00: slow"."""
-    how = "withdrawn by a roll-back" if record.event is Event.ROLLED_BACK else str(record.event)
-    return f"{how} at {record.time}" + (f": {record.reason}" if record.reason else "")
 
 
 def confirm(volume: Volume, version: int, reason: str) -> None:
@@ -91,8 +89,9 @@ def reject(volume: Volume, version: int, reason: str) -> None:
 
     def choose(state: State) -> Choice | None:
         decided = version in state.withdrawn or version == state.released
-        only = folders.offered(volume.versions, state) == [version]
-        return None if decided or only else (Event.REJECTED, version, {})
+        if decided or not another_can_answer(volume, state, version):
+            return None
+        return Event.REJECTED, version, {}
 
     _decide(volume, choose, reason)
 
@@ -115,6 +114,7 @@ def release(volume: Volume, version: int, reason: str) -> None:
         return None if version == state.released else (Event.RELEASED, version, {})
 
     _decide(volume, choose, reason)
+    _check_there(volume, version)
 
 
 def withdraw(volume: Volume, version: int, reason: str) -> None:
@@ -130,7 +130,7 @@ def withdraw(volume: Volume, version: int, reason: str) -> None:
         offered = folders.offered(volume.versions, state)
         if version not in offered:
             raise outcome.StepError(_missing(version, state, offered))
-        if offered == [version]:
+        if not another_can_answer(volume, state, version):
             raise outcome.StepError(f"version {version} is the only one that can answer; publish another first")
         return Event.WITHDRAWN, version, {}
 
@@ -167,7 +167,36 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
 
     record = _decide(volume, choose, reason)
     assert record
+    _check_there(volume, record.version)
     return record
+
+
+def command_to_release(volume: Volume, state: State, version: int) -> str:
+    """Return the command that releases a withdrawn version again."""
+    newer = [number for number in folders.offered(volume.versions, state) if number > version]
+    return f"pipeline_admin.py {'roll-back --to' if newer else 'release --version'} {version}"
+
+
+def another_can_answer(volume: Volume, state: State, version: int) -> bool:
+    """Return whether the files of another offered version verify."""
+    others = [number for number in folders.offered(volume.versions, state) if number != version]
+    return any(_is_intact(volume.version(number)) for number in reversed(others))
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        model_manifest.verified(folder)
+    except (outcome.StepError, OSError):
+        return False
+    return True
+
+
+def _check_there(volume: Volume, version: int) -> None:
+    """Raise StepError if a publication has removed a version before the record that released it."""
+    if not volume.version(version).is_dir():
+        newest = folders.kept(volume.versions, History(volume.versions).state(wait=True))[-1:]
+        remedy = f"run pipeline_admin.py release --version {newest[0]}" if newest else "publish another"
+        raise outcome.StepError(f"version {version} was removed from the volume at the same time; {remedy}")
 
 
 def _check_kept(volume: Volume, state: State, version: int) -> None:
@@ -195,6 +224,8 @@ def _decide(volume: Volume, choose: Callable[[State], Choice | None], reason: st
         if choice is None:
             return None
         event, version, facts = choice
+        if event in (Event.RELEASED, Event.ROLLED_BACK):
+            folders.put_back(volume, version)
         record = History(volume.versions).append(event, version, reason, after=state.sequence, **facts)
         if record:
             complete(volume)

@@ -10,6 +10,7 @@ from pathlib import Path
 from distml.publishing.versions.history import State
 from distml.step import outcome
 from distml.step.atomic_files import make_folder, rename_folder
+from distml.step.progress_bar import say
 from distml.step.volume import Volume
 
 # File beside the versions with the highest number ever given. Servers ignore it: its name is not a number.
@@ -76,6 +77,24 @@ def move_to_fit(volume: Volume, state: State) -> None:
         _move(away / str(state.released), volume.version(state.released))
 
 
+def put_back(volume: Volume, number: int) -> None:
+    """Move the folder of a withdrawn version back, before the record that releases it.
+
+    Raises:
+        StepError: another folder has its place.
+    """
+    away, place = volume.versions / WITHDRAWN / str(number), volume.version(number)
+    if away.is_dir():
+        if place.exists():
+            raise outcome.StepError(_two_folders(away, place))
+        _move(away, place)
+
+
 def _move(folder: Path, target: Path) -> None:
     with contextlib.suppress(FileNotFoundError):  # another process has moved it
-        rename_folder(folder, target)
+        if not rename_folder(folder, target) and folder.exists():
+            say(_two_folders(folder, target))
+
+
+def _two_folders(folder: Path, other: Path) -> str:
+    return f"{folder} and {other} have the same number, so neither is moved; keep the right one and remove the other"

@@ -21,7 +21,7 @@ FOLDER = ".history"
 
 
 class Event(StrEnum):
-    """The kinds of decisions: `rejected` is a predictor's, by its guard; `withdrawn` is an operator's."""
+    """The kinds of decisions: `rejected` is a predictor's, by its guard; `withdrawn` is an administrator's."""
 
     PUBLISHED = "published"
     RELEASED = "released"
@@ -182,6 +182,12 @@ def fold(records: Iterable[Record], last: int) -> State:
     trusted = [number for number in dict.fromkeys(reversed(released)) if number not in withdrawn]
     current, before, *_ = [*trusted, None, None]
     return State(published, withdrawn, current, last, before)
+
+
+def describe(record: Record) -> str:
+    """Return how, when and why a record withdrew a version, as in "rejected at 2026-11-27T03:00:00+00:00: slow"."""
+    how = "withdrawn by a roll-back" if record.event is Event.ROLLED_BACK else str(record.event)
+    return f"{how} at {record.time}" + (f": {record.reason}" if record.reason else "")
 
 
 def _read(path: Path, sequence: int, seconds: float) -> Record | None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.versions import decisions, folders, history
-from distml.publishing.versions.history import History, State
+from distml.publishing.versions import decisions, folders
+from distml.publishing.versions.history import FOLDER, History, State, describe
 from distml.publishing.versions.version_files import ADDED_FILES
 from distml.step import outcome
 from distml.step.atomic_files import (
@@ -45,39 +45,48 @@ def publish(
     Raises:
         StepError: the copy does not match the candidate's manifest.
     """
-    state = decisions.complete(volume)
-    while True:
-        number = folders.next_number(volume, state)
-        with folder_beside(volume.version(number)) as work:
-            copy_folder(candidate, work)
-            manifest = model_manifest.verified(work)
-            added = complete(work)
+    history = History(volume.versions)
+    number = folders.next_number(volume, decisions.complete(volume))
+    with folder_beside(volume.version(number)) as work:
+        copy_folder(candidate, work)
+        manifest = model_manifest.verified(work)
+        entries = {**manifest, **facts, **complete(work)}
+        renamed = False
+        while not renamed:
+            number = folders.next_number(volume, history.state(wait=True))
             published = datetime.now(UTC).isoformat(timespec="seconds")
-            entries = {**manifest, **facts, **added, "version": number, "published": published}
-            manifest = model_manifest.write(work, entries)
+            manifest = model_manifest.write(work, {**entries, "version": number, "published": published})
             # Before the rename: a number may be lost, never given twice.
             write_json(volume.versions / folders.HIGHEST, number)
-            if rename_folder(work, volume.version(number)):
-                break
-    decisions.record_publication(History(volume.versions), number, manifest)
-    prune(volume, decisions.complete(volume), keep)
+            # Another process may have given the number, and the version may be withdrawn already: then it has moved.
+            given = number in history.state(wait=True).published
+            renamed = not given and rename_folder(work, volume.version(number))
+    decisions.record_publication(history, number, manifest)
+    decisions.complete(volume)
+    prune(volume, keep)
     # Left by killed publications and decisions, whose numbers are never used again.
     remove_abandoned(volume.versions / "[0-9]*")
-    remove_abandoned(volume.versions / history.FOLDER / "[0-9]*")
+    remove_abandoned(volume.versions / FOLDER / "[0-9]*")
     return number
 
 
-def prune(volume: Volume, state: State, keep: int) -> None:
+def prune(volume: Volume, keep: int) -> None:
     """Remove all but the newest `keep` versions, the released one, and those that may be released in its place.
 
     These are the version before the released one, for a roll-back, and the one released before, for a withdrawal.
     """
+    history = History(volume.versions)
+    for number in _unneeded(volume, history.state(wait=True), keep):
+        # A decision may have released this version while another one was removed.
+        if number in _unneeded(volume, history.state(wait=True), keep):
+            remove_folder(volume.version(number))
+
+
+def _unneeded(volume: Volume, state: State, keep: int) -> list[int]:
     offered = folders.offered(volume.versions, state)
     trusted = [number for number in offered if state.released and number <= state.released]
     needed = {state.released, state.released_before, *trusted[-2:]}
-    for old in offered[:-keep]:
-        if old not in needed:
-            remove_folder(volume.version(old))
+    return [number for number in offered[:-keep] if number not in needed]
 
 
 def publish_once(
@@ -90,7 +99,7 @@ def publish_once(
     Raises:
         Refused: a version that was made from this candidate was withdrawn or rejected.
     """
-    check_not_withdrawn(decisions.complete(volume), facts["candidate_digest"])
+    check_not_withdrawn(volume, facts["candidate_digest"])
     published = current(volume)
     if published:
         manifest = model_manifest.verified(published)
@@ -103,12 +112,13 @@ def publish_once(
     return version
 
 
-def check_not_withdrawn(state: State, candidate_digest: str) -> None:
+def check_not_withdrawn(volume: Volume, candidate_digest: str) -> None:
     """Raise Refused if a version that was made from this candidate was withdrawn or rejected."""
+    state = decisions.complete(volume)
     for number, record in state.withdrawn.items():
         published = state.published.get(number)
         if published and published.facts.get("candidate_digest") == candidate_digest:
             raise outcome.Refused(
-                f"not published: this candidate is version {number}, which was {decisions.describe(record)}; change the"
-                f" training, or publish it again with pipeline_admin.py release --version {number}"
+                f"not published: this candidate is version {number}, which was {describe(record)}; change the training,"
+                f" or release that version again with {decisions.command_to_release(volume, state, number)}"
             )
