@@ -54,19 +54,22 @@ def confirm_release(args: argparse.Namespace) -> None:
 
 def show_history(args: argparse.Namespace) -> None:
     """Run `history`, also on a volume on which this user may only read."""
+    if not args.volume.root.is_dir():
+        raise outcome.StepError(f"there is no volume {args.volume}; name its folder with --volume (make: DATA=...)")
     try:
         decisions.complete(args.volume)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
     history = History(args.volume.versions)
-    say(history_table.render(history.records(wait=True), history.state()).rstrip())
+    kept_away = folders.numbers(args.volume.versions / folders.WITHDRAWN)
+    say(history_table.render(history.records(wait=True), history.state(), kept_away).rstrip())
 
 
 def release(args: argparse.Namespace) -> None:
     """Run `release`."""
-    decisions.release(args.volume, args.version, args.reason)
-    say(f"version {args.version} is released")
+    record = decisions.release(args.volume, args.version, args.reason)
+    say(f"version {args.version} is released" + ("" if record else " already; nothing is recorded"))
 
 
 def withdraw(args: argparse.Namespace) -> None:

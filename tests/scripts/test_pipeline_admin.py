@@ -55,7 +55,8 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
         (["withdraw"], "the following arguments are required: --version; see withdraw --help"),
         (["roll-back", "--to=last"], "argument --to: 'last' is not an integer of 1 or more; see roll-back --help"),
         (["release", "--version=1", "--reason=a\nb"], "argument --reason: a reason is one line of at most 200 "),
-        (["roll-back", "--volume=missing"], "nothing is published, so there is nothing to roll back\n"),
+        (["roll-back", "--volume=missing"], "nothing is published in missing/saved_model_versions, so there"),
+        (["history", "--volume=missing"], "there is no volume missing; name its folder with --volume (make: DATA=...)"),
     ],
 )
 def test_a_wrong_command_line_exits_with_2_and_one_line(words: list[str], message: str) -> None:
@@ -90,11 +91,13 @@ def test_each_decision_is_printed_in_one_line(volume: Volume, capsys: pytest.Cap
     admin(volume, "release", "--version=2", "--reason=it is good")
     admin(volume, "roll-back", "--reason=coats are shirts")
     admin(volume, "release", "--version=3")
+    admin(volume, "release", "--version=3", "--reason=again")
     assert capsys.readouterr().out.splitlines() == [
         f"version 3 is withdrawn; its files are in {volume.versions / '.withdrawn'}",
         "version 2 is released",
         "rolled back to version 1; withdrawn: 2; predictors follow within seconds",
         "version 3 is released",
+        "version 3 is released already; nothing is recorded",
     ]
 
 
@@ -126,5 +129,5 @@ def test_history_on_a_full_disk_is_an_error(volume: Volume, monkeypatch: pytest.
 def test_history_of_a_volume_without_versions_creates_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    admin(Volume(tmp_path / "missing"), "history")
+    admin(Volume(tmp_path), "history")
     assert (capsys.readouterr().out, list(tmp_path.iterdir())) == ("the history has no records\n", [])

@@ -42,7 +42,7 @@ def check_agreement(volume: Volume) -> None:
     state = reader.state()
     assert folders.numbers(volume.versions) == folders.offered(volume.versions, state)
     assert folders.numbers(volume.versions / folders.WITHDRAWN) == sorted(state.withdrawn)
-    assert volume.history.read_text() == history_table.render(reader.records(), state)
+    assert volume.history.read_text() == history_table.render(reader.records(), state, sorted(state.withdrawn))
     assert digests(volume).keys() <= state.published.keys()
 
 

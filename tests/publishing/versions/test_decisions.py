@@ -217,7 +217,10 @@ def test_nothing_is_decided_about_an_empty_volume(versions: Volume) -> None:
     assert [
         refusal(decisions.roll_back, versions, None, ""),
         refusal(decisions.release, versions, 1, ""),
-    ] == ["nothing is published, so there is nothing to roll back", "there is no version 1; nothing is published"]
+    ] == [
+        f"nothing is published in {versions.versions}, so there is nothing to roll back",
+        "there is no version 1; nothing is published",
+    ]
     assert not versions.versions.exists()
 
 
@@ -252,5 +255,7 @@ def test_a_version_stays_away_if_the_record_of_its_withdrawal_is_damaged(
     (versions.versions / history.FOLDER / "000004.json").write_text("damage")
     decisions.roll_back(versions, 1, "")
     assert result(versions) == (1, [1], [2, 3])
+    decisions.withdraw(versions, 3, "")
+    assert set(History(versions.versions).state().withdrawn) == {2, 3}
     decisions.release(versions, 3, "")
     assert result(versions) == (3, [1, 3], [2])

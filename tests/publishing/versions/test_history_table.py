@@ -2,7 +2,7 @@
 
 import pytest
 
-from distml.publishing.versions import decisions, history, history_table
+from distml.publishing.versions import decisions, folders, history, history_table
 from distml.publishing.versions.history import Event, History, Record, State
 from distml.step.volume import Volume
 
@@ -29,11 +29,11 @@ released: version 9
 
 
 def test_the_table_has_a_line_for_each_decision_and_the_released_version() -> None:
-    assert history_table.render(RECORDS, State({}, {}, 9, 5)) == TABLE.replace("------\n", 26 * "-" + "\n", 1)
+    assert history_table.render(RECORDS, State({}, {}, 9, 5), []) == TABLE.replace("------\n", 26 * "-" + "\n", 1)
 
 
 def test_an_empty_history_has_no_table() -> None:
-    assert history_table.render([], State({}, {}, None, 0)) == "the history has no records\n"
+    assert history_table.render([], State({}, {}, None, 0), []) == "the history has no records\n"
 
 
 @pytest.mark.parametrize("content", [b"an older table", b"\xff", None])
@@ -47,6 +47,17 @@ def test_the_next_look_at_the_history_repairs_the_table(versions: Volume, conten
     assert table.decode() == history_table.render(*_read(versions))
 
 
-def _read(volume: Volume) -> tuple[list[Record], history.State]:
+def test_the_withdrawn_versions_are_listed_and_one_without_a_record_too(versions: Volume) -> None:
+    decisions.withdraw(versions, 2, "")
+    (versions.versions / folders.WITHDRAWN / "9").mkdir()
+    decisions.complete(versions)
+    assert versions.history.read_text().splitlines()[-3:] == [
+        "version 9 is in .withdrawn without a record of its withdrawal; withdraw or release it again",
+        "released: none; a starting predictor takes the newest",
+        "withdrawn: 2",
+    ]
+
+
+def _read(volume: Volume) -> tuple[list[Record], history.State, list[int]]:
     reader = History(volume.versions)
-    return reader.records(), reader.state()
+    return reader.records(), reader.state(), folders.numbers(volume.versions / folders.WITHDRAWN)

@@ -156,7 +156,7 @@ def test_a_withdrawn_candidate_is_not_published_again(
         publication.publish_once(volume, candidate, {"candidate_digest": "bad"}, keep=5)
     assert re.fullmatch(
         rf"not published: this candidate is version 2, which was {how} at \S+: coats are shirts; change the"
-        r" training, or release that version again with pipeline_admin\.py release --version 2",
+        r" training, or release that version again with pipeline_admin\.py release --version 2 --volume \S+",
         str(refused.value),
     )
     decisions.release(volume, 2, "")
@@ -167,7 +167,7 @@ def test_a_refusal_names_a_command_that_works_beside_a_newer_version(volume: Vol
     for digest in ("twin", "another", "twin"):
         publication.publish(volume, candidate, {"candidate_digest": digest}, keep=5)
     decisions.withdraw(volume, 1, "")
-    with pytest.raises(outcome.Refused, match=r"again with pipeline_admin\.py roll-back --to 1$"):
+    with pytest.raises(outcome.Refused, match=r"again with pipeline_admin\.py roll-back --to 1 --volume "):
         publication.publish_once(volume, candidate, {"candidate_digest": "twin"}, keep=5)
     decisions.roll_back(volume, 1, "")
     assert folders.numbers(volume.versions) == [1]

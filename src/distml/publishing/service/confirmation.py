@@ -166,7 +166,7 @@ def _reject(volume: Volume, version: int, reason: str) -> NoReturn:
         Refused: the version is rejected, or an administrator withdrew it.
         NotReleased: the version stays.
     """
-    if folders.offered(volume.versions, decisions.complete(volume)) == [version]:
+    if not decisions.another_can_answer(volume, decisions.complete(volume), version):
         raise NotReleased(f"version {version} is not released: {reason}; it stays, because no other could answer")
     decisions.reject(volume, version, reason)
     _check_wanted(volume, version)

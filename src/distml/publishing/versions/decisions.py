@@ -96,8 +96,8 @@ def reject(volume: Volume, version: int, reason: str) -> None:
     _decide(volume, choose, reason)
 
 
-def release(volume: Volume, version: int, reason: str) -> None:
-    """Release a version, also one that was withdrawn or rejected.
+def release(volume: Volume, version: int, reason: str) -> Record | None:
+    """Release a version, also one that was withdrawn or rejected; return its record, None if it is released already.
 
     Raises:
         StepError: there is no such version, it is damaged, or a newer one is offered, which predictors would try again.
@@ -113,8 +113,9 @@ def release(volume: Volume, version: int, reason: str) -> None:
             )
         return None if version == state.released else (Event.RELEASED, version, {})
 
-    _decide(volume, choose, reason)
+    record = _decide(volume, choose, reason)
     _check_there(volume, version)
+    return record
 
 
 def withdraw(volume: Volume, version: int, reason: str) -> None:
@@ -127,9 +128,10 @@ def withdraw(volume: Volume, version: int, reason: str) -> None:
     def choose(state: State) -> Choice:
         if record := state.withdrawn.get(version):
             raise outcome.StepError(f"version {version} is not offered; it was {describe(record)}")
-        offered = folders.offered(volume.versions, state)
-        if version not in offered:
-            raise outcome.StepError(_missing(version, state, offered))
+        # A version whose withdrawal has lost its record is still kept away from the servers.
+        kept = [number for number in folders.kept(volume.versions, state) if number not in state.withdrawn]
+        if version not in kept:
+            raise outcome.StepError(_missing(version, state, kept))
         if not another_can_answer(volume, state, version):
             raise outcome.StepError(f"version {version} is the only one that can answer; publish another first")
         return Event.WITHDRAWN, version, {}
@@ -152,7 +154,7 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
     def choose(state: State) -> Choice:
         offered = folders.offered(volume.versions, state)
         if not offered and to is None:
-            raise outcome.StepError("nothing is published, so there is nothing to roll back")
+            raise outcome.StepError(f"nothing is published in {volume.versions}, so there is nothing to roll back")
         if len(offered) == 1 and to is None:
             raise outcome.StepError(f"there is no version before version {offered[0]} to roll back to")
         target = offered[-2] if to is None else to
@@ -174,7 +176,7 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
 def command_to_release(volume: Volume, state: State, version: int) -> str:
     """Return the command that releases a withdrawn version again."""
     newer = [number for number in folders.offered(volume.versions, state) if number > version]
-    return f"pipeline_admin.py {'roll-back --to' if newer else 'release --version'} {version}"
+    return f"pipeline_admin.py {'roll-back --to' if newer else 'release --version'} {version} --volume {volume}"
 
 
 def another_can_answer(volume: Volume, state: State, version: int) -> bool:

@@ -1,5 +1,6 @@
 """The table of the history of the versions, for people: printed, and kept as a text file on the volume."""
 
+from distml.publishing.versions import folders
 from distml.publishing.versions.history import Event, Record, State
 from distml.step.atomic_files import write_text
 from distml.step.text_table import table
@@ -10,7 +11,7 @@ COLUMNS = ("time (UTC)", "event", "version", "model", "run", "validation", "test
 
 def write(volume: Volume, records: list[Record], state: State) -> None:
     """Write the table to the volume, if it has changed or is missing."""
-    text = render(records, state)
+    text = render(records, state, folders.numbers(volume.versions / folders.WITHDRAWN))
     try:
         if volume.history.read_text() == text:
             return
@@ -20,8 +21,14 @@ def write(volume: Volume, records: list[Record], state: State) -> None:
         write_text(volume.history, text)
 
 
-def render(records: list[Record], state: State) -> str:
-    """Return the table, one decision per line, and lines with damaged records and the released version."""
+def render(records: list[Record], state: State, kept_away: list[int]) -> str:
+    """Return the table, one decision per line, and lines with what is damaged, released and withdrawn.
+
+    Args:
+        records: the readable records.
+        state: their result.
+        kept_away: numbers of the versions in the folder of the withdrawn ones.
+    """
     rows = [COLUMNS, *(_row(record) for record in records)]
     lines = [table(rows), ""] if records else ["the history has no records"]
     readable = {record.sequence for record in records}
@@ -30,10 +37,16 @@ def render(records: list[Record], state: State) -> str:
         for sequence in range(1, state.sequence + 1)
         if sequence not in readable
     ]
+    lines += [
+        f"version {number} is in {folders.WITHDRAWN} without a record of its withdrawal; withdraw or release it again"
+        for number in kept_away
+        if number not in state.withdrawn and number != state.released
+    ]
     if records:
-        lines.append(
-            f"released: {f'version {state.released}' if state.released else 'none; the newest version answers'}"
-        )
+        released = f"version {state.released}" if state.released else "none; a starting predictor takes the newest"
+        lines.append(f"released: {released}")
+    if state.withdrawn:
+        lines.append(f"withdrawn: {', '.join(map(str, sorted(state.withdrawn)))}")
     return "\n".join(lines) + "\n"
 
 
