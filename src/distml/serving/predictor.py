@@ -65,8 +65,8 @@ class Predictor:
 
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
+        self.batcher.version = version  # first, so that it holds whatever the metrics meet
         metrics.show_model(version.number, version.manifest)
-        self.batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
     async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> bytes:

@@ -66,8 +66,8 @@ class Trial:
         """Let the trusted version take over again, before the next batch, after a failure of the candidate."""
         if self._failure is None:
             self._failure = error
-            self._give_back()
             self._news.set()
+            self._give_back()
 
     async def run(self) -> None:
         """Run the trial; at its end the candidate answers.
@@ -107,6 +107,7 @@ class Trial:
         """Let the trusted version answer from the next batch on, if the candidate does."""
         self._batcher.fallback = None
         if self._batcher.version is self.candidate:
+            self._batcher.version = self.trusted  # whatever `switch_to` meets
             self._switch_to(self.trusted)
 
     async def _check(self) -> None:
