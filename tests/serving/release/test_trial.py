@@ -15,7 +15,7 @@ import pytest
 
 from distml.protocol.contract import Stage
 from distml.serving.batching import Batcher
-from distml.serving.release.comparison import Bounds, Rejected
+from distml.serving.release.comparison import IMAGES_AT_A_TIME, Bounds, Rejected
 from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.trial import Trial
@@ -162,6 +162,19 @@ def test_a_slow_version_is_rejected_before_it_answers(run: Callable) -> None:
     setting, rejection = run(busy(0.003), trusted=version(1, busy(0.001)), bounds=bounds)
     assert "times as long per image as version 1's; at most 2 times is allowed" in rejection
     assert setting.stages == [Stage.CHECKING]
+
+
+def test_a_very_slow_version_is_rejected_after_three_comparisons(run: Callable) -> None:
+    calls = []
+
+    def very_slow(images: np.ndarray) -> np.ndarray:
+        if len(images) == IMAGES_AT_A_TIME:
+            calls.append(len(images))
+        return busy(0.01)(images)
+
+    _, rejection = run(very_slow, trusted=version(1, busy(0.001)), bounds=replace(BOUNDS, max_slowdown=2))
+    assert "times as long per image as version 1's; at most 2 times is allowed" in rejection
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize("engine", [broken_by_poison, nan_for_poison])
