@@ -8,8 +8,6 @@ from distml.protocol.contract import FILES, PIXELS, ModelSpec, Release, Stage
 from distml.protocol.v1 import SIGNATURES
 
 _INPUTS = {FILES: ("DT_STRING", [-1]), PIXELS: ("DT_UINT8", [-1, SIZE, SIZE, 1])}
-
-
 # TensorFlow Serving's states for versions that do not answer.
 _STATES = {Stage.CHECKING: "LOADING", Stage.SHADOW: "LOADING", Stage.REJECTED: "END"}
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from distml.protocol import limits
-from distml.serving import metrics
+from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
 from distml.serving.release.served_version import ServedVersion
 
@@ -172,7 +172,8 @@ class Batcher:
 
     def _finish(self, result: Result) -> None:
         if result.error is not None and self.observer is not None:
-            self.observer.fail(result.error)  # before the next batch, which the fallback shall answer
+            # Before the next batch, which the fallback shall answer.
+            self._tell(self.observer, self.observer.fail, result.error)
         # The event loop runs a small batch itself, but delivers the answers of this one first.
         next_is_large = self._images_waiting > limits.MAX_IMAGES_ON_EVENT_LOOP
         if next_is_large:
@@ -188,9 +189,18 @@ class Batcher:
         if not next_is_large:
             self._go_on()
         if self.observer is not None:
-            self.observer.observe(result.images)
+            self._tell(self.observer, self.observer.observe, result.images)
         # Counted here: in the engine's thread, counting would keep the event loop waiting for the interpreter lock.
         metrics.observe_batch(result.images)
+
+    def _tell(self, observer: Observer, tell: Callable[[Any], None], news: Any) -> None:
+        """Tell a trial about a batch; its own error ends the trial, but no request may wait for an answer forever."""
+        try:
+            tell(news)
+        except Exception as error:
+            event_log.failure("a trial cannot follow the requests")
+            with contextlib.suppress(Exception):
+                observer.fail(error)
 
 
 def _run(version: ServedVersion, fallback: ServedVersion | None, batch: Batch) -> Result:

@@ -17,7 +17,7 @@ from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
 from distml.serving.release.releases import Releases
-from distml.serving.release.served_version import NotServed, ServedVersion, check_version
+from distml.serving.release.served_version import NotServed, ServedVersion, check_answered_by, check_version
 
 # TensorFlow Serving's customary label for the version that answers.
 LABEL = "stable"
@@ -65,8 +65,8 @@ class Predictor:
 
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
+        self.batcher.version = version  # first, so that it holds whatever the metrics meet
         metrics.show_model(version.number, version.manifest)
-        self.batcher.version = version
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
     async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> bytes:
@@ -75,7 +75,8 @@ class Predictor:
         Raises:
             BadInput: the request is invalid; the message names what the client must change.
             Overloaded: the client should retry later.
-            NotServed: `wanted` is not the version that answers; another may take over while a request waits.
+            NotServed: a newer version than `wanted` has taken over while the request waited.
+            TakenBack: an older one answers again: `wanted`, on probation, failed or was withdrawn.
         """
         return await self._answer(len(body), partial(v1.read_request, body), v1.answer, wanted)
 
@@ -85,7 +86,7 @@ class Predictor:
         """Answer the body of a V2 request; see `v2_rest.read_request` and `v2_rest.answer`.
 
         Raises:
-            BadInput, Overloaded, NotServed: as for V1.
+            BadInput, Overloaded, NotServed, TakenBack: as for V1.
         """
         read = partial(v2_rest.read_request, body, json_length)
         return await self._answer(len(body), read, v2_rest.answer, wanted)
@@ -94,7 +95,7 @@ class Predictor:
         """Answer a gRPC request of about `length` bytes.
 
         Raises:
-            BadInput, Overloaded, NotServed: as for V1.
+            BadInput, Overloaded, NotServed, TakenBack: as for V1.
         """
         read = partial(v2_grpc.read_request, message)
         return await self._answer(length, read, v2_grpc.answer, message.model_version)
@@ -112,7 +113,7 @@ class Predictor:
         classifying = time.perf_counter()
         probabilities, version = await self.batcher.classify(request.images)
         writing = time.perf_counter()
-        check_version(wanted, version)
+        check_answered_by(wanted, version)
         answer = write(request, probabilities, self._spec_of(version))
         self._stages.observe(classifying - started, writing - classifying, time.perf_counter() - writing)
         return answer

@@ -5,10 +5,11 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from grpc_interceptor.exceptions import NotFound
+from grpc_interceptor.exceptions import NotFound, Unavailable
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 
 from distml.protocol import limits, v1
@@ -33,12 +34,12 @@ class Engine:
         return np.eye(10, dtype=np.float32)[: len(images)]
 
 
-def version(number: int) -> ServedVersion:
+def version(number: int, engine: Callable | None = None) -> ServedVersion:
     edges = image_intensity.EDGES.tolist()
     intensity = {"edges": edges, "counts": [0] * (len(edges) + 1), "sum": 0}
     names = [str(index) for index in range(10)]
     manifest = {"class_names": names, "model": "plain", "digest": "abc", "training_intensity": intensity}
-    return ServedVersion(number, manifest, Engine())
+    return ServedVersion(number, manifest, engine or Engine())
 
 
 class FakePredictor(Predictor):
@@ -162,6 +163,31 @@ def test_a_request_for_a_version_is_never_answered_by_another() -> None:
     with pytest.raises(NotFound):
         answer_after_switch(lambda predictor: infer(predictor, grpc_request("1")))
     assert counted("grpc", "not found") == before + 1
+
+
+def test_a_version_that_is_taken_back_asks_for_a_retry() -> None:
+    async def ask_for_both() -> list:
+        predictor = Predictor(version(2, Mock(side_effect=RuntimeError("broken"))), "flower-sample", Releases())
+        predictor.batcher.fallback = version(1)
+        paths = ["/v2/models/flower-sample/versions/2/infer", "/v2/models/flower-sample/infer"]
+        answers = [await _ask(predictor, path, (BODY.encode(),), True) for path in paths]
+        with pytest.raises(Unavailable, match="version 2 was taken back"):
+            await infer(predictor, grpc_request("2"))
+        return answers
+
+    before = counted("v2", "taken back"), counted("grpc", "taken back")
+    named, unnamed = asyncio.run(ask_for_both())
+    sentence = "version 2 was taken back, and version 1 answers; retry in a second"
+    assert (named, unnamed[0]) == ((503, {"error": sentence}, False), 200)
+    assert (counted("v2", "taken back"), counted("grpc", "taken back")) == (before[0] + 1, before[1] + 1)
+
+
+def test_a_version_answers_even_if_the_metrics_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(version(1), "flower-sample", Releases())
+    monkeypatch.setattr(metrics, "show_model", Mock(side_effect=OSError("no space left")))
+    with pytest.raises(OSError, match="no space left"):
+        predictor.switch_to(version(2))
+    assert predictor.version.number == 2
 
 
 def grpc_request(version: str = "") -> ModelInferRequest:

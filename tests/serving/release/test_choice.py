@@ -4,11 +4,14 @@ import pytest
 
 from distml.publishing.versions.history import Event, Record, State
 from distml.serving.release import choice
+from support.fake_versions import right
+from support.fake_versions import version as fake_version
 
 
-def state(released: int | None = None, *withdrawn: int) -> State:
-    records = {number: Record(9, Event.WITHDRAWN, number, "", "blurred") for number in withdrawn}
-    return State({}, records, released, 9)
+def state(released: int | None = None, *withdrawn: int, digest: str | None = None, before: int | None = None) -> State:
+    records = {number: Record(9, Event.WITHDRAWN, number, "noon", "blurred") for number in withdrawn}
+    published = {3: Record(1, Event.PUBLISHED, 3, "noon", facts={"digest": digest})} if digest else {}
+    return State(published, records, released, 9, before)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,8 @@ def test_only_a_newer_release_that_is_offered_takes_over(released: int | None, n
     [
         (3, [3, 2], state(2), ""),
         (3, [3, 2], state(3), "the history says that it is released"),
+        (3, [3, 2], state(3, digest="digest 3"), "the history says that it is released"),
+        (3, [3, 2], state(3, digest="another"), ""),
         (1, [3, 1], state(1, 2), "version 2 was withdrawn"),
         (3, [3], state(None, 2), "version 2 was withdrawn"),
         (1, [1], state(None), "version 2 was removed"),
@@ -53,23 +58,35 @@ def test_only_a_newer_release_that_is_offered_takes_over(released: int | None, n
 def test_only_the_history_or_a_missing_version_spares_a_trial(
     version: int, offered: list[int], decided: State, reason: str
 ) -> None:
-    assert choice.why_without_trial(version, 2, offered, decided) == reason
+    assert choice.why_without_trial(fake_version(version, right), 2, offered, decided) == reason
 
 
 @pytest.mark.parametrize(
-    ("offered", "untried", "decided", "reason"),
+    ("decided", "as_published", "trusted"),
     [
-        ([3, 2], [3, 2], state(2), ""),
-        ([3], [3], state(2), ""),
-        ([4, 3, 2], [3, 2], state(2), ""),
-        ([4, 3, 2], [4, 3, 2], state(2), "version 4 is newer"),
-        ([2], [2], state(2, 3), "withdrawn: blurred"),
-        ([2], [2], state(2), "its folder was removed"),
-        ([3], [3], state(None, 2), "version 2, the trusted one, was withdrawn"),
-        ([3, 2], [3, 2], state(3), "the history says that it is released"),
+        (state(None), [1, 2, 3], None),
+        (state(3, before=2), [2, 3], 3),
+        (state(3, before=2), [2], 2),
+        (state(3, before=2), [1], 0),
+        (state(3), [1, 2], 0),
     ],
 )
-def test_a_trial_ends_when_its_question_is_settled(
-    offered: list[int], untried: list[int], decided: State, reason: str
+def test_a_released_version_with_other_files_is_not_trusted(
+    decided: State, as_published: list[int], trusted: int | None
 ) -> None:
-    assert choice.why_a_trial_ends(3, 2, offered, untried, decided) == reason
+    assert choice.trusted_release(decided, as_published.__contains__) == trusted
+
+
+@pytest.mark.parametrize(
+    ("offered", "decided", "reason"),
+    [
+        ([3, 2], state(2), ""),
+        ([3], state(2), ""),
+        ([4, 3, 2], state(2), ""),
+        ([2], state(2, 3), "withdrawn at noon: blurred"),
+        ([2], state(2), "its folder was removed"),
+        ([3], state(None, 2), "version 2, the trusted one, was withdrawn"),
+    ],
+)
+def test_a_trial_ends_when_its_question_is_settled(offered: list[int], decided: State, reason: str) -> None:
+    assert choice.why_a_trial_ends(3, 2, offered, decided) == reason

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,14 +16,16 @@ from distml.model import manifest as model_manifest
 from distml.protocol.contract import Stage
 from distml.publishing.versions.history import Event, History
 from distml.serving.batching import Batcher
-from distml.serving.release import served_version
-from distml.serving.release.comparison import Bounds
+from distml.serving.release import served_version, trial
+from distml.serving.release.comparison import Bounds, read_reference
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
+from distml.step.outcome import StepError
 from support.fake_versions import IMAGES, NAMES, right, write_reference, wrong_for_class_3
 
 ENGINES = {"right": right, "also right": right, "wrong": wrong_for_class_3}
 BOUNDS = Bounds(0.02, 0.15, max_slowdown=1000, shadow_seconds=0.05, probation_seconds=0.05)
+TRIAL = [Stage.CHECKING, Stage.SHADOW, Stage.PROBATION, Stage.RELEASED]
 # For trials that something ends before their time.
 LONG_SHADOW, LONG_PROBATION = replace(BOUNDS, shadow_seconds=60), replace(BOUNDS, probation_seconds=60)
 
@@ -45,6 +49,8 @@ def remove(folder: Path, number: int) -> None:
 
 def load(folder: Path, threads: int) -> ServedVersion:
     manifest = json.loads((folder / model_manifest.MANIFEST).read_text())
+    if manifest["engine"] not in ENGINES:
+        raise StepError("damaged")
     return ServedVersion(int(folder.name), manifest, ENGINES[manifest["engine"]])
 
 
@@ -110,9 +116,6 @@ def folder(tmp_path: Path) -> Path:
 
 def run(main: Callable[[], Coroutine]) -> None:
     asyncio.run(main())
-
-
-TRIAL = [Stage.CHECKING, Stage.SHADOW, Stage.PROBATION, Stage.RELEASED]
 
 
 @pytest.mark.parametrize(("released", "number"), [(2, 2), (1, 1), (None, 3)])
@@ -186,7 +189,7 @@ def test_after_a_withdrawal_the_released_version_answers_at_once(folder: Path) -
         async with following(folder) as running:
             history.append(Event.WITHDRAWN, 3, "blurred")
             assert await running.until(1, Stage.RELEASED) == "version 3 was withdrawn"
-            assert await running.until(3, Stage.ENDED) == "withdrawn: blurred"
+            assert re.fullmatch(r"withdrawn at \S+: blurred", await running.until(3, Stage.ENDED))
             assert (running.taken, await running.answering()) == ([1], 1)
 
     run(main)
@@ -203,16 +206,46 @@ def test_a_release_in_the_history_needs_no_trial(folder: Path) -> None:
     run(main)
 
 
-def test_a_release_in_the_history_ends_a_trial(folder: Path) -> None:
+@pytest.mark.parametrize("stage", TRIAL[1:3])
+def test_a_release_in_the_history_ends_a_trial_as_released(folder: Path, stage: Stage) -> None:
     async def main() -> None:
-        async with following(folder, LONG_SHADOW) as running:
+        async with following(folder, LONG_SHADOW if stage is Stage.SHADOW else LONG_PROBATION) as running:
             publish(folder, 2)
-            await running.until(2, Stage.SHADOW)
+            await running.until(2, stage)
+            candidate = running.watch._trial and running.watch._trial.candidate
             History(folder).append(Event.RELEASED, 2)
-            await running.until(2, Stage.RELEASED)
-            assert (running.stages(2)[2:], running.taken) == ([Stage.ENDED, Stage.RELEASED], [2])
+            assert await running.until(2, Stage.RELEASED) == "the history says that it is released"
+            assert (running.stages(2), running.taken) == ([*TRIAL[: TRIAL.index(stage) + 1], Stage.RELEASED], [2])
+            assert running.batcher.version is candidate
 
     run(main)
+
+
+def test_a_release_counts_only_for_the_files_that_were_published(folder: Path) -> None:
+    async def main() -> None:
+        async with following(folder) as running:
+            history = History(folder)
+            history.append(Event.PUBLISHED, 2, digest="another")
+            history.append(Event.RELEASED, 2)
+            publish(folder, 2, "wrong")
+            await running.until(2, Stage.REJECTED)
+            assert (running.stages(2), running.taken) == ([Stage.CHECKING, Stage.REJECTED], [])
+
+    run(main)
+
+
+@pytest.mark.parametrize(("before", "number"), [(2, 2), (None, 1)])
+def test_a_start_does_not_trust_a_released_version_with_other_files(
+    folder: Path, before: int | None, number: int
+) -> None:
+    for each in (2, 3):
+        publish(folder, each)
+    history = History(folder)
+    history.append(Event.PUBLISHED, 3, digest="another")
+    for each in filter(None, (before, 3)):
+        history.append(Event.RELEASED, each)
+    first = VersionWatch(folder, 1, BOUNDS).first()
+    assert first and first.number == number
 
 
 @pytest.mark.parametrize("bounds", [LONG_SHADOW, LONG_PROBATION])
@@ -222,7 +255,7 @@ def test_a_withdrawal_ends_the_trial(folder: Path, bounds: Bounds) -> None:
             publish(folder, 2)
             await running.until(2, Stage.SHADOW if bounds is LONG_SHADOW else Stage.PROBATION)
             History(folder).append(Event.WITHDRAWN, 2, "a mistake")
-            assert await running.until(2, Stage.ENDED) == "withdrawn: a mistake"
+            assert re.fullmatch(r"withdrawn at \S+: a mistake", await running.until(2, Stage.ENDED))
             assert await running.answering() == 1
 
     run(main)
@@ -239,6 +272,67 @@ def test_a_still_newer_version_ends_the_trial(folder: Path) -> None:
             assert await running.until(2, Stage.ENDED) == "version 3 is newer"
             await running.until(3, Stage.RELEASED)
             assert (running.taken, running.stages(3)) == ([2, 1, 3], TRIAL)
+
+    run(main)
+
+
+def test_a_damaged_newer_version_does_not_end_the_trial(folder: Path) -> None:
+    async def main() -> None:
+        async with following(folder, LONG_PROBATION) as running:
+            publish(folder, 2)
+            await running.until(2, Stage.PROBATION)
+            publish(folder, 3, "none")
+            await running.until(3, Stage.REJECTED)
+            await asyncio.sleep(0.1)
+            assert (running.stages(2), await running.answering()) == (TRIAL[:3], 2)
+
+    run(main)
+
+
+def test_replacing_the_version_on_trial_starts_another_trial(folder: Path) -> None:
+    async def main() -> None:
+        async with following(folder, LONG_SHADOW) as running:
+            publish(folder, 2)
+            await running.until(2, Stage.SHADOW)
+            publish(folder, 2, "wrong")
+            await running.until(2, Stage.REJECTED)
+            assert running.stages(2) == [*TRIAL[:2], Stage.ENDED, Stage.CHECKING, Stage.REJECTED]
+
+    run(main)
+
+
+@pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), MemoryError()])
+def test_a_version_that_cannot_be_read_for_a_moment_is_tried_again(
+    folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loads = Mock(side_effect=[error, error, load])
+
+    def flaky(version: Path, threads: int) -> ServedVersion:
+        return load(version, threads) if version.name == "1" else loads()(version, threads)
+
+    async def main() -> None:
+        async with following(folder) as running:
+            publish(folder, 2)
+            await running.until(2, Stage.RELEASED)
+            assert running.stages(2) == TRIAL
+
+    monkeypatch.setattr(served_version, "load", flaky)
+    run(main)
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == ["version cannot be read now"]
+
+
+def test_reference_images_that_cannot_be_read_for_a_moment_are_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = Mock(side_effect=[OSError(116, "Stale file handle"), read_reference])
+    monkeypatch.setattr(trial, "SECONDS_UNTIL_READ_AGAIN", 0.01)
+    monkeypatch.setattr(trial, "read_reference", lambda *args: reads()(*args))
+
+    async def main() -> None:
+        async with following(folder) as running:
+            publish(folder, 2)
+            await running.until(2, Stage.RELEASED)
+            assert running.stages(2) == TRIAL
 
     run(main)
 

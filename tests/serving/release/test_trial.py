@@ -8,13 +8,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from distml.protocol.contract import Stage
 from distml.serving.batching import Batcher
-from distml.serving.release.comparison import Bounds, Rejected
+from distml.serving.release.comparison import IMAGES_AT_A_TIME, Bounds, Rejected
 from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.trial import Trial
@@ -163,6 +164,19 @@ def test_a_slow_version_is_rejected_before_it_answers(run: Callable) -> None:
     assert setting.stages == [Stage.CHECKING]
 
 
+def test_a_very_slow_version_is_rejected_after_three_comparisons(run: Callable) -> None:
+    calls = []
+
+    def very_slow(images: np.ndarray) -> np.ndarray:
+        if len(images) == IMAGES_AT_A_TIME:
+            calls.append(len(images))
+        return busy(0.01)(images)
+
+    _, rejection = run(very_slow, trusted=version(1, busy(0.001)), bounds=replace(BOUNDS, max_slowdown=2))
+    assert "times as long per image as version 1's; at most 2 times is allowed" in rejection
+    assert len(calls) == 3
+
+
 @pytest.mark.parametrize("engine", [broken_by_poison, nan_for_poison])
 def test_an_error_on_a_real_batch_rejects_a_version_in_shadow(run: Callable, engine: Engine) -> None:
     async def poison(setting: Setting) -> None:
@@ -256,6 +270,36 @@ def test_a_version_that_becomes_slow_on_probation_is_taken_back(run: Callable) -
     setting, rejection = run(classify, slow_down, trusted=version(1, busy(0.0001)), bounds=bounds)
     assert "times as long per image as version 1's; at most 20 times is allowed" in rejection
     assert (setting.stages[-1], setting.batcher.version.number) == (Stage.PROBATION, 1)
+
+
+@pytest.mark.parametrize("images", [1, 20])
+def test_an_error_of_the_switch_back_keeps_no_request_waiting(
+    tmp_path: Path, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def switch_to(setting: Setting, version: ServedVersion) -> None:
+        if version.number == 1:
+            raise OSError("no space left")
+        setting.batcher.version = version
+
+    monkeypatch.setattr(Setting, "switch_to", switch_to)
+
+    async def main() -> list[int]:
+        setting = Setting(tmp_path, version(2, broken_by_poison), TRUSTED, LONG_PROBATION)
+        trial = asyncio.create_task(setting.trial.run())
+        await setting.until(Stage.PROBATION)
+        answering = [await setting.ask(np.repeat(image, images, axis=0)) for image in (POISON, IMAGES[:1])]
+        with pytest.raises(Rejected, match="it failed on a batch during probation: index out of bounds in node 7"):
+            await trial
+        return answering
+
+    assert asyncio.run(main()) == [1, 1]
+
+
+def test_a_trial_that_cannot_follow_the_requests_is_rejected(run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trial, "observe", Mock(side_effect=MemoryError("no memory")))
+    setting, rejection = run(right, steady, bounds=LONG_SHADOW)
+    assert "no memory" in rejection
+    assert (setting.stages, setting.batcher.version.number) == ([Stage.CHECKING, Stage.SHADOW], 1)
 
 
 def test_a_trial_compares_two_versions_of_one_number(run: Callable) -> None:

@@ -1,7 +1,6 @@
 """The watch's choice of the version that takes over, with a fake loader and no model."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from distml.serving.batching import Batcher
 from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
+from distml.step.outcome import StepError
 
 
 def publish(folder: Path, number: int, label: str) -> None:
@@ -39,9 +39,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def load(folder: Path, threads: int) -> ServedVersion:
-    manifest = json.loads((folder / model_manifest.MANIFEST).read_text())
+    manifest = model_manifest.verified(folder)
     if manifest["label"] == "boom":
-        raise ZeroDivisionError("boom")
+        raise StepError("boom")
     return ServedVersion(int(folder.name), manifest, lambda images: images)
 
 

@@ -41,13 +41,14 @@ def read(folder: Path) -> ReferenceImages:
 
     Raises:
         StepError: they are missing or malformed.
+        OSError: the disk fails.
     """
     try:
         with np.load(folder / REFERENCE, allow_pickle=False) as arrays:
             reference = ReferenceImages(arrays["images"], arrays["labels"], arrays["probabilities"])
     except FileNotFoundError:
         raise outcome.StepError(f"{folder} lacks {REFERENCE}; publish again") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise outcome.StepError(f"{folder / REFERENCE} is damaged; publish again") from None
     count = len(reference.labels)
     if not (

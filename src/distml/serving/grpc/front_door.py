@@ -12,7 +12,7 @@ from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput
 from distml.serving import metrics
 from distml.serving.admission import Overloaded
 from distml.serving.predictor import Predictor
-from distml.serving.release.served_version import NotServed
+from distml.serving.release.served_version import NotServed, TakenBack
 
 
 async def infer(predictor: Predictor, message: ModelInferRequest) -> ModelInferResponse:
@@ -33,6 +33,9 @@ async def infer(predictor: Predictor, message: ModelInferRequest) -> ModelInferR
         except Overloaded:
             request.outcome = "overloaded"
             raise Unavailable("overloaded; retry in a second") from None
+        except TakenBack as error:
+            request.outcome = "taken back"
+            raise Unavailable(str(error)) from None
         except asyncio.CancelledError:
             request.outcome = "hung up"
             raise

@@ -5,7 +5,7 @@ import orjson
 from distml.protocol.contract import BadInput
 from distml.serving import event_log
 from distml.serving.admission import Overloaded
-from distml.serving.release.served_version import NotServed
+from distml.serving.release.served_version import NotServed, TakenBack
 
 
 class Refusal(Exception):
@@ -37,6 +37,8 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(404, "not found", str(error))
     if isinstance(error, Overloaded):
         return Refusal(503, "overloaded", "too many requests are waiting; retry in a second", retry_after="1")
+    if isinstance(error, TakenBack):
+        return Refusal(503, "taken back", str(error), retry_after="1")
     event_log.failure("a request failed")
     return Refusal(500, "failed", "the server failed to answer; its log has the reason")
 

@@ -13,10 +13,13 @@ from distml.publishing.versions.reference_images import ReferenceImages
 from distml.publishing.versions.version_files import AGREEMENT
 from distml.serving.release.served_version import ServedVersion
 
-# Images that both versions classify at a time; a request waits at most that long more: two or three milliseconds.
+# Images that both versions classify at a time; a request waits at most that long more: two or three milliseconds if
+# the candidate is within the bound.
 IMAGES_AT_A_TIME = 16
 # Engine times of the last pairs decide, and only once there are enough of them.
 LAST_PAIRS, FEWEST_PAIRS = 50, 20
+# A version that is slower than so many times the bound in each of its first pairs needs no more: requests wait for it.
+FAR_BEYOND, FEWEST_PAIRS_FAR_BEYOND = 2, 3
 
 
 class Rejected(Exception):
@@ -100,11 +103,14 @@ class Comparison:
         return trusted[: len(images)], candidate[: len(images)]
 
     def check_time(self) -> None:
-        """Raise Rejected if the candidate's engine time is beyond the bound."""
-        if self.slowdown is not None and self.slowdown > self._bounds.max_slowdown:
+        """Raise Rejected if the candidate's engine time is beyond the bound, or early on far beyond it."""
+        slowdown, bound = self.slowdown, self._bounds.max_slowdown
+        if slowdown is None and len(self._ratios) >= FEWEST_PAIRS_FAR_BEYOND and min(self._ratios) > FAR_BEYOND * bound:
+            slowdown = min(self._ratios)
+        if slowdown is not None and slowdown > bound:
             raise Rejected(
-                f"its engine takes {self.slowdown:.2f} times as long per image as version {self._trusted.number}'s; at"
-                f" most {self._bounds.max_slowdown:g} times is allowed"
+                f"its engine takes {slowdown:.2f} times as long per image as version {self._trusted.number}'s; at"
+                f" most {bound:g} times is allowed"
             )
 
     def check_classes(self) -> None:

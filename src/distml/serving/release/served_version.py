@@ -44,6 +44,22 @@ def check_version(wanted: str | None, served: ServedVersion) -> None:
         raise NotServed(f"version {wanted[:20]} is not served; version {served.number} is")
 
 
+class TakenBack(Exception):
+    """The version that a request names stopped answering while the request waited; the message is one sentence."""
+
+
+def check_answered_by(wanted: str | None, served: ServedVersion) -> None:
+    """Raise an exception if another version than the wanted one, which was served at first, has answered a request.
+
+    Raises:
+        TakenBack: an older version answered, so a trial of the wanted one has ended; another replica may have it.
+        NotServed: a newer one has taken over.
+    """
+    if wanted and int(wanted) > served.number:
+        raise TakenBack(f"version {wanted} was taken back, and version {served.number} answers; retry in a second")
+    check_version(wanted, served)
+
+
 def _is_histogram(intensity: dict[str, Any]) -> bool:
     """Return whether the metrics can show this histogram beside that of incoming images."""
     edges, counts, total = intensity["edges"], intensity["counts"], intensity["sum"]

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from distml.protocol.contract import Stage
+from distml.publishing.versions.reference_images import ReferenceImages
+from distml.serving import event_log
 from distml.serving.batching import Batcher
 from distml.serving.release.comparison import (
     IMAGES_AT_A_TIME,
@@ -27,6 +29,8 @@ from distml.serving.release.served_version import ServedVersion
 SHARE_OF_ENGINE = 0.2
 # The shadow stage ends once it has compared so many batches.
 MAX_BATCHES_IN_SHADOW = 200
+# Time until reference images that could not be read are read again.
+SECONDS_UNTIL_READ_AGAIN = 2
 
 
 class Trial:
@@ -56,6 +60,8 @@ class Trial:
         self._newest: deque[np.ndarray] = deque(maxlen=IMAGES_AT_A_TIME)
         self._failure: Exception | None = None
         self._news = asyncio.Event()
+        # Set when the history releases the candidate: the trusted version then takes over no more.
+        self.accepted = False
 
     def observe(self, images: np.ndarray) -> None:
         """Keep the images of a batch for the comparison."""
@@ -66,8 +72,8 @@ class Trial:
         """Let the trusted version take over again, before the next batch, after a failure of the candidate."""
         if self._failure is None:
             self._failure = error
-            self._give_back()
             self._news.set()
+            self._give_back()
 
     async def run(self) -> None:
         """Run the trial; at its end the candidate answers.
@@ -104,15 +110,16 @@ class Trial:
         return f"{compared} batches compared{time_per_image}"
 
     def _give_back(self) -> None:
-        """Let the trusted version answer from the next batch on, if the candidate does."""
+        """Let the trusted version answer from the next batch on, if the candidate does and was not accepted."""
         self._batcher.fallback = None
-        if self._batcher.version is self.candidate:
+        if self._batcher.version is self.candidate and not self.accepted:
+            self._batcher.version = self.trusted  # whatever `switch_to` meets
             self._switch_to(self.trusted)
 
     async def _check(self) -> None:
         """Compare both versions on the candidate's reference images, before it sees a request."""
         self._comparison.check_classes()
-        reference = await asyncio.to_thread(read_reference, self._folder, self.candidate)
+        reference = await self._reference()
         answers = []
         for start in range(0, len(reference.labels), IMAGES_AT_A_TIME):
             images = reference.images[start : start + IMAGES_AT_A_TIME]
@@ -123,6 +130,18 @@ class Trial:
             self._comparison.check_time()
         trusted, candidate = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         self._comparison.check_answers(reference, trusted, candidate)
+
+    async def _reference(self) -> ReferenceImages:
+        """Read the candidate's reference images; as long as the disk fails, try again."""
+        is_logged = False
+        while True:
+            try:
+                return await asyncio.to_thread(read_reference, self._folder, self.candidate)
+            except (OSError, MemoryError):
+                if not is_logged:
+                    event_log.failure("reference images cannot be read now", version=self.candidate.number)
+                is_logged = True
+            await asyncio.sleep(SECONDS_UNTIL_READ_AGAIN)
 
     async def _compare(self, seconds: float, batches: int | None = None) -> int:
         """Compare both versions on real batches for `seconds`, or until `batches`; return the number of batches.

@@ -6,12 +6,13 @@ released version, and a newer one must pass a trial first, unless the history sa
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from distml.model import manifest
 from distml.protocol.contract import Stage
 from distml.publishing.versions import folders
-from distml.publishing.versions.history import History, State
+from distml.publishing.versions.history import History, State, describe
 from distml.serving import event_log, metrics
 from distml.serving.batching import Batcher
 from distml.serving.release import choice, served_version
@@ -37,6 +38,8 @@ class VersionWatch:
         # versions that a trial rejected their digest.
         self._damaged: dict[int, float] = {}
         self._rejected: dict[int, str] = {}
+        # Versions that could not be read at the last check, so that the log says it once.
+        self._unreadable: set[int] = set()
 
     def first(self) -> ServedVersion | None:
         """Load the version with which the predictor starts; return None if no version is intact."""
@@ -68,31 +71,52 @@ class VersionWatch:
 
     async def _check(self, batcher: Batcher, switch_to: Callable[[ServedVersion], None]) -> None:
         offered, state = await asyncio.to_thread(self._read)
-        if self._trial:
-            candidate, trusted = self._trial.candidate.number, self._trial.trusted.number
-            untried = await asyncio.to_thread(self._untried, offered)
-            reason = choice.why_a_trial_ends(candidate, trusted, offered, untried, state)
+        version = None
+        if trial := self._trial:
+            if choice.is_released(trial.candidate, offered, state):
+                await self._release(trial, batcher, switch_to)
+                return
+            reason, version = await asyncio.to_thread(self._why_the_trial_ends, trial, offered, state)
             if not reason:
                 return
             await self._end_trial(reason)
         current = batcher.version
-        version = await asyncio.to_thread(self._next, current, offered, state)
+        version = version or await asyncio.to_thread(self._next, current, offered, state)
         if version is None:
             return
-        reason = choice.why_without_trial(version.number, current.number, offered, state)
+        reason = choice.why_without_trial(version, current.number, offered, state)
         if self._bounds and not reason:
             folder = self._folder / str(version.number)
             self._trial = Trial(version, folder, batcher, switch_to, self._bounds, self.releases)
             self._trial_task = asyncio.create_task(self._try(self._trial))
         else:
             if current.number in state.withdrawn:
-                self._enter(current, Stage.ENDED, f"withdrawn: {state.withdrawn[current.number].reason}")
-            self._take(version, switch_to, reason)
+                self._enter(current, Stage.ENDED, describe(state.withdrawn[current.number]))
+            self._take(version, batcher, switch_to, reason)
+
+    def _why_the_trial_ends(self, trial: Trial, offered: list[int], state: State) -> tuple[str, ServedVersion | None]:
+        """Return why the trial ends before its time, "" if it goes on, and the newer version if that is the reason.
+
+        The newer version is loaded first: a damaged one ends no trial.
+        """
+        candidate = trial.candidate
+        if reason := choice.why_a_trial_ends(candidate.number, trial.trusted.number, offered, state):
+            return reason, None
+        newer = self._next(candidate, offered, state)
+        if newer is None:
+            return "", None
+        is_newer = newer.number > candidate.number
+        return f"version {newer.number} is newer" if is_newer else "its files were replaced", newer
 
     def _read(self) -> tuple[list[int], State]:
         """Return the numbers of the versions that are not withdrawn, newest first, and the history's state."""
         state = self._history.state()
-        return folders.offered(self._folder, state)[::-1], state
+
+        def is_as_published(number: int) -> bool:
+            return choice.is_as_published(number, _digest(self._folder / str(number)), state)
+
+        offered = folders.offered(self._folder, state)[::-1]
+        return offered, replace(state, released=choice.trusted_release(state, is_as_published))
 
     def _next(self, current: ServedVersion, offered: list[int], state: State) -> ServedVersion | None:
         """Load the version that should take over, or be tried; return None if `current` should go on."""
@@ -111,7 +135,7 @@ class VersionWatch:
 
     def _is_refused(self, number: int) -> bool:
         folder = self._folder / str(number)
-        if number in self._rejected and self._rejected[number] == _digest(folder):
+        if number in self._rejected and _digest(folder) in (None, self._rejected[number]):
             return True
         return number in self._damaged and self._damaged[number] == _newest_change(folder)
 
@@ -136,18 +160,32 @@ class VersionWatch:
             changed = _newest_change(folder)
             if self._damaged.get(number) == changed:
                 return None
-            self._damaged[number] = changed
             version = served_version.load(folder, self._threads)
-        except Exception as error:  # whatever is wrong with a version, an older one can answer
+        except outcome.StepError as error:
+            self._damaged[number] = changed
             self._refuse(number, error)
             return None
-        del self._damaged[number]
+        except Exception:  # such as of the disk, for a moment; the next check tries again
+            if number not in self._unreadable:
+                event_log.failure("version cannot be read now", version=number)
+            self._unreadable.add(number)
+            return None
+        self._damaged.pop(number, None)
+        self._unreadable.discard(number)
+        if current and (number, version.manifest["digest"]) == (current.number, current.manifest["digest"]):
+            return current  # its manifest could not be read above
         return version
 
-    def _take(self, version: ServedVersion, switch_to: Callable[[ServedVersion], None], reason: str) -> None:
+    def _take(
+        self, version: ServedVersion, batcher: Batcher, switch_to: Callable[[ServedVersion], None], reason: str
+    ) -> None:
+        """Let a version answer; if the switch fails, the one before goes on."""
+        before = batcher.version
         try:
-            switch_to(version)
+            if version is not before:
+                switch_to(version)
         except Exception as error:
+            batcher.version = before
             self._damaged[version.number] = _newest_change(self._folder / str(version.number))
             self._refuse(version.number, error)
         else:
@@ -175,13 +213,19 @@ class VersionWatch:
             self._enter(candidate, Stage.REJECTED, str(error) or type(error).__name__)
         self._trial = self._trial_task = None
 
-    async def _end_trial(self, reason: str) -> None:
-        """Cancel the trial in progress; the trusted version answers afterwards."""
+    async def _release(self, trial: Trial, batcher: Batcher, switch_to: Callable[[ServedVersion], None]) -> None:
+        """End a trial whose version the history has released: it answers from now on, if it does not already."""
+        trial.accepted = True
+        await self._end_trial()
+        self._take(trial.candidate, batcher, switch_to, choice.RELEASED)
+
+    async def _end_trial(self, reason: str = "") -> None:
+        """Cancel the trial in progress; afterwards the trusted version answers, unless the candidate was accepted."""
         trial, task = self._trial, self._trial_task
         if trial and task:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            if task.cancelled():
+            if task.cancelled() and reason:
                 self._enter(trial.candidate, Stage.ENDED, reason)
         self._trial = self._trial_task = None
 
