@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
-from distml.publishing.report import report
+from distml.publishing.report import charts, report
+from distml.publishing.report.calibration import Bin
 from distml.publishing.selection import lead
 from distml.publishing.selection.ranking import Evaluated, rank
 from distml.step.volume import Volume
@@ -163,6 +166,7 @@ def test_report_json_has_the_spread_of_several_seeds(write: Write) -> None:
 def test_report_json_has_the_bins_of_the_calibration(write: Write) -> None:
     found = write().content["calibration"]
     assert found["error"] == pytest.approx((0.1 + 0.7 + 0.2 + 0.6) / 4)
+    assert found["confidence"] == pytest.approx((0.9 + 0.7 + 0.8 + 0.6) / 4)
     assert [(one["images"], one["right"]) for one in found["bins"]] == [(1, 0), (1, 0), (1, 1), (1, 1)]
 
 
@@ -204,7 +208,16 @@ def test_the_report_page_shows_the_spread_only_for_several_seeds(write: Write) -
 
 def test_the_report_page_shows_the_calibration_error_on_the_test_images(write: Write) -> None:
     text = section(write().page, "Calibration")
-    assert "differs from the share of right answers by 40.0 percentage points (expected calibration error)" in text
+    assert "(the probability of the predicted class) is 75.0 %, and the accuracy 50.0 %. In the bins below" in text
+    assert "differ on average by 40.0 percentage points (expected calibration error)" in text
+    assert "Bins with fewer than 10 images have no point." in text
+
+
+def test_the_chart_leaves_out_the_accuracy_of_bins_of_few_images() -> None:
+    bins = [Bin(0.2, 0.6, 9, 1, confidence=0.5), Bin(0.6, 1.0, 10, 9, confidence=0.9)]
+    with patch.object(Axes, "errorbar") as errorbar:
+        charts.reliability("title", bins)
+    assert errorbar.call_args.args[:2] == ([0.9], [0.9])
 
 
 def test_the_most_confident_mistake_comes_first() -> None:

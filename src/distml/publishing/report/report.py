@@ -52,7 +52,7 @@ def write(
         "verdict": str(lead.verdict(comparisons)),
         "comparisons": [comparison._asdict() for comparison in comparisons],
         "models": {model.name: facts_of_model(model) for model in ranking},
-        "calibration": {"error": calibration.expected_error(bins), "bins": [one._asdict() for one in bins]},
+        "calibration": facts_of_calibration(bins),
     }
     mistakes = most_confident_mistakes(images, labels, probabilities, class_names)
     values = {**values_of_page(content, ranking), "reliability": chart_of_reliability(bins), "mistakes": mistakes}
@@ -75,6 +75,7 @@ def values_of_page(content: dict, ranking: Sequence[RankedModel]) -> dict:
         "in_words": lead.in_words,
         "significance": certainty.SIGNIFICANCE,
         "seeds": max(len(model.candidates) for model in ranking),
+        "fewest_images": charts.FEWEST_IMAGES,
         "class_names": manifest["class_names"],
         "created": manifest["created"],
         "curves": learning_curves(ranking),
@@ -126,6 +127,15 @@ def facts_of_model(model: RankedModel) -> dict:
         "standard_deviation": model.deviation,
     }
 
+
+
+def facts_of_calibration(bins: Sequence[calibration.Bin]) -> dict:
+    """Return the winner's confidence on the test images beside its accuracy: over all of them, and in each bin."""
+    return {
+        "confidence": calibration.mean_confidence(bins),
+        "error": calibration.expected_error(bins),
+        "bins": [one._asdict() for one in bins],
+    }
 
 def rounded(interval: tuple[float, float]) -> list[float]:
     """Return the ends of an interval with four decimals."""
