@@ -13,7 +13,7 @@ from distml.publishing.selection import certainty, lead, scores
 from distml.publishing.selection.lead import Comparison, Verdict
 from distml.publishing.selection.ranking import RankedModel
 from distml.step.atomic_files import folder_beside, replace_folder, write_json
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
 
 MISTAKES = 20
 
@@ -72,10 +72,11 @@ def values_of_page(content: dict, ranking: Sequence[RankedModel]) -> dict:
     return {
         "report": content,
         "verdicts": Verdict,
+        "candidate_name": candidate_name,
         "in_words": lead.in_words,
         "significance": certainty.SIGNIFICANCE,
-        "seeds": max(len(model.candidates) for model in ranking),
         "fewest_images": charts.FEWEST_IMAGES,
+        "seeds": max(len(model.candidates) for model in ranking),
         "class_names": manifest["class_names"],
         "created": manifest["created"],
         "curves": learning_curves(ranking),
@@ -128,7 +129,6 @@ def facts_of_model(model: RankedModel) -> dict:
     }
 
 
-
 def facts_of_calibration(bins: Sequence[calibration.Bin]) -> dict:
     """Return the winner's confidence on the test images beside its accuracy: over all of them, and in each bin."""
     return {
@@ -136,6 +136,7 @@ def facts_of_calibration(bins: Sequence[calibration.Bin]) -> dict:
         "error": calibration.expected_error(bins),
         "bins": [one._asdict() for one in bins],
     }
+
 
 def rounded(interval: tuple[float, float]) -> list[float]:
     """Return the ends of an interval with four decimals."""
