@@ -186,7 +186,7 @@ def test_the_accuracy_of_the_exported_model_is_the_same_everywhere(trained_volum
     assert (record.facts["model"], record.facts["seed"], record.facts["run"]) == (winner, 1, "first")
     output = (trained_volume.root / "output.txt").read_text()
     assert f"{winner} has the best validation accuracy: {accuracy:.4f}" in output
-    assert f"{winner}: {report['verdict']} (p: " in output
+    assert f"{winner}-seed{report['seed']}: {report['verdict']} (adjusted p: " in output
 
 
 def test_both_reports_of_a_run_have_the_same_numbers(trained_volume: Volume) -> None:

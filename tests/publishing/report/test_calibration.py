@@ -18,6 +18,7 @@ def test_the_expected_error_is_that_of_the_worked_example() -> None:
         Bin(2 / 3, 1.0, images=1, right=1, confidence=0.9),
     ]
     assert calibration.expected_error(bins) == pytest.approx(0.2)
+    assert calibration.mean_confidence(bins) == pytest.approx((0.55 + 0.55 + 0.6 + 0.9) / 4)
 
 
 def test_a_bin_includes_its_upper_end_and_not_its_lower_one() -> None:

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
-from distml.publishing.report import report
+from distml.publishing.report import charts, report
+from distml.publishing.report.calibration import Bin
 from distml.publishing.selection import lead
 from distml.publishing.selection.ranking import Evaluated, rank
 from distml.step.volume import Volume
@@ -163,6 +166,7 @@ def test_report_json_has_the_spread_of_several_seeds(write: Write) -> None:
 def test_report_json_has_the_bins_of_the_calibration(write: Write) -> None:
     found = write().content["calibration"]
     assert found["error"] == pytest.approx((0.1 + 0.7 + 0.2 + 0.6) / 4)
+    assert found["confidence"] == pytest.approx((0.9 + 0.7 + 0.8 + 0.6) / 4)
     assert [(one["images"], one["right"]) for one in found["bins"]] == [(1, 0), (1, 0), (1, 1), (1, 1)]
 
 
@@ -176,35 +180,56 @@ def test_both_copies_of_the_report_link_to_the_history(write: Write) -> None:
 
 def test_the_report_page_says_how_sure_the_lead_is(write: Write) -> None:
     text = section(write().page, "How sure is this?")
-    assert text.startswith("dropout: lead within chance. On other images of this kind the other model could come first")
-    assert "plain 2 0 0.5 0.5" in text
-    assert "Test accuracy of dropout: 0.5000, interval 0.1500 to 0.8500." in text
+    assert text.startswith(
+        "dropout-seed1: lead within chance. On other images of this kind the other candidate could come first"
+    )
+    assert (
+        "adjusted p plain-seed1 2 0 0.5 Only the images on which exactly one of two candidates is right count" in text
+    )
+    assert "Test accuracy of dropout-seed1: 0.5000, interval 0.1500 to 0.8500." in text
 
 
 def test_the_report_page_explains_a_lead_beyond_chance(write: Write) -> None:
     text = section(write("far apart").page, "How sure is this?")
     assert text.startswith(
-        "dropout: lead beyond chance. If dropout and one of the other models were equally accurate, a"
+        "dropout-seed1: lead beyond chance. If dropout-seed1 and one of the other candidates were equally accurate,"
+        " fewer than 1 in 20 sets of 20 images would show a lead as large as this one."
     )
-    assert "less than 5 % of choices of images" in text
+    assert "beyond chance although the intervals above, each of one candidate by itself, overlap" in text
+
+
+@pytest.mark.parametrize("run", ["one seed", "two seeds", "far apart"])
+def test_the_report_page_never_claims_more_than_the_test_covers(write: Write, run: str) -> None:
+    text = section(write(run).page, "How sure is this?")
+    assert "covers the choice of the images only: with other seeds it may be different." in text
 
 
 def test_the_report_page_of_a_single_model_compares_with_none(write: Write) -> None:
     text = section(write("one model").page, "How sure is this?")
-    assert text.startswith("plain: no other model to compare with. This run has a single model. Line: the 95")
+    assert text.startswith("plain-seed1: no other model to compare with. This run has a single model. Line: the 95")
     assert "McNemar" not in text
 
 
 def test_the_report_page_shows_the_spread_only_for_several_seeds(write: Write) -> None:
     text = section(write("two seeds").page, "How sure is this?")
     assert "dropout 2 0.8125 0.7500 0.8750 0.0884 plain 2 0.4375 0.3750 0.5000 0.0884" in text
-    assert "plain, seed 1 3 0 0.25 0.25" in text
+    assert "only dropout-seed2 right only the other right adjusted p plain-seed1 3 0 0.25 " in text
+    assert "higher than that of plain by 0.3750 (standard deviations 0.0884 and 0.0884). A lead that is small" in text
     assert "standard deviation" not in section(write().page, "How sure is this?")
 
 
 def test_the_report_page_shows_the_calibration_error_on_the_test_images(write: Write) -> None:
     text = section(write().page, "Calibration")
-    assert "differs from the share of right answers by 40.0 percentage points (expected calibration error)" in text
+    assert "(the probability of the predicted class) is 75.0 %, and the accuracy 50.0 %. In the bins below" in text
+    assert "differ on average by 40.0 percentage points (expected calibration error)" in text
+    assert "Bins with fewer than 10 images have no point." in text
+
+
+def test_the_chart_leaves_out_the_accuracy_of_bins_of_few_images() -> None:
+    bins = [Bin(0.2, 0.6, 9, 1, confidence=0.5), Bin(0.6, 1.0, 10, 9, confidence=0.9)]
+    with patch.object(Axes, "errorbar") as errorbar:
+        charts.reliability("title", bins)
+    assert errorbar.call_args.args[:2] == ([0.9], [0.9])
 
 
 def test_the_most_confident_mistake_comes_first() -> None:

@@ -23,18 +23,22 @@ def cells(text: str) -> list[str]:
 
 def test_the_summary_of_several_seeds_shows_their_spread() -> None:
     content = {
-        **{"winner": "batchnorm", "version": 2, "verdict": "lead within chance"},
+        **{"winner": "batchnorm", "seed": 1, "version": 2, "verdict": "lead within chance"},
         **{"test_accuracy": 0.92254, "test_interval": [0.9171, 0.9276]},
         "models": {"batchnorm": model(0.94, 0.93, 0.94), "plain": model(0.92, 0.92)},
-        "comparisons": [{"model": "plain", "adjusted_p": 0.0512}, {"model": "dropout", "adjusted_p": 4e-7}],
+        "comparisons": [
+            {"model": "plain", "seed": 0, "adjusted_p": 0.0512},
+            {"model": "dropout", "seed": 3, "adjusted_p": 4e-7},
+        ],
     }
     assert cells(summary.render(content, Volume(Path("v")))) == [
-        *("model", "parameters", "training", "images/s", "seeds", "mean validation accuracy", "lowest", "highest"),
-        "its 95 % interval",
+        *("model", "parameters", "best seed's training", "images/s"),
+        *("seeds", "mean validation accuracy", "lowest", "highest", "best seed's 95 % interval"),
         *("batchnorm", "61,994", "22 s", "10,137", "2", "0.9350", "0.9300", "0.9400", "0.9325 to 0.9475", "winner"),
         *("plain", "61,994", "22 s", "10,137", "1", "0.9200", "0.9200", "0.9200", "0.9125 to 0.9275"),
-        "batchnorm: lead within chance (p: 0.051 against plain, <0.0001 against dropout)",
-        "test accuracy of batchnorm: 0.9225 (0.9171 to 0.9276)",
+        "batchnorm-seed1: lead within chance"
+        " (adjusted p: 0.051 against plain-seed0, <0.0001 against dropout-seed3); other seeds may change this",
+        "test accuracy of batchnorm-seed1: 0.9225 (0.9171 to 0.9276)",
         *("report:", "v/report/index.html", "history:", "v/history.txt"),
         "published model: v/saved_model_versions/2",
     ]
@@ -42,12 +46,12 @@ def test_the_summary_of_several_seeds_shows_their_spread() -> None:
 
 def test_the_summary_of_one_model_compares_with_none() -> None:
     content = {
-        **{"winner": "plain", "version": 1, "verdict": "no other model to compare with", "comparisons": []},
+        **{"winner": "plain", "seed": 1, "version": 1, "verdict": "no other model to compare with", "comparisons": []},
         **{"test_accuracy": 0.9, "test_interval": [0.89, 0.91], "models": {"plain": model(0.92, 0.92)}},
     }
     found = cells(summary.render(content, Volume(Path("v"))))
     assert found[:6] == ["model", "parameters", "training", "images/s", "validation accuracy", "95 % interval"]
     assert found[13:15] == [
-        "plain: no other model to compare with",
-        "test accuracy of plain: 0.9000 (0.8900 to 0.9100)",
+        "plain-seed1: no other model to compare with",
+        "test accuracy of plain-seed1: 0.9000 (0.8900 to 0.9100)",
     ]

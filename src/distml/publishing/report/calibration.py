@@ -52,6 +52,11 @@ def bins(probabilities: np.ndarray, labels: np.ndarray, count: int = BINS) -> li
     return found
 
 
+def mean_confidence(found: Sequence[Bin]) -> float:
+    """Return the mean confidence over all images, 0 to 1."""
+    return sum(one.images * one.confidence for one in found) / sum(one.images for one in found)
+
+
 def expected_error(found: Sequence[Bin]) -> float:
     """Return the expected calibration error, 0 to 1: the mean difference of confidence and accuracy over all images.
 

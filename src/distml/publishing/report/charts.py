@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from distml.publishing.report.calibration import Bin
 from distml.publishing.selection import certainty
@@ -15,6 +15,9 @@ from distml.publishing.selection.ranking import RankedModel
 # Okabe and Ito's colours, which colour-blind readers can tell apart, and markers for prints without colour.
 LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
 WINNER, OTHER = LINES[0][0], "#5b6775"
+
+# The accuracy of fewer images has an interval so wide that it says nothing.
+FEWEST_IMAGES = 10
 
 
 def curve(title: str, curves: Mapping[str, Sequence[float]], winner: str) -> str:
@@ -49,20 +52,28 @@ def intervals(title: str, ranking: Sequence[RankedModel]) -> str:
 
 
 def reliability(title: str, bins: Sequence[Bin]) -> str:
-    """Return a chart of the accuracy over the confidence of the bins, with intervals, above the numbers of images."""
-    figure = Figure(figsize=(5.2, 4.2), layout="constrained")
-    axes, counts = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    """Return a chart of the accuracy over the confidence of the bins, with intervals, above the numbers of images.
+
+    A bin with fewer than `FEWEST_IMAGES` has no accuracy in the chart.
+    """
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    axes, counts = figure.subplots(2, sharex=True, height_ratios=(5, 2))
     axes.plot([0, 1], [0, 1], color=OTHER, ls="--", lw=1, label="calibrated")
-    ends = [certainty.interval(one.right, one.images) for one in bins]
-    below = [one.accuracy - low for one, (low, _) in zip(bins, ends, strict=True)]
-    above = [high - one.accuracy for one, (_, high) in zip(bins, ends, strict=True)]
-    confidences, accuracies = [one.confidence for one in bins], [one.accuracy for one in bins]
+    shown = [one for one in bins if one.images >= FEWEST_IMAGES]
+    ends = [certainty.interval(one.right, one.images) for one in shown]
+    below = [one.accuracy - low for one, (low, _) in zip(shown, ends, strict=True)]
+    above = [high - one.accuracy for one, (_, high) in zip(shown, ends, strict=True)]
+    confidences, accuracies = [one.confidence for one in shown], [one.accuracy for one in shown]
     axes.errorbar(confidences, accuracies, [below, above], color=WINNER, marker="o", ms=5, lw=1.6, label="this model")
     axes.set(ylabel="accuracy", ylim=(-0.02, 1.02))
-    axes.legend(frameon=False, loc="upper left")
+    # Beside the title: inside the axes, the legend would hide the points of some models.
+    narrow = {"fontsize": 9, "handlelength": 1.5, "columnspacing": 1.2}
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2, **narrow)
     width = bins[0].high - bins[0].low
     counts.bar([one.low for one in bins], [one.images for one in bins], width, align="edge", color=WINNER, ec="white")
-    counts.set(xlabel="confidence", ylabel="images", xlim=(0, 1))
+    counts.set(xlabel="confidence", ylabel="images", xlim=(0, 1), yscale="log", ylim=(0.5, None))
+    counts.yaxis.set_major_locator(LogLocator(numticks=10))
+    counts.yaxis.set_major_formatter("{x:,.0f}")
     _grid(counts)
     return _finished(figure, axes, title)
 

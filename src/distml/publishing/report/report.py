@@ -13,7 +13,7 @@ from distml.publishing.selection import certainty, lead, scores
 from distml.publishing.selection.lead import Comparison, Verdict
 from distml.publishing.selection.ranking import RankedModel
 from distml.step.atomic_files import folder_beside, replace_folder, write_json
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
 
 MISTAKES = 20
 
@@ -52,7 +52,7 @@ def write(
         "verdict": str(lead.verdict(comparisons)),
         "comparisons": [comparison._asdict() for comparison in comparisons],
         "models": {model.name: facts_of_model(model) for model in ranking},
-        "calibration": {"error": calibration.expected_error(bins), "bins": [one._asdict() for one in bins]},
+        "calibration": facts_of_calibration(bins),
     }
     mistakes = most_confident_mistakes(images, labels, probabilities, class_names)
     values = {**values_of_page(content, ranking), "reliability": chart_of_reliability(bins), "mistakes": mistakes}
@@ -72,8 +72,10 @@ def values_of_page(content: dict, ranking: Sequence[RankedModel]) -> dict:
     return {
         "report": content,
         "verdicts": Verdict,
+        "candidate_name": candidate_name,
         "in_words": lead.in_words,
         "significance": certainty.SIGNIFICANCE,
+        "fewest_images": charts.FEWEST_IMAGES,
         "seeds": max(len(model.candidates) for model in ranking),
         "class_names": manifest["class_names"],
         "created": manifest["created"],
@@ -124,6 +126,15 @@ def facts_of_model(model: RankedModel) -> dict:
         "lowest": model.lowest,
         "highest": model.best.accuracy,
         "standard_deviation": model.deviation,
+    }
+
+
+def facts_of_calibration(bins: Sequence[calibration.Bin]) -> dict:
+    """Return the winner's confidence on the test images beside its accuracy: over all of them, and in each bin."""
+    return {
+        "confidence": calibration.mean_confidence(bins),
+        "error": calibration.expected_error(bins),
+        "bins": [one._asdict() for one in bins],
     }
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from distml.publishing.selection import lead
 from distml.step.text_table import table
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
 
 
 def render(content: Mapping[str, Any], volume: Volume) -> str:
     """Return the last lines of a run, from the content of its `report.json`."""
-    winner = content["winner"]
+    winner = candidate_name(content["winner"], content["seed"])
     low, high = content["test_interval"]
     return "\n".join(
         (
@@ -30,10 +30,18 @@ def _models(content: Mapping[str, Any]) -> str:
     """Return the table of the models; with several seeds, the accuracies of each model's best and worst one."""
     several = any(len(model["seeds"]) > 1 for model in content["models"].values())
     if several:
-        heading: tuple[str, ...] = ("seeds", "mean validation accuracy", "lowest", "highest", "its 95 % interval")
+        training = "best seed's training"
+        heading: tuple[str, ...] = (
+            "seeds",
+            "mean validation accuracy",
+            "lowest",
+            "highest",
+            "best seed's 95 % interval",
+        )
     else:
+        training = "training"
         heading = ("validation accuracy", "95 % interval")
-    rows: list[tuple] = [("model", "parameters", "training", "images/s", *heading, "")]
+    rows: list[tuple] = [("model", "parameters", training, "images/s", *heading, "")]
     for name, model in content["models"].items():
         spread = (len(model["seeds"]), f"{model['mean']:.4f}", f"{model['lowest']:.4f}") if several else ()
         low, high = model["validation_interval"]
@@ -53,6 +61,9 @@ def _models(content: Mapping[str, Any]) -> str:
 
 
 def _comparisons(content: Mapping[str, Any]) -> str:
-    """Return the p-values of the comparisons in parentheses, adjusted for their number."""
-    rows = [f"{lead.in_words(row['adjusted_p'])} against {row['model']}" for row in content["comparisons"]]
-    return f" (p: {', '.join(rows)})" if rows else ""
+    """Return the p-values of the comparisons, adjusted for their number, and what the verdict does not cover."""
+    rows = [
+        f"{lead.in_words(row['adjusted_p'])} against {candidate_name(row['model'], row['seed'])}"
+        for row in content["comparisons"]
+    ]
+    return f" (adjusted p: {', '.join(rows)}); other seeds may change this" if rows else ""

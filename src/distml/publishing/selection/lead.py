@@ -1,4 +1,4 @@
-"""The certainty of the winner's lead over the other models, and the verdict on it in words."""
+"""The certainty of the lead of the winner's candidate over those of other models, and the verdict in words."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -63,6 +63,8 @@ def verdict(comparisons: Sequence[Comparison]) -> Verdict:
 
     The winner has the highest mean over its seeds, so with several seeds its best candidate can be less accurate than
     another model's best one. Such a winner does not lead beyond chance.
+
+    The verdict is on trained candidates and covers the choice of the images only. Other seeds may turn it.
     """
     if not comparisons:
         return Verdict.ALONE
