@@ -17,7 +17,9 @@ from support import bad_versions
 from support.load import RARE_EVERY, SENDERS, Load, body_of
 from support.predictor_process import Predictor, predictor
 
-OPTIONS = ("--release", "guarded", "--poll-seconds", 0.1, "--shadow-seconds", 0.1)
+# Shadow and probation each compare more than 20 batches in this time, so engine times decide in both.
+SECONDS = 0.3
+OPTIONS = ("--release", "guarded", "--poll-seconds", 0.1, "--shadow-seconds", SECONDS)
 POISONED = np.zeros((28, 28), np.uint8)
 POISONED[0, 0] = bad_versions.POISON
 
@@ -75,7 +77,7 @@ def service(volume: Volume, folder: Path, built: dict[str, Path], probation: flo
 def guarded(
     trained_volume: Volume, tmp_path_factory: pytest.TempPathFactory, built: dict[str, Path]
 ) -> Iterator[Service]:
-    with service(trained_volume, tmp_path_factory.mktemp("guarded"), built, 0.1) as running:
+    with service(trained_volume, tmp_path_factory.mktemp("guarded"), built, SECONDS) as running:
         yield running
 
 
