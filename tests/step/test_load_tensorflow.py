@@ -74,6 +74,13 @@ def test_tensorflows_announcements_are_hidden_and_later_output_is_not(tmp_path: 
     assert (ended.returncode, ended.stderr) == (0, "later\n")
 
 
+def test_warnings_of_repeated_traces_are_hidden_and_others_are_not(tmp_path: Path) -> None:
+    traces = "5 out of the last 5 calls to <function f> triggered tf.function retracing. Tracing is expensive"
+    warn = "import logging; [logging.getLogger('tensorflow').warning(text) for text in ({!r}, 'other')]"
+    ended = load(tmp_path, "", then=warn.format(traces))
+    assert (ended.returncode, ended.stderr) == (0, "other\n")
+
+
 def test_variables_and_keras_json_do_not_change_what_is_trained(tmp_path: Path) -> None:
     (tmp_path / ".keras").mkdir()
     settings = {"backend": "torch", "floatx": "float16", "image_data_format": "channels_first", "epsilon": 0.1}

@@ -6,6 +6,7 @@ Only data, code and settings decide what is trained: the caller's environment va
 cannot change it. Loading takes seconds, during which SIGTERM ends the script too.
 """
 
+import logging
 import os
 import signal
 
@@ -30,6 +31,9 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # the default only on processors with
 os.environ.setdefault("GRPC_POLL_STRATEGY", "poll")  # shorter round trips between workers than with epoll
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors arrive as exceptions
 
+# Each candidate has a network, and so a trace, of its own; TensorFlow would warn of repeated traces.
+logging.getLogger("tensorflow").addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
+
 try:
     # TensorFlow announces oneDNN twice on stderr, at any log level.
     with native_stderr.held_back():
@@ -39,6 +43,3 @@ except ImportError as error:
     out_of_memory = "failed to map" in reason or "allocate memory" in reason
     remedy = "allow it more memory (ulimit -v)" if out_of_memory else "remove .venv and run make again"
     outcome.fail(f"TensorFlow cannot be loaded: {reason}; {remedy}")
-
-# Each candidate has a network, and so a trace, of its own; TensorFlow would warn of repeated traces.
-tf.get_logger().addFilter(lambda record: "triggered tf.function retracing" not in record.getMessage())
