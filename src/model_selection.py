@@ -58,7 +58,7 @@ def rank_models(args: argparse.Namespace, run: str, data_sha256: str, validation
     """Evaluate the run's candidates as they would be served, on the validation images; return the models in order."""
     volume = args.volume
     remove_abandoned(volume.candidates(run) / "*")  # training skips finished candidates and never cleans up beside them
-    seeds = None if args.seed is args.seeds is None else command_line.seeds_of(args)
+    seeds = None if args.seed is None and args.seeds is None else command_line.seeds_of(args)
     found = candidates.verified(volume, run, data_sha256, args.models, seeds)
     return ranking.rank(evaluation.evaluate(found, validation))
 

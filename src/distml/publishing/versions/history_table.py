@@ -1,10 +1,12 @@
 """The table of the history of the versions, for people: printed, and kept as a text file on the volume."""
 
+from typing import Any
+
 from distml.publishing.versions import folders
 from distml.publishing.versions.history import Event, Record, State
 from distml.step.atomic_files import write_text
 from distml.step.text_table import table
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
 
 COLUMNS = ("time (UTC)", "event", "version", "model", "run", "validation", "test", "digest", "reason")
 
@@ -61,13 +63,19 @@ def _row(record: Record) -> tuple[str, ...]:
         str(facts.get("published", record.time))[:19].replace("T", " "),
         str(record.event),
         str(record.version),
-        str(facts.get("model", "")) + (f"-seed{facts['seed']}" if "seed" in facts else ""),
+        _model(facts),
         str(facts.get("run", "")),
         _accuracy(facts.get("validation_accuracy")),
         _accuracy(facts.get("test_accuracy")),
         str(facts.get("digest", ""))[:12],
         reason,
     )
+
+
+def _model(facts: dict[str, Any]) -> str:
+    """Return the name of the candidate that was published; versions of older releases record no seed."""
+    model = str(facts.get("model", ""))
+    return candidate_name(model, facts["seed"]) if "seed" in facts else model
 
 
 def _accuracy(value: object) -> str:
