@@ -1,6 +1,5 @@
 """Stand-ins for tests: a machine without Debian's package, a server, and an apt-get."""
 
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from distml.data import debian_package, download, sources
 from support.data_sources import APT_GET, DOWNLOAD, LISTED, UNPACKED, Handler, Server, closed_port
+from support.local_server import running
 
 
 @pytest.fixture
@@ -34,11 +34,9 @@ def server(monkeypatch: pytest.MonkeyPatch, small_source: Path) -> Iterator[Serv
     handler = type("Handler", (Handler,), {"answers": answers})
     server = Server(("127.0.0.1", 0), partial(handler, directory=str(small_source)))
     server.answers = answers
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     monkeypatch.setattr(download, "URL", f"http://127.0.0.1:{server.server_port}/")
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """Fixtures: replicas on loopback, an API server that lists them, and a volume with two versions without a model."""
 
-import threading
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from distml.model import manifest
 from distml.publishing.service import kubernetes_api, replicas
 from distml.publishing.versions import decisions
 from distml.step.volume import Volume
+from support.local_server import running
 from support.replicas import Api, Replica
 
 
@@ -26,18 +26,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Replica]]:
     """Return a function that starts a replica."""
-    running = []
-
-    def run(*statuses: object, **options: Any) -> Replica:
-        replica = Replica(*statuses, **options)
-        threading.Thread(target=replica.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        running.append(replica)
-        return replica
-
-    yield run
-    for replica in running:
-        replica.shutdown()
-        replica.server_close()
+    with contextlib.ExitStack() as stack:
+        yield lambda *statuses, **options: stack.enter_context(running(Replica(*statuses, **options)))
 
 
 @pytest.fixture

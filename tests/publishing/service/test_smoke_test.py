@@ -1,5 +1,6 @@
 """The smoke test against a local server that answers as our predictor or as TensorFlow Serving does."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from distml.model import manifest
 from distml.publishing.service import smoke_test
 from distml.step import network
 from distml.step.volume import Volume
+from support.local_server import running
 from support.network import DEAD_PROXY, needs_ipv6
 from support.project import run_script
 
@@ -67,18 +69,8 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Service]]:
-    running = []
-
-    def start(status: dict, digests: list[str], prediction: object) -> Service:
-        service = Service(status, digests, prediction)
-        threading.Thread(target=service.serve_forever, daemon=True).start()
-        running.append(service)
-        return service
-
-    yield start
-    for service in running:
-        service.shutdown()
-        service.server_close()
+    with contextlib.ExitStack() as stack:
+        yield lambda *answers: stack.enter_context(running(Service(*answers)))
 
 
 @pytest.fixture

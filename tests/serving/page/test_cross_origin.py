@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from selenium import webdriver
 
 from distml.step.volume import Volume
+from support.local_server import running
 from support.predictor_process import PREDICT, predictor
 
 # Resolves to the class of the answer, or to the error that the browser gives a page that may not read it.
@@ -25,10 +25,8 @@ fetch(address, {method: "POST", headers: {"content-type": "application/json"}, b
 def other_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Serve an empty folder, whose pages have another origin than the predictor's."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path_factory.mktemp("other"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with running(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield server.server_port
-        server.shutdown()
 
 
 def test_a_browser_lets_only_allowed_origins_read_answers(
