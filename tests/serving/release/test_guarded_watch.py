@@ -22,6 +22,7 @@ from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
 from distml.step.outcome import StepError
 from support.fake_versions import IMAGES, NAMES, right, write_reference, wrong_for_class_3
+from support.version_folders import publishing, remove
 
 ENGINES = {"right": right, "also right": right, "wrong": wrong_for_class_3}
 BOUNDS = Bounds(0.02, 0.15, max_slowdown=1000, shadow_seconds=0.05, probation_seconds=0.05)
@@ -31,20 +32,9 @@ LONG_SHADOW, LONG_PROBATION = replace(BOUNDS, shadow_seconds=60), replace(BOUNDS
 
 
 def publish(folder: Path, number: int, engine: str = "right") -> None:
-    """Write a version to a hidden folder, then rename it to `number`, replacing a version of that number."""
-    work = folder / f".{number}"
-    work.mkdir()
-    write_reference(work, ENGINES.get(engine, right), 100)
-    model_manifest.write(work, {"engine": engine, "class_names": NAMES, "number": number})
-    remove(folder, number)
-    work.rename(folder / str(number))
-
-
-def remove(folder: Path, number: int) -> None:
-    """Rename the version, then delete it, so that the watch never sees half of it."""
-    if (folder / str(number)).exists():
-        (folder / str(number)).rename(folder / ".removed")
-        shutil.rmtree(folder / ".removed")
+    with publishing(folder, number) as work:
+        write_reference(work, ENGINES.get(engine, right), 100)
+        model_manifest.write(work, {"engine": engine, "class_names": NAMES, "number": number})
 
 
 def load(folder: Path, threads: int) -> ServedVersion:

@@ -1,7 +1,6 @@
 """The watch's choice of the version that takes over, with a fake loader and no model."""
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,22 +13,12 @@ from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch
 from distml.step.outcome import StepError
+from support.version_folders import publishing, remove
 
 
 def publish(folder: Path, number: int, label: str) -> None:
-    """Write a version to a hidden folder, then rename it to `number`, replacing a version of that number."""
-    work = folder / f".{number}"
-    work.mkdir()
-    model_manifest.write(work, {"label": label})
-    remove(folder, number)
-    work.rename(folder / str(number))
-
-
-def remove(folder: Path, number: int) -> None:
-    """Rename the version, then delete it, so that the watch never sees half of it."""
-    if (folder / str(number)).exists():
-        (folder / str(number)).rename(folder / ".removed")
-        shutil.rmtree(folder / ".removed")
+    with publishing(folder, number) as work:
+        model_manifest.write(work, {"label": label})
 
 
 async def until(condition: Callable[[], bool]) -> None:
