@@ -44,14 +44,14 @@ RIGHTS = [
     ("pipeline-serve", "delete", "inferenceservices.serving.kserve.io", False),
     ("pipeline-serve", "create", "tfjobs.kubeflow.org", False),
     ("pipeline-serve", "get", "secrets", False),
-    # pipeline-release finds the replicas of the predictor.
-    ("pipeline-release", "create", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-release", "list", "endpointslices.discovery.k8s.io", True),
-    ("pipeline-release", "get", "endpointslices.discovery.k8s.io", False),
-    ("pipeline-release", "list", "pods", False),
-    ("pipeline-release", "get", "services", False),
-    ("pipeline-release", "patch", "inferenceservices.serving.kserve.io", False),
-    ("pipeline-release", "get", "secrets", False),
+    # pipeline-replicas lists the replicas of the predictor.
+    ("pipeline-replicas", "create", "workflowtaskresults.argoproj.io", True),
+    ("pipeline-replicas", "list", "endpointslices.discovery.k8s.io", True),
+    ("pipeline-replicas", "get", "endpointslices.discovery.k8s.io", False),
+    ("pipeline-replicas", "list", "pods", False),
+    ("pipeline-replicas", "get", "services", False),
+    ("pipeline-replicas", "patch", "inferenceservices.serving.kserve.io", False),
+    ("pipeline-replicas", "get", "secrets", False),
     # The account of a pod that names none.
     ("default", "create", "tfjobs.kubeflow.org", False),
     ("default", "create", "workflowtaskresults.argoproj.io", False),

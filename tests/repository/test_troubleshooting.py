@@ -35,5 +35,5 @@ def test_each_message_on_the_troubleshooting_page_is_in_the_source() -> None:
 def test_the_troubleshooting_page_lists_every_exit_status() -> None:
     cells = re.findall(r"^\| ([\d, ]+) \|", PAGE, re.MULTILINE)
     statuses = {int(status) for cell in cells for status in cell.split(", ")}
-    own = {outcome.StepError.exit_status, outcome.REFUSED, outcome.LOST_PEER, outcome.TERMINATED}
+    own = {outcome.StepError.exit_status, outcome.REFUSED, outcome.DRIFT, outcome.LOST_PEER, outcome.TERMINATED}
     assert {0, 1, 129, 130, 141} | own <= statuses

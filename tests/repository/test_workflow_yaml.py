@@ -282,7 +282,7 @@ def test_each_account_has_only_the_rights_that_its_steps_need() -> None:
             rule("", ["pods", "events"], ["list"]),
         ],
         "pipeline-serve": [rule("serving.kserve.io", ["inferenceservices"], ["create", "get", "patch"])],
-        "pipeline-release": [rule(replicas.GROUP, [replicas.PLURAL], ["list"])],
+        "pipeline-replicas": [rule(replicas.GROUP, [replicas.PLURAL], ["list"])],
     }
     accounts = yaml.safe_load_all((ROOT / "manifests/pipeline/service-accounts.yaml").read_text())
     bindings = yaml.safe_load_all((ROOT / "manifests/pipeline/role-bindings.yaml").read_text())

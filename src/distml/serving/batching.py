@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from distml.protocol import limits
-from distml.serving import event_log, metrics
 from distml.serving.admission import Overloaded
+from distml.serving.monitoring import event_log, metrics
 from distml.serving.release.served_version import ServedVersion
 
 Answer = tuple[np.ndarray, ServedVersion]

@@ -13,9 +13,9 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInf
 from distml.protocol import limits, v1, v2_grpc, v2_rest
 from distml.protocol.contract import ModelSpec
 from distml.protocol.images import PixelBudget, TooLargeForEventLoop
-from distml.serving import event_log, metrics
 from distml.serving.admission import Admission, Overloaded
 from distml.serving.batching import Batcher
+from distml.serving.monitoring import event_log, metrics
 from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import NotServed, ServedVersion, check_answered_by, check_version
 

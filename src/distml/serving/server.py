@@ -11,12 +11,12 @@ from typing import Any
 from fastapi import FastAPI
 from kserve import model_server
 
-from distml.serving import event_log
 from distml.serving.grpc.front_door import RegisteredModel
 from distml.serving.http import openapi
 from distml.serving.http.cross_origin import CrossOrigin
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import PredictorServer
+from distml.serving.monitoring import event_log
 from distml.serving.page.page import Page
 from distml.serving.predictor import Predictor
 from distml.serving.release.comparison import Bounds

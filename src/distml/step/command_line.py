@@ -5,7 +5,7 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from distml.step import outcome
 from distml.step.volume import Volume
@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         _, _, subcommand = self.prog.partition(" ")
         outcome.fail(f"{message}; see {f'{subcommand} --help'.strip()}", 2)
+
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[Parser]
 
 
 def step_parser(description: str | None) -> Parser:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 REFUSED = 3
-LOST_PEER = 4
+DRIFT = 4
+LOST_PEER = 5
 TERMINATED = 128 + signal.SIGTERM
 CLEAR_LINE = "\r\x1b[K"
 # The kubelet reports the content of this file as the container's termination message.

@@ -15,11 +15,11 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 from distml.protocol import limits, v1
 from distml.protocol.contract import Stage
 from distml.publishing.versions import image_intensity
-from distml.serving import metrics
 from distml.serving.admission import Admission
 from distml.serving.grpc.front_door import infer
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import ModelReadinessDataPlane, PredictorServer
+from distml.serving.monitoring import metrics
 from distml.serving.predictor import Predictor
 from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion

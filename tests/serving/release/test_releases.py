@@ -1,7 +1,7 @@
 """The record of releases: what it keeps, and what the metrics show of it."""
 
 from distml.protocol.contract import Release, Stage
-from distml.serving import metrics
+from distml.serving.monitoring import metrics
 from distml.serving.release.releases import KEPT, Releases
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest as model_manifest
-from distml.serving import metrics
 from distml.serving.batching import Batcher
+from distml.serving.monitoring import metrics
 from distml.serving.release import served_version
 from distml.serving.release.served_version import ServedVersion
 from distml.serving.release.version_watch import VersionWatch

@@ -70,7 +70,7 @@ class Replicas:
             if error.status == http.HTTPStatus.FORBIDDEN:
                 raise outcome.StepError(
                     f"this account may not list the EndpointSlices of the namespace {self._namespace}, which name the"
-                    " replicas; install manifests/pipeline again, whose role pipeline-release allows it"
+                    " replicas; install manifests/pipeline again, whose role pipeline-replicas allows it"
                 ) from None
             raise Unlisted(f"the API server does not list EndpointSlices: {error.status} {error.reason}") from None
         except HTTPError as error:

@@ -9,8 +9,8 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInf
 from distml.model.image_decoding import SIZE
 from distml.protocol import v2_grpc
 from distml.protocol.contract import FILES, OUTPUTS, PIXELS, BadInput
-from distml.serving import metrics
 from distml.serving.admission import Overloaded
+from distml.serving.monitoring import metrics
 from distml.serving.predictor import Predictor
 from distml.serving.release.served_version import NotServed, TakenBack
 

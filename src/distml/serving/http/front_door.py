@@ -11,11 +11,11 @@ import orjson
 
 from distml.protocol import v1, v1_status
 from distml.protocol.contract import BadInput
-from distml.serving import metrics
 from distml.serving.http import refusals, routes
 from distml.serving.http.body import Body, Receive
 from distml.serving.http.refusals import HungUp, Refusal, refusal_of, shown
 from distml.serving.http.routes import Route
+from distml.serving.monitoring import metrics
 from distml.serving.page.page import Page, wants
 from distml.serving.predictor import Predictor
 

@@ -3,8 +3,8 @@
 import orjson
 
 from distml.protocol.contract import BadInput
-from distml.serving import event_log
 from distml.serving.admission import Overloaded
+from distml.serving.monitoring import event_log
 from distml.serving.release.served_version import NotServed, TakenBack
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from distml.protocol.contract import Release, Stage
-from distml.serving import event_log, metrics
+from distml.serving.monitoring import event_log, metrics
 
 KEPT = 10
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from distml.protocol.contract import Stage
 from distml.publishing.versions.reference_images import ReferenceImages
-from distml.serving import event_log
 from distml.serving.batching import Batcher
+from distml.serving.monitoring import event_log
 from distml.serving.release.comparison import (
     IMAGES_AT_A_TIME,
     Bounds,

@@ -13,8 +13,8 @@ from distml.model import manifest
 from distml.protocol.contract import Stage
 from distml.publishing.versions import folders
 from distml.publishing.versions.history import History, State, describe
-from distml.serving import event_log, metrics
 from distml.serving.batching import Batcher
+from distml.serving.monitoring import event_log, metrics
 from distml.serving.release import choice, served_version
 from distml.serving.release.comparison import Bounds, Rejected
 from distml.serving.release.releases import Releases

@@ -92,7 +92,7 @@ class Watchdog:
 
 @contextmanager
 def ending_on_tensorflow_errors(index: int) -> Iterator[None]:
-    """End worker `index` with one line if TensorFlow fails: with status 4 if it lost a peer, else with 1."""
+    """End worker `index` with one line if TensorFlow fails: with status 5 if it lost a peer, else with 1."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -1,0 +1,1 @@
+"""What a workflow and an administrator need besides the four steps: checks, the end of training, releases."""

@@ -1,0 +1,46 @@
+"""The subcommand `end-training`: end a workflow's TFJobs."""
+
+import argparse
+
+from distml.model import names
+from distml.step import command_line, outcome
+
+
+def end_training(args: argparse.Namespace) -> None:
+    """Run `end-training`."""
+    if args.failed_job and not args.model:
+        raise outcome.StepError("--failed-job needs --model; see end-training --help")
+    if (args.model is None) != (args.seed is None):
+        raise outcome.StepError("--model and --seed need each other; see end-training --help")
+    candidate = (args.model, args.seed) if args.model else None
+    from distml.training.group import tfjobs  # here, because the Kubernetes client loads slowly
+
+    tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, candidate, args.failed_job)
+
+
+def add_end_training(subcommands: "command_line.Subcommands") -> None:
+    """Add the options of `end-training`.
+
+    A workflow runs end-training at its end, before retraining a model (`--model`, `--seed`), and after a failed TFJob
+    (`--failed-job`).
+    """
+    parser = subcommands.add_parser(
+        "end-training",
+        help="end a workflow's TFJobs and report why one failed",
+        description="End the unfinished TFJobs of a workflow, and wait until none of their workers can write any more."
+        " With --failed-job, the subcommand fails too, and its message is the reason why the job failed.",
+    )
+    command_line.add_volume(parser)
+    parser.add_argument(
+        "--workflow", type=command_line.run_name, required=True, help="name of the workflow and of its run"
+    )
+    parser.add_argument(
+        "--model", choices=names.MODELS, help="end only jobs of this model and --seed; fail if their input was wrong"
+    )
+    parser.add_argument("--seed", type=command_line.seed, help="the seed of the jobs to end; needs --model")
+    parser.add_argument("--failed-job", help="report why this job of the model and seed failed, and fail")
+    parser.add_argument("--namespace", default="kubeflow", help="namespace of the jobs")
+    parser.add_argument(
+        "--timeout", type=command_line.positive, default=240, help="seconds to wait for the workers to end"
+    )
+    parser.set_defaults(task=end_training)

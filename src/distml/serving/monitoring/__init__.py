@@ -1,0 +1,1 @@
+"""The metrics that Prometheus collects, the log, and the window of requests in which drift is looked for."""
