@@ -1,1 +1,1 @@
-"""What a workflow and an administrator need besides the four steps: checks, the end of training, releases."""
+"""Tasks of a workflow and of an administrator besides the four steps: checks, the end of training, releases."""

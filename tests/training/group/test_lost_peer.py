@@ -35,16 +35,16 @@ def test_the_reason_of_a_tensorflow_error_skips_its_traceback(message: str, reas
 @pytest.mark.parametrize(
     ("error", "message", "status", "line"),
     [
-        (tf.errors.UnavailableError, LOST_PEER, 4, "lost a peer: Collective ops is aborted by: recvmsg:"),
-        (tf.errors.AbortedError, "peer", 4, "lost a peer: peer"),
-        (tf.errors.CancelledError, "peer", 4, "lost a peer: peer"),
-        (tf.errors.FailedPreconditionError, "incarnation", 4, "lost a peer: incarnation"),
+        (tf.errors.UnavailableError, LOST_PEER, 5, "lost a peer: Collective ops is aborted by: recvmsg:"),
+        (tf.errors.AbortedError, "peer", 5, "lost a peer: peer"),
+        (tf.errors.CancelledError, "peer", 5, "lost a peer: peer"),
+        (tf.errors.FailedPreconditionError, "incarnation", 5, "lost a peer: incarnation"),
         (tf.errors.InternalError, "bug", 1, "TensorFlow failed: bug"),
         (tf.errors.ResourceExhaustedError, "OOM", 1, "TensorFlow failed: OOM"),
         (tf.errors.UnavailableError, "/v/checkpoint; No space left on device", 1, "cannot use /v/checkpoint: No space"),
     ],
 )
-def test_only_a_lost_peer_ends_a_worker_with_4(
+def test_only_a_lost_peer_ends_a_worker_with_5(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     error: Any,

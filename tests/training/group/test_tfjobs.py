@@ -141,7 +141,7 @@ def end_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
 
 
 PLAIN = ("--model=plain", "--seed=1")
-LOST_PEER = {"worker": 1, "status": 4, "message": "lost a peer"}
+LOST_PEER = {"worker": 1, "status": 5, "message": "lost a peer"}
 WRONG_INPUT = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
 
 
@@ -157,7 +157,7 @@ def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Call
     with pytest.raises(tfjobs.TrainingFailed) as failed:
         end_training(Cluster(TOO_LONG), *PLAIN, "--failed-job=j", failure=LOST_PEER)
     assert str(failed.value) == (
-        "TFJob j did not succeed: worker 1 ended with status 4: lost a peer; j was active longer than"
+        "TFJob j did not succeed: worker 1 ended with status 5: lost a peer; j was active longer than"
         " specified deadline; for more, run kubectl get events --namespace=kubeflow | grep j"
     )
     assert failed.value.exit_status == 1
