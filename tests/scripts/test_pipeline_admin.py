@@ -15,7 +15,10 @@ from support.crashes import candidate
 from support.project import SOURCE, run_script
 from support.refusals import refuse
 
-SUBCOMMANDS = ("end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back")
+SUBCOMMANDS = (
+    *("end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back"),
+    "serve-reports",
+)
 
 
 def test_pipeline_admins_help_lists_each_subcommand_on_its_own_line() -> None:
@@ -56,6 +59,8 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
         (["roll-back", "--to=last"], "argument --to: 'last' is not an integer of 1 or more; see roll-back --help"),
         (["release", "--version=1", "--reason=a\nb"], "argument --reason: a reason is one line of at most 200 "),
         (["roll-back", "--volume=missing"], "nothing is published in missing/saved_model_versions, so there"),
+        (["serve-reports", "--volume=missing"], "there is no volume missing; name its folder with --volume"),
+        (["serve-reports", "--port=0"], "argument --port: '0' is not an integer from 1 to 65535; see serve-reports "),
         (["history", "--volume=missing"], "there is no volume missing; name its folder with --volume (make: DATA=...)"),
     ],
 )

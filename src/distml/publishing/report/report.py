@@ -2,13 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import jinja2
 import numpy as np
 
 from distml.model import image_decoding
-from distml.publishing.report import calibration, charts
+from distml.publishing.report import calibration, charts, templates
 from distml.publishing.selection import certainty, lead, scores
 from distml.publishing.selection.lead import Comparison, Verdict
 from distml.publishing.selection.ranking import RankedModel
@@ -56,7 +54,7 @@ def write(
     }
     mistakes = most_confident_mistakes(images, labels, probabilities, class_names)
     values = {**values_of_page(content, ranking), "reliability": chart_of_reliability(bins), "mistakes": mistakes}
-    page = template()
+    page = templates.template("report.html.j2")
     for folder in (volume.run_report(run), volume.report):
         with folder_beside(folder) as work:
             write_json(work / "report.json", content)
@@ -189,15 +187,3 @@ def chart_of_reliability(bins: Sequence[calibration.Bin]) -> dict[str, str]:
     rows = [f"{one.confidence:.2f} {one.accuracy:.2f} ({one.images})" for one in bins]
     text = f"Reliability diagram. Confidence, accuracy (images) of each bin: {'; '.join(rows)}."
     return {"image": charts.reliability("Accuracy by confidence", bins), "text": text}
-
-
-def template() -> jinja2.Template:
-    """Return the page's template, which escapes every value and fails on a name that `write` does not pass."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).resolve().parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
