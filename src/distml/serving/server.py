@@ -16,7 +16,7 @@ from distml.serving.http import openapi
 from distml.serving.http.cross_origin import CrossOrigin
 from distml.serving.http.front_door import FrontDoor
 from distml.serving.kserve_server import PredictorServer
-from distml.serving.monitoring import event_log
+from distml.serving.monitoring import event_log, volume_usage
 from distml.serving.page.page import Page
 from distml.serving.predictor import Predictor
 from distml.serving.release.comparison import Bounds
@@ -80,12 +80,14 @@ def serve(options: Options) -> None:
     @asynccontextmanager
     async def while_running(app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(watch.follow(predictor.batcher, predictor.switch_to, options.poll_seconds))
+        measuring = asyncio.create_task(volume_usage.follow(options.folder))
         drain_on_sigterm(predictor, options.drain_seconds)
         ports = {"http_port": options.http_port, "grpc_port": options.grpc_port}
         event_log.event("serving", **ports, model=options.model_name)
         yield
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         watching.cancel()
+        measuring.cancel()
         event_log.event("stopping")
 
     model_server.app.router.lifespan_context = while_running

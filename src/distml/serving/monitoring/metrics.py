@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from distml.protocol.contract import Stage
 from distml.publishing.versions import image_intensity
 
 REQUESTS = Counter("predictor_requests", "Requests by protocol and outcome", ["protocol", "outcome"])
@@ -25,6 +27,10 @@ MODEL = Gauge("predictor_model_info", "The published version that answers", ["ve
 REFUSED = Counter("predictor_versions_refused", "Published versions refused because they are damaged or answer wrongly")
 RELEASES = Counter("predictor_releases", "Versions that reached a stage of their release", ["stage"])
 STAGE = Gauge("predictor_release_stage", "The version that changed its stage last", ["version", "stage"])
+# Prometheus sees no increase in a counter's first value, so the counters that raise an alert start at 0.
+for labels in product(("v1", "v2", "grpc"), ("failed", "overloaded", "taken back")):
+    REQUESTS.labels(*labels)
+RELEASES.labels(Stage.REJECTED)
 
 
 class Request:
