@@ -67,7 +67,7 @@ $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
 .PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements cluster image install train serving \
-  workflow clean-workflows test-cluster clean-cluster
+  workflow dashboard clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 } \
@@ -176,13 +176,21 @@ workflow: ## run the workflow once and wait until it ends
 	do [ "$$status" = "$$shown" ] || echo "$$name: $$status"; shown=$$status; \
 	  case $$status in Succeeded*) exit;; Failed*|Error*) exit 1;; esac; sleep 10; done
 
+dashboard: ## show TensorBoard and the reports of the claim at http://localhost:6006 and http://localhost:6007
+	@$(KUBECTL) get pvc strategy-volume --output=name >/dev/null
+	@$(KUBECTL) get pod tensorboard >/dev/null 2>&1 || $(KUBECTL) create -f tensorboard.yaml
+	@$(KUBECTL) wait --for=condition=Ready pod/tensorboard --timeout=3m || { \
+	  $(KUBECTL) get events --field-selector=involvedObject.name=tensorboard; exit 1; }
+	@echo "TensorBoard: http://localhost:6006   reports: http://localhost:6007   (Ctrl-C ends the connection)"
+	@$(KUBECTL) port-forward --address=127.0.0.1 pod/tensorboard 6006 6007
+
 clean-workflows: ## delete the workflows, their jobs, the service, the helper pods, and the claim with all its data
 	-$(KUBECTL) delete workflow --all
 	$(KUBECTL) delete tfjob --all
 	$(KUBECTL) delete -f multi-worker-job.yaml --ignore-not-found
 	-$(KUBECTL) delete inferenceservice flower-sample --ignore-not-found
 	$(KUBECTL) delete pod --selector=serving.kserve.io/inferenceservice=flower-sample --force --grace-period=0
-	$(KUBECTL) delete pod access-model predict-service --ignore-not-found
+	$(KUBECTL) delete pod access-model predict-service tensorboard --ignore-not-found
 	$(KUBECTL) delete pvc strategy-volume --ignore-not-found
 
 test-cluster: ## run the tests that need a cluster (CLUSTER_TESTS='cluster and not thorough': the shorter ones)

@@ -108,7 +108,7 @@ def clean_up() -> None:
     for kind in (tfjobs, indexed_jobs):
         for job in kind.on_the_claim():
             kind.delete(job)
-    kubectl("delete", "pod", "access-model", "predict-service", "--ignore-not-found")
+    kubectl("delete", "pod", "access-model", "predict-service", "tensorboard", "--ignore-not-found")
     kubectl("delete", "persistentvolumeclaim", "strategy-volume", "--ignore-not-found")
 
 

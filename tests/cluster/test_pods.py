@@ -2,11 +2,12 @@
 
 import json
 import re
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from cluster.kube import execute, kubectl, run
+from cluster.kube import execute, forwarded, kubectl, run
 
 pytestmark = pytest.mark.cluster
 
@@ -40,3 +41,23 @@ def test_kubectl_cp_copies_a_model_out_of_the_volume_and_back(trained: str, tmp_
     assert "copied" in execute("access-model", "ls", "/trained_model").split()
     execute("access-model", "diff", "--recursive", candidate, "/trained_model/copied")
     execute("access-model", "rm", "-r", "/trained_model/copied")
+
+
+def test_the_dashboard_shows_curves_and_reports_to_its_user_only(trained: str) -> None:
+    kubectl("create", "--filename=tensorboard.yaml")
+    kubectl("wait", "--for=condition=Ready", "pod/tensorboard", "--timeout=3m", timeout=200)
+    assert f'<a href="/runs/{trained}/report/">' in page_of_dashboard(6007, "/")
+    assert "<title>Fashion-MNIST model, version 1: " in page_of_dashboard(6007, f"/runs/{trained}/report/")
+    assert f"{trained}/logs/batchnorm-seed1" in json.loads(page_of_dashboard(6006, "/data/runs"))
+    address = kubectl("get", "pod", "tensorboard", "--output=jsonpath={.status.podIP}")
+    code = f"import socket; print([socket.socket().connect_ex(('{address}', port)) for port in (6006, 6007)])"
+    assert execute("access-model", "python3", "-c", code) == "[111, 111]\n"  # connection refused
+    kubectl("delete", "pod", "tensorboard")
+
+
+def page_of_dashboard(port: int, path: str) -> str:
+    with (
+        forwarded("pod/tensorboard", port) as here,
+        urllib.request.urlopen(f"http://127.0.0.1:{here}{path}", timeout=30) as answer,
+    ):
+        return answer.read().decode()
