@@ -19,14 +19,14 @@ def clone(tmp_path: Path) -> Path:
     clone = tmp_path / "project/clone"
     (clone / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", clone / ".ci/run")
-    for name in ("dpkg", "python3.11", "go", "kubectl"):
+    for name in ("dpkg", "python3.11", "go", "kubectl", "promtool"):
         program(tmp_path / "bin" / name, "exit 0")
     program(tmp_path / "bin/df", "echo Avail; echo '  100'")
-    program(tmp_path / "bin/make", "echo make $* REQUIRE_BROWSER_AND_JAVA=$REQUIRE_BROWSER_AND_JAVA; exit 9")
+    program(tmp_path / "bin/make", "echo make $* REQUIRE_ALL_PROGRAMS=$REQUIRE_ALL_PROGRAMS; exit 9")
     return clone
 
 
-STARTED = "make lint REQUIRE_BROWSER_AND_JAVA=1\n"
+STARTED = "make lint REQUIRE_ALL_PROGRAMS=1\n"
 
 
 def program(path: Path, line: str) -> None:
@@ -79,6 +79,18 @@ def test_ci_installs_the_missing_packages_at_once(clone: Path) -> None:
         "update -qq",
         f"install -y -qq --no-install-recommends {packages}",
     ]
+
+
+def test_ci_unpacks_a_missing_promtool_without_installing_it(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = clone.parents[1] / "bin"
+    (programs / "promtool").unlink()
+    for name in ("bash", "dirname", "mktemp", "rm", "sh", "tail"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", "")  # this machine may have a promtool
+    program(programs / "apt-get", "echo apt-get $*; : > prometheus_1.deb")
+    program(programs / "dpkg", "echo dpkg $*")
+    unpacked = "apt-get update -qq\napt-get download -qq prometheus\ndpkg --extract prometheus_1.deb .\n"
+    assert start_of_ci(clone).stdout == unpacked + STARTED
 
 
 @pytest.mark.parametrize(("folder", "needed"), [(None, 8), ("here", 12)])

@@ -49,8 +49,8 @@ def test_the_ci_runs_the_tests_on_each_supported_python() -> None:
     assert JOBS["test"]["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(int(lowest), int(above))]
 
 
-def test_the_ci_fails_where_a_test_misses_its_browser_or_java() -> None:
-    assert JOBS["test"]["env"] == {"REQUIRE_BROWSER_AND_JAVA": "1"}
+def test_the_ci_fails_where_a_test_misses_its_program() -> None:
+    assert JOBS["test"]["env"] == {"REQUIRE_ALL_PROGRAMS": "1"}
 
 
 def test_make_cluster_creates_nodes_with_a_supported_kubernetes() -> None:

@@ -18,6 +18,7 @@ KUSTOMIZATIONS = {
     "manifests/components/gpu/kustomization.yaml",
     "manifests/components/read-write-many/kustomization.yaml",
     "manifests/kubeflow-training/kustomization.yaml",
+    "manifests/monitoring/kustomization.yaml",
     "manifests/pipeline/kustomization.yaml",
     "manifests/serving/kustomization.yaml",
 }

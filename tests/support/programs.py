@@ -7,7 +7,7 @@ import pytest
 
 
 def program_or_skip(name: str, package: str) -> str:
-    """Return the path of a program; without it skip the test, or fail if REQUIRE_BROWSER_AND_JAVA is 1.
+    """Return the path of a program; without it skip the test, or fail if REQUIRE_ALL_PROGRAMS is 1.
 
     Args:
         name: the program's name.
@@ -16,7 +16,7 @@ def program_or_skip(name: str, package: str) -> str:
     path = shutil.which(name)
     if path is None:
         reason = f"this machine has no {name}; install Debian's package {package}"
-        if os.environ.get("REQUIRE_BROWSER_AND_JAVA") == "1":
-            pytest.fail(f"{reason}, which REQUIRE_BROWSER_AND_JAVA=1 demands")
+        if os.environ.get("REQUIRE_ALL_PROGRAMS") == "1":
+            pytest.fail(f"{reason}, which REQUIRE_ALL_PROGRAMS=1 demands")
         pytest.skip(reason)
     return path
