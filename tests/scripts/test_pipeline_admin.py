@@ -18,6 +18,7 @@ from support.refusals import refuse
 SUBCOMMANDS = (
     *("end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back"),
     "serve-reports",
+    "remove-runs",
 )
 
 
@@ -61,6 +62,8 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
         (["roll-back", "--volume=missing"], "nothing is published in missing/saved_model_versions, so there"),
         (["serve-reports", "--volume=missing"], "there is no volume missing; name its folder with --volume"),
         (["serve-reports", "--port=0"], "argument --port: '0' is not an integer from 1 to 65535; see serve-reports "),
+        (["remove-runs", "--keep=-1"], "argument --keep: '-1' is not an integer of 0 or more; see remove-runs --help"),
+        (["remove-runs", "--volume=missing"], "there is no volume missing; name its folder with --volume (make: DATA="),
         (["history", "--volume=missing"], "there is no volume missing; name its folder with --volume (make: DATA=...)"),
     ],
 )

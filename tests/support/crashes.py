@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pipeline_admin
 from distml.model import manifest
 from distml.publishing.versions import decisions, publication
 from distml.step import atomic_files, outcome
@@ -41,6 +42,12 @@ def withdraw_older(volume: Volume) -> None:
         decisions.withdraw(volume, number, "it is bad")
 
 
+def remove_runs(volume: Volume) -> None:
+    """Remove all runs but the last two and those that a version came from."""
+    arguments = pipeline_admin.parse_args(["remove-runs", "--keep=2", "--volume", str(volume)])
+    pipeline_admin.main(arguments)
+
+
 DECISIONS: dict[str, Callable[[Volume], Any]] = {
     "publish": lambda volume: publication.publish(volume, candidate(volume), {}, keep=2),
     "release": lambda volume: decisions.release(volume, 4, "it is good"),
@@ -50,6 +57,7 @@ DECISIONS: dict[str, Callable[[Volume], Any]] = {
     "reject": lambda volume: decisions.reject(volume, 4, "it is slow"),
     "roll-back": lambda volume: decisions.roll_back(volume, 2, "it is bad"),
     "complete": lambda volume: decisions.complete(volume),
+    "remove runs": remove_runs,
 }
 
 

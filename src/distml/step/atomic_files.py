@@ -27,7 +27,7 @@ def folder_beside(target: Path) -> Iterator[Path]:
     """Yield a new folder beside `target`; remove it when the block ends, unless the block renamed it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
-    work = _beside(target)
+    work = hidden_beside(target)
     work.mkdir(0o755)
     set_mode(work, 0o755)
     try:
@@ -36,9 +36,14 @@ def folder_beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _beside(target: Path) -> Path:
+def hidden_beside(target: Path) -> Path:
     """Return a random hidden path beside `target`."""
     return target.with_name(f".{target.name}-{secrets.token_hex(8)}")
+
+
+def hidden_in(folder: Path) -> list[Path]:
+    """Return what has a name of `hidden_beside` in `folder`."""
+    return sorted(folder.glob(f".*-{'[0-9a-f]' * 16}"))
 
 
 def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
@@ -79,9 +84,15 @@ def replace_folder(work: Path, target: Path) -> None:
 
 
 def remove_folder(target: Path) -> None:
-    """Remove `target` if it exists. Renaming it first hides a half-removed folder from readers."""
-    with folder_beside(target) as away, contextlib.suppress(FileNotFoundError):
-        target.rename(away / target.name)
+    """Remove `target` if it exists. Renaming it first hides a half-removed folder from readers.
+
+    Nothing is created, because a full disk may have no room even for an empty folder.
+    """
+    remove_abandoned(target)
+    away = hidden_beside(target)
+    with contextlib.suppress(FileNotFoundError):
+        target.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -148,7 +159,7 @@ def json_beside(target: Path, content: Any) -> contextlib.AbstractContextManager
 def _text_beside(target: Path, text: str) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
-    work = _beside(target)
+    work = hidden_beside(target)
     try:
         with naming(target), work.open("x") as file:
             file.write(text)

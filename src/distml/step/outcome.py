@@ -81,7 +81,7 @@ def describe_os_error(error: OSError) -> tuple[str, int]:
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
     if error.errno in NO_SPACE:
-        reason += "; make space on that disk"
+        reason += "; make space on that disk (pipeline_admin.py remove-runs removes old runs from a volume)"
     if not names:
         return f"the system refused an operation: {reason}", 1
     remedy, status = REMEDIES.get(error.errno or 0, ("", 1))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distml.step import outcome
-from distml.step.atomic_files import NOT_SUPPORTED, naming, remove_abandoned, remove_folder
+from distml.step.atomic_files import NOT_SUPPORTED, hidden_in, naming, remove_abandoned, remove_folder
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class Volume:
         """
         self.history.unlink(missing_ok=True)
         records = (*self.runs.glob("*/run.json"), *self.root.glob("report/report.json"))
-        for path in (self.versions, self.dataset, *(record.parent for record in records)):
+        half_removed = hidden_in(self.runs)
+        for path in (self.versions, self.dataset, *(record.parent for record in records), *half_removed):
             if path.is_symlink():
                 path.unlink()
             elif path == self.versions:

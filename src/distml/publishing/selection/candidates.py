@@ -52,7 +52,7 @@ def is_finished(folder: Path, announce: bool) -> bool:
 def newest_run(volume: Volume) -> str:
     """Return the run with the newest verified candidate."""
     created = {}
-    for folder in sorted(volume.runs.glob("*/candidates/[!.]*")):
+    for folder in sorted(volume.runs.glob("[!.]*/candidates/[!.]*")):
         if candidate := _verified_or_left_out(folder):
             created[candidate.manifest["created"]] = folder.parent.parent.name
     if not created:

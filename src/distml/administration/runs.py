@@ -1,0 +1,88 @@
+"""The subcommand `remove-runs`: remove old runs from the volume."""
+
+import argparse
+import shutil
+import time
+
+from distml.publishing import runs
+from distml.publishing.runs import Run
+from distml.step import command_line, outcome
+from distml.step.progress_bar import say
+from distml.step.text_table import table
+from distml.step.volume import Volume
+
+# A workflow ends after 16 hours (activeDeadlineSeconds), and between training and publication it may wait for others
+# without changing its run.
+UNUSED_HOURS = 24
+
+
+class NotRemoved(outcome.StepError):
+    """Runs could not be removed; another user may be allowed to."""
+
+    exit_status = 1
+
+
+def remove_runs(args: argparse.Namespace) -> None:
+    """Run `remove-runs`."""
+    volume = args.volume
+    if not volume.root.is_dir():
+        raise outcome.StepError(f"there is no volume {volume}; name its folder with --volume (make: DATA=...)")
+    found, errors = runs.find(volume)
+    reasons = runs.reasons_to_stay(volume, found, args.keep, args.unused_hours)
+    unneeded = [run for run in found if run.name not in reasons]
+    if args.dry_run:
+        removed = unneeded
+        ends = {run.name: "would be removed" for run in unneeded}
+    else:
+        errors += runs.remove_leftovers(volume)
+        ends = {run.name: _remove(volume, run, errors) for run in unneeded}
+        removed = [run for run in unneeded if ends[run.name] == "removed"]
+    if found:
+        say(table([("run", "MB", "last change (UTC)", "result"), *(_row(run, reasons | ends) for run in found)]) + "\n")
+    say(_summary(volume, removed, args.dry_run))
+    if errors:
+        reason, _ = outcome.describe_os_error(errors[0])
+        more = f" ({len(errors) - 1} more errors)" if errors[1:] else ""
+        raise NotRemoved(f"not every old run could be removed: {reason}{more}")
+
+
+def _remove(volume: Volume, run: Run, errors: list[OSError]) -> str:
+    """Remove a run and return how that ended; append the error if it failed."""
+    try:
+        return "removed" if runs.remove(volume, run) else "in use by another process"
+    except OSError as error:
+        errors.append(error)
+        return "could not be removed"
+
+
+def _row(run: Run, results: dict[str, str]) -> tuple[str, ...]:
+    changed = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.changed))
+    result = results[run.name]
+    return run.name, f"{run.size / 1e6:,.1f}", changed, result
+
+
+def _summary(volume: Volume, removed: list[Run], dry_run: bool) -> str:
+    count = f"{len(removed)} run{'' if len(removed) == 1 else 's'}"
+    size, free = sum(run.size for run in removed) / 1e6, shutil.disk_usage(volume.root).free / 1e6
+    verb = "would be removed, which would free" if dry_run else "removed, which freed"
+    return f"{count} {verb} {size:,.1f} MB; the volume has {free:,.0f} MB free"
+
+
+def add_remove_runs(subcommands: "command_line.Subcommands") -> None:
+    """Add the options of `remove-runs`, which a workflow runs before it trains."""
+    parser = subcommands.add_parser(
+        "remove-runs",
+        help="remove old runs from the volume",
+        description="Remove the runs that changed longest ago. A run stays if a version on the volume came from it,"
+        " withdrawn or not, or if it may be in use. Published versions and the data set are never touched.",
+    )
+    command_line.add_volume(parser)
+    parser.add_argument("--keep", type=command_line.integer, default=10, help="how many of the last runs stay")
+    parser.add_argument(
+        "--unused-hours",
+        type=command_line.integer,
+        default=UNUSED_HOURS,
+        help="hours without a change after which a run is not in use; longer than any workflow takes",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
+    parser.set_defaults(task=remove_runs)
