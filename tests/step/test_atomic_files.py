@@ -36,6 +36,12 @@ def test_a_failed_flush_raises_and_leaves_no_file(volume: Volume, monkeypatch: p
     assert list(volume.root.iterdir()) == []
 
 
+def test_an_error_without_a_file_names_the_folder_that_is_written(volume: Volume) -> None:
+    with pytest.raises(OSError) as failed, atomic_files.folder_beside(volume.report):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert (failed.value.errno, failed.value.filename) == (errno.ENOSPC, str(volume.report))
+
+
 def test_a_work_folder_without_a_modification_time_is_kept(volume: Volume) -> None:
     with atomic_files.folder_beside(volume.report) as work:
         os.utime(work, (0, 0))

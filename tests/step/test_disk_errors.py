@@ -50,6 +50,8 @@ def test_a_worker_on_a_full_disk_reports_the_file(monkeypatch: pytest.MonkeyPatc
     )
     monkeypatch.setattr(training, "TrainingLoop", save)
     training.main(training.parse_args(["--volume", str(tmp_path), "--model", "plain"]))
-    expected = "worker: cannot use /volume/ckpt-1.data: No space left on device; make space on that disk (pipeline_admin"
+    expected = (
+        "worker: cannot use /volume/ckpt-1.data: No space left on device; make space on that disk (pipeline_admin"
+    )
     message, status = ended[0]
     assert (message[: len(expected)], status) == (expected, 1)

@@ -24,14 +24,18 @@ SECONDS_TO_WRITE = 5.0
 
 @contextlib.contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`; remove it when the block ends, unless the block renamed it."""
+    """Yield a new folder beside `target`; remove it when the block ends, unless the block renamed it.
+
+    An OSError of the block that names no file, such as that of a full disk, gets the name of `target`.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = hidden_beside(target)
     work.mkdir(0o755)
     set_mode(work, 0o755)
     try:
-        yield work
+        with naming(target):
+            yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -1,9 +1,13 @@
 """The table of the history of the versions, for people: printed, and kept as a text file on the volume."""
 
+import functools
+import sys
+from pathlib import Path
 from typing import Any
 
 from distml.publishing.versions import folders
 from distml.publishing.versions.history import Event, Record, State
+from distml.step import outcome
 from distml.step.atomic_files import write_text
 from distml.step.text_table import table
 from distml.step.volume import Volume, candidate_name
@@ -12,15 +16,32 @@ COLUMNS = ("time (UTC)", "event", "version", "model", "run", "validation", "test
 
 
 def write(volume: Volume, records: list[Record], state: State) -> None:
-    """Write the table to the volume, if it has changed or is missing."""
+    """Write the table to the volume, if it has changed or is missing.
+
+    On a full disk a warning is printed once: the table is a copy for people, and must not hinder a roll-back.
+    """
     text = render(records, state, folders.numbers(volume.versions / folders.WITHDRAWN))
     try:
         if volume.history.read_text() == text:
             return
     except (OSError, UnicodeDecodeError):
         pass
-    if records:
-        write_text(volume.history, text)
+    try:
+        if records:
+            write_text(volume.history, text)
+    except OSError as error:
+        if error.errno not in outcome.NO_SPACE:
+            raise
+        _warn_of_full_disk(volume.history)
+
+
+@functools.cache
+def _warn_of_full_disk(table: Path) -> None:
+    outcome.write_line(
+        sys.stderr,
+        f"warning: the disk is full, so {table} is out of date; the history itself is complete, and pipeline_admin.py"
+        " history prints it",
+    )
 
 
 def render(records: list[Record], state: State, kept_away: list[int]) -> str:
