@@ -1,4 +1,4 @@
-"""Which runs stay on a volume, and removals that are killed or that meet each other."""
+"""The choice of the runs that stay on a volume, and removals that are killed or that meet each other."""
 
 import errno
 import os

@@ -249,6 +249,12 @@ def test_containers_are_restricted_and_have_a_token_only_if_needed() -> None:
         assert CONTAINERS[name]["volumeMounts"][0] == {**VOLUME, "readOnly": True}
 
 
+def test_the_run_of_a_waiting_workflow_is_in_use() -> None:
+    removal = pipeline_admin.parse_args([filled(argument) for argument in CONTAINERS["remove-runs"]["command"][2:]])
+    assert removal.unused_hours * 3600 > SPEC["activeDeadlineSeconds"]
+    assert removal.keep == pipeline_admin.parse_args(["remove-runs"]).keep == int(PARAMETERS["keep-runs"])
+
+
 def test_one_mutex_spans_select_serve_and_release() -> None:
     assert [step["template"] for step in steps_of(TEMPLATES["publish"])] == ["select", "serve", "release"]
     assert TEMPLATES["publish"]["synchronization"] == {"mutexes": [{"name": "publish"}]}

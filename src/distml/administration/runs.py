@@ -42,7 +42,7 @@ def remove_runs(args: argparse.Namespace) -> None:
     say(_summary(volume, removed, args.dry_run))
     if errors:
         reason, _ = outcome.describe_os_error(errors[0])
-        more = f" ({len(errors) - 1} more errors)" if errors[1:] else ""
+        more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
         raise NotRemoved(f"not every old run could be removed: {reason}{more}")
 
 
@@ -57,8 +57,7 @@ def _remove(volume: Volume, run: Run, errors: list[OSError]) -> str:
 
 def _row(run: Run, results: dict[str, str]) -> tuple[str, ...]:
     changed = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.changed))
-    result = results[run.name]
-    return run.name, f"{run.size / 1e6:,.1f}", changed, result
+    return run.name, f"{run.size / 1e6:,.1f}", changed, results[run.name]
 
 
 def _summary(volume: Volume, removed: list[Run], dry_run: bool) -> str:

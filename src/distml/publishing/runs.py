@@ -15,7 +15,7 @@ from distml.model import manifest as model_manifest
 from distml.publishing.versions import folders
 from distml.publishing.versions.history import History
 from distml.step import outcome
-from distml.step.atomic_files import hidden_beside, hidden_in
+from distml.step.atomic_files import hidden_beside
 from distml.step.volume import Volume
 
 
@@ -117,7 +117,7 @@ def remove(volume: Volume, run: Run) -> bool:
 def remove_leftovers(volume: Volume) -> list[OSError]:
     """Remove what killed removals left of runs; return the errors."""
     errors = []
-    for path in hidden_in(volume.runs):
+    for path in volume.half_removed_runs():
         try:
             _delete(path)
         except OSError as error:

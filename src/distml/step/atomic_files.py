@@ -24,10 +24,7 @@ SECONDS_TO_WRITE = 5.0
 
 @contextlib.contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target`; remove it when the block ends, unless the block renamed it.
-
-    An OSError of the block that names no file, such as that of a full disk, gets the name of `target`.
-    """
+    """Yield a new folder beside `target`; remove it when the block ends, unless the block renamed it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = hidden_beside(target)
@@ -43,11 +40,6 @@ def folder_beside(target: Path) -> Iterator[Path]:
 def hidden_beside(target: Path) -> Path:
     """Return a random hidden path beside `target`."""
     return target.with_name(f".{target.name}-{secrets.token_hex(8)}")
-
-
-def hidden_in(folder: Path) -> list[Path]:
-    """Return what has a name of `hidden_beside` in `folder`."""
-    return sorted(folder.glob(f".*-{'[0-9a-f]' * 16}"))
 
 
 def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
@@ -88,12 +80,9 @@ def replace_folder(work: Path, target: Path) -> None:
 
 
 def remove_folder(target: Path) -> None:
-    """Remove `target` if it exists. Renaming it first hides a half-removed folder from readers.
-
-    Nothing is created, because a full disk may have no room even for an empty folder.
-    """
+    """Remove `target` if it exists. Renaming it first hides a half-removed folder from readers."""
     remove_abandoned(target)
-    away = hidden_beside(target)
+    away = hidden_beside(target)  # in no new folder, for which a full disk may have no room
     with contextlib.suppress(FileNotFoundError):
         target.rename(away)
         shutil.rmtree(away, ignore_errors=True)

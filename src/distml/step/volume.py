@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distml.step import outcome
-from distml.step.atomic_files import NOT_SUPPORTED, hidden_in, naming, remove_abandoned, remove_folder
+from distml.step.atomic_files import NOT_SUPPORTED, naming, remove_abandoned, remove_folder
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class Volume:
 
     def run(self, run: str) -> Path:
         return self.runs / run
+
+    def half_removed_runs(self) -> list[Path]:
+        """Return what killed removals left of runs, under names of `atomic_files.hidden_beside`."""
+        return sorted(self.runs.glob(f".*-{'[0-9a-f]' * 16}"))
 
     def candidates(self, run: str) -> Path:
         return self.run(run) / "candidates"
@@ -80,8 +84,7 @@ class Volume:
         """
         self.history.unlink(missing_ok=True)
         records = (*self.runs.glob("*/run.json"), *self.root.glob("report/report.json"))
-        half_removed = hidden_in(self.runs)
-        for path in (self.versions, self.dataset, *(record.parent for record in records), *half_removed):
+        for path in (self.versions, self.dataset, *(record.parent for record in records), *self.half_removed_runs()):
             if path.is_symlink():
                 path.unlink()
             elif path == self.versions:

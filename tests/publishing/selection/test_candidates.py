@@ -22,6 +22,7 @@ def test_the_newest_run_has_the_newest_verified_candidate(tmp_path: Path, capsys
     for run, created in (("a", "2026-01-01"), ("b", "2026-01-03"), ("c", "2026-01-02")):
         write_candidate(volume, run, "plain", created)
     write_candidate(volume, "a", ".plain-unfinished", "2026-01-04")
+    write_candidate(volume, ".half-removed", "plain", "2026-01-04")
     assert candidates.newest_run(volume) == "b"
     damaged = volume.candidate("b", "plain", 1) / "saved_model.pb"
     damaged.write_text("damage")
