@@ -14,7 +14,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 
 from distml.protocol import limits, v1
 from distml.protocol.contract import Stage
-from distml.publishing.versions import image_intensity
+from distml.publishing.drift import image_intensity
 from distml.serving.admission import Admission
 from distml.serving.grpc.front_door import infer
 from distml.serving.http.front_door import FrontDoor

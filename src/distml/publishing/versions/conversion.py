@@ -1,4 +1,4 @@
-"""The predictor's part of a version: a LiteRT model, a golden request, reference images, and a training histogram."""
+"""The predictor's part of a version: a LiteRT model, a golden request, reference images, and distributions."""
 
 from distml.step.load_tensorflow import tf
 
@@ -12,7 +12,8 @@ from distml.data.input_pipeline import Split
 from distml.model import image_decoding
 from distml.model.lite_engine import LiteEngine
 from distml.protocol import client
-from distml.publishing.versions import image_intensity, reference_images
+from distml.publishing.drift import features, image_intensity
+from distml.publishing.versions import reference_images
 from distml.publishing.versions.reference_images import ReferenceImages
 from distml.publishing.versions.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
@@ -31,7 +32,8 @@ def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
         volume: the volume with the images.
 
     Returns:
-        Facts for the version's manifest: the histogram of the training images' mean intensity.
+        Facts for the version's manifest: the histogram of the training images' mean intensity, and the distributions
+        of the validation images that a predictor compares incoming images with.
 
     Raises:
         StepError: the LiteRT model's probabilities differ from the SavedModel's.
@@ -43,9 +45,12 @@ def add(folder: Path, model: Any, volume: Volume) -> dict[str, Any]:
     check_agreement(model, lite_model, test.images[:CHECKED_IMAGES])
     one_of_each = [int(np.argmax(test.labels == label)) for label in np.unique(test.labels)]
     write_json(folder / GOLDEN, golden_request(model, test.images[one_of_each]))
-    write_reference_images(folder, model, input_pipeline.load(volume, "validation"))
-    counts, total = image_intensity.histogram(input_pipeline.load(volume, "train").images)
-    return {"training_intensity": {"edges": image_intensity.EDGES.tolist(), "counts": counts.tolist(), "sum": total}}
+    validation = input_pipeline.load(volume, "validation")
+    write_reference_images(folder, model, validation)
+    training = image_intensity.means(input_pipeline.load(volume, "train").images)
+    counts = image_intensity.histogram(training).tolist()
+    intensity = {"edges": image_intensity.EDGES.tolist(), "counts": counts, "sum": float(training.sum())}
+    return {"training_intensity": intensity, **drift_reference(lite_model, validation.images)}
 
 
 def convert(model: Any) -> bytes:
@@ -78,6 +83,11 @@ def write_reference_images(folder: Path, model: Any, validation: Split) -> None:
     images, labels = validation.images[chosen], validation.labels[chosen]
     probabilities = model.signatures["serving_arrays"](images=tf.constant(images))["probabilities"].numpy()
     reference_images.write(folder, ReferenceImages(images, labels, probabilities))
+
+
+def drift_reference(lite_model: Path, images: np.ndarray) -> dict[str, Any]:
+    """Return the manifest's entry about the validation images, uint8 [n, 28, 28, 1], as the LiteRT model sees them."""
+    return features.to_manifest(features.count(image_intensity.means(images), LiteEngine(lite_model)(images)))
 
 
 def golden_request(model: Any, images: np.ndarray) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from distml.protocol.contract import Stage
-from distml.publishing.versions import image_intensity
+from distml.publishing.drift import image_intensity
 
 REQUESTS = Counter("predictor_requests", "Requests by protocol and outcome", ["protocol", "outcome"])
 IN_FLIGHT = Gauge("predictor_requests_in_flight", "Requests in progress")
@@ -80,9 +80,9 @@ class Intensities(Collector):
 
     def observe(self, images: np.ndarray) -> None:
         """Count a batch of images, uint8 [n, 28, 28, 1]; call it from one thread only."""
-        counts, total = image_intensity.histogram(images)
-        self._incoming += counts
-        self._sum += total
+        means = image_intensity.means(images)
+        self._incoming += image_intensity.histogram(means)
+        self._sum += float(means.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         yield _histogram("predictor_image_intensity", "of incoming images", self._incoming, self._sum)

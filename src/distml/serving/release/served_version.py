@@ -12,7 +12,7 @@ from distml.model import manifest as model_manifest
 from distml.model.lite_engine import LiteEngine
 from distml.protocol import v1
 from distml.protocol.contract import FILES
-from distml.publishing.versions import image_intensity
+from distml.publishing.drift import image_intensity
 from distml.publishing.versions.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
 
