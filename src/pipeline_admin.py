@@ -9,7 +9,7 @@ The script starts without TensorFlow. The modules of `distml.administration` hav
 
 import argparse
 
-from distml.administration import releases, reports, runs, training, versions
+from distml.administration import drift, releases, reports, runs, training, versions
 from distml.step import command_line, outcome
 
 
@@ -26,6 +26,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     versions.add_decisions(subcommands)
     reports.add_serve_reports(subcommands)
     runs.add_remove_runs(subcommands)
+    drift.add_check_drift(subcommands)
     return parser.parse_args(argv)
 
 

@@ -191,7 +191,7 @@ class Batcher:
         if self.observer is not None:
             self._tell(self.observer, self.observer.observe, result.images)
         # Counted here: in the engine's thread, counting would keep the event loop waiting for the interpreter lock.
-        metrics.observe_batch(result.images)
+        metrics.observe_batch(result.version, result.images, result.probabilities)
 
     def _tell(self, observer: Observer, tell: Callable[[Any], None], news: Any) -> None:
         """Tell a trial about a batch; its own error ends the trial, but no request may wait for an answer forever."""

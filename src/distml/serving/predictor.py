@@ -37,7 +37,8 @@ class Predictor:
         self._reader = ThreadPoolExecutor(1, "reader")
         self._large_requests = 0
         self._stages = metrics.Stages(model_name)
-        metrics.show_model(version.number, version.manifest)
+        # The newest images that the version classified.
+        self.window = metrics.show_model(version)
         self.draining = asyncio.Event()
 
     @property
@@ -66,7 +67,7 @@ class Predictor:
     def switch_to(self, version: ServedVersion) -> None:
         """Answer with `version` from the next batch on."""
         self.batcher.version = version  # first, so that it holds whatever the metrics meet
-        metrics.show_model(version.number, version.manifest)
+        self.window = metrics.show_model(version)
         event_log.event("version taken up", version=version.number, digest=version.manifest["digest"])
 
     async def answer_v1(self, body: bytes | bytearray, wanted: str | None = None) -> bytes:

@@ -8,12 +8,12 @@ import numpy as np
 from distml.publishing.drift import image_intensity
 
 # An image's mean intensity, its predicted class, and the largest of its probabilities.
-INTENSITY, CLASS, CONFIDENCE = "intensity", "class", "confidence"
+FEATURES = INTENSITY, CLASS, CONFIDENCE = "intensity", "class", "confidence"
 # Most images of a trained model are above 0.9, so the bins there are narrower.
 CONFIDENCE_EDGES = np.array([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 _EDGES = {INTENSITY: image_intensity.EDGES, CONFIDENCE: CONFIDENCE_EDGES}
 # The entry of a version's manifest.
-REFERENCE = "drift_reference"
+DRIFT_REFERENCE = "drift_reference"
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,12 @@ class Counts:
 
 def count(intensities: np.ndarray, probabilities: np.ndarray) -> Counts:
     """Count images by their mean intensities, float [n], and their probabilities, float32 [n, classes]."""
-    confidence = np.searchsorted(CONFIDENCE_EDGES, probabilities.max(axis=1))
+    classes = probabilities.argmax(axis=1)
+    confidence = np.searchsorted(CONFIDENCE_EDGES, probabilities[np.arange(len(classes)), classes])
     return Counts(
         {
             INTENSITY: image_intensity.histogram(intensities),
-            CLASS: np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1]),
+            CLASS: np.bincount(classes, minlength=probabilities.shape[1]),
             CONFIDENCE: np.bincount(confidence, minlength=len(CONFIDENCE_EDGES) + 1),
         }
     )
@@ -52,19 +53,19 @@ def nothing(classes: int) -> Counts:
 
 def from_json(document: dict[str, list[int]]) -> Counts:
     """Return what `Counts.to_json` returned."""
-    return Counts({feature: np.array(document[feature], np.int64) for feature in (INTENSITY, CLASS, CONFIDENCE)})
+    return Counts({feature: np.array(document[feature], np.int64) for feature in FEATURES})
 
 
 def to_manifest(counts: Counts) -> dict[str, Any]:
     """Return the entry of a version's manifest: the counts, and the edges of the bins."""
     edges = {feature: each.tolist() for feature, each in _EDGES.items()}
-    return {REFERENCE: {"edges": edges, "counts": counts.to_json()}}
+    return {DRIFT_REFERENCE: {"edges": edges, "counts": counts.to_json()}}
 
 
 def from_manifest(manifest: dict[str, Any], classes: int) -> Counts | None:
     """Return the counts in a version's manifest; None if it has none, or other bins than this release."""
     try:
-        entry = manifest[REFERENCE]
+        entry = manifest[DRIFT_REFERENCE]
         counts = from_json(entry["counts"])
         lengths = {feature: len(bins) for feature, bins in counts.bins.items()}
         sums = {int(bins.sum()) for bins in counts.bins.values()}

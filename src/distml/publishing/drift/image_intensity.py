@@ -7,7 +7,8 @@ EDGES = np.arange(8.0, 256.0, 8.0)
 
 def means(images: np.ndarray) -> np.ndarray:
     """Return the mean intensity, 0 to 255, of each image, uint8 [n, 28, 28, 1]."""
-    return images.reshape(len(images), -1).mean(axis=1)
+    pixels = images.reshape(len(images), -1)
+    return pixels.sum(axis=1, dtype=np.uint32) / pixels.shape[1]
 
 
 def histogram(intensities: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distml.publishing.drift.distance import FeatureDrift, compare
-from distml.publishing.drift.features import REFERENCE, Counts
+from distml.publishing.drift.features import DRIFT_REFERENCE, Counts
 
 # The features have drifted if a corrected p-value is below.
 ALPHA = 0.01
@@ -58,7 +58,7 @@ def look(version: int, digest: str, reference: Counts | None, window: Counts, bl
     features: list[FeatureDrift] = []
     drifted = False
     if reference is None:
-        text = f"version {version} has no {REFERENCE} in its manifest to compare with; publish a newer version"
+        text = f"version {version} has no {DRIFT_REFERENCE} in its manifest to compare images with; publish again"
     elif blocks < FEWEST_BLOCKS:
         text = f"too few images for version {version} yet: {blocks} of at least {FEWEST_BLOCKS} blocks are complete"
     else:

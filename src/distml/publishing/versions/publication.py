@@ -7,7 +7,7 @@ from pathlib import Path
 from distml.model import manifest as model_manifest
 from distml.publishing.versions import decisions, folders
 from distml.publishing.versions.history import FOLDER, History, State, describe
-from distml.publishing.versions.version_files import ADDED_FILES
+from distml.publishing.versions.version_files import ADDED_FACTS, ADDED_FILES
 from distml.step import outcome
 from distml.step.atomic_files import (
     copy_folder,
@@ -104,7 +104,8 @@ def publish_once(
     if published:
         manifest = model_manifest.verified(published)
         same_candidate = manifest.get("candidate_digest") == facts["candidate_digest"]
-        if same_candidate and manifest["files"].keys() >= ADDED_FILES:
+        is_complete = manifest["files"].keys() >= ADDED_FILES and manifest.keys() >= ADDED_FACTS
+        if same_candidate and is_complete:
             say(f"already published as version {published.name}; its files verify")
             return int(published.name)
     version = publish(volume, candidate, facts, keep, complete)

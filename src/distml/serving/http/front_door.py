@@ -105,6 +105,8 @@ class FrontDoor:
         self._predictor.check_address(route.model, None if state and not route.verb else route.version, route.label)
         if route.verb == "metadata":
             return v1_status.metadata(model)
+        if route.verb == "drift":
+            return self._predictor.window.look().to_json()
         if not self._predictor.ready:
             raise Refusal(503, "not ready", f"the model {model.name} is not ready", retry_after="1")
         if state and (route.version or route.label):

@@ -40,14 +40,21 @@ def _correct(page: dict[str, Any], model_name: str) -> None:
     # The front door accepts no other POST.
     for path in [path for path in paths if "post" in paths[path] and path not in (PREDICT, INFER)]:
         del paths[path]
-    paths[f"{MODEL}/metadata"] = deepcopy(paths[MODEL])
-    paths[f"{MODEL}/metadata"]["get"] |= {"summary": "Model Metadata", "operationId": "model_metadata_of_v1"}
+    added = {"metadata": ("Model Metadata", "model_metadata_of_v1"), "drift": ("Model Drift", "model_drift")}
+    for rest, (summary, identifier) in added.items():
+        paths[f"{MODEL}/{rest}"] = deepcopy(paths[MODEL])
+        paths[f"{MODEL}/{rest}"]["get"] |= {"summary": summary, "operationId": identifier}
     for path, methods in paths.items():
         for operation in methods.values():
             _correct_operation(path, operation, model_name)
     paths["/metrics"]["get"]["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
-    for path, answer in ((MODEL, openapi_schemas.v1_status()), (f"{MODEL}/metadata", openapi_schemas.v1_metadata())):
-        paths[path]["get"]["responses"]["200"] = _json("the answer", answer)
+    answers = {
+        "": openapi_schemas.v1_status(),
+        "/metadata": openapi_schemas.v1_metadata(),
+        "/drift": openapi_schemas.drift(),
+    }
+    for rest, answer in answers.items():
+        paths[f"{MODEL}{rest}"]["get"]["responses"]["200"] = _json("the answer", answer)
     bodies = {
         PREDICT: (openapi_schemas.v1_body(), openapi_schemas.v1_answer()),
         INFER: (openapi_schemas.v2_body(), openapi_schemas.v2_answer()),
@@ -56,7 +63,7 @@ def _correct(page: dict[str, Any], model_name: str) -> None:
         operation = paths[path]["post"]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
         operation["responses"] = {"200": _json("the answer", answer)} | {key: _refusal(key) for key in _DESCRIPTIONS}
-    for rest in ("", ":predict", "/metadata"):
+    for rest in ("", ":predict", "/metadata", "/drift"):
         for place in (_VERSION, _LABEL):
             paths[f"{MODEL}{place}{rest}"] = _of_version(paths[f"{MODEL}{rest}"], place)
     for rest in ("", "/infer"):

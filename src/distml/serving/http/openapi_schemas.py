@@ -8,6 +8,7 @@ from distml.protocol import limits
 from distml.protocol.contract import FILES, PIXELS, Stage
 from distml.protocol.v1 import SIGNATURES
 from distml.protocol.v2_tensors import NUMBERS, OUTPUT_DATATYPES
+from distml.publishing.drift.features import FEATURES
 
 Schema = dict[str, Any]
 
@@ -66,6 +67,23 @@ def v1_metadata() -> Schema:
     """Return the schema of a model's signatures, without TensorFlow's own part."""
     spec = an_object(name=_STRING, signature_name=_STRING, version=_STRING)
     return an_object(model_spec=spec, metadata={"type": "object"})
+
+
+def drift() -> Schema:
+    """Return the schema of a look at the newest images."""
+    counts = an_object(**dict.fromkeys(FEATURES, a_list(_WHOLE)))
+    figures = an_object(distance={"type": "number"}, p_value={"type": "number"})
+    return an_object(
+        version=_STRING,
+        digest=_STRING,
+        blocks=_WHOLE,
+        images=_WHOLE,
+        reference={"anyOf": [counts, {"type": "null"}]},
+        window=counts,
+        features=an_object(FEATURES, **dict.fromkeys(FEATURES, figures)),
+        drifted={"type": "boolean"},
+        text=_STRING,
+    )
 
 
 def v2_body() -> Schema:

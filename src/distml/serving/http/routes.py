@@ -14,7 +14,7 @@ OF_THE_SERVER = frozenset(
 )
 _V1 = re.compile(
     r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
-    rf"(?:(?P<verb>:(?:{'|'.join(_V1_INFERENCE)})|/metadata))?"
+    rf"(?:(?P<verb>:(?:{'|'.join(_V1_INFERENCE)})|/metadata|/drift))?"
 )
 _V2 = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<verb>/infer|/ready)?")
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from kserve import metrics as kserve_metrics
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from distml.protocol.contract import Stage
 from distml.publishing.drift import image_intensity
+from distml.serving.monitoring.drift_window import DriftWindow
+from distml.serving.release.served_version import ServedVersion
 
 REQUESTS = Counter("predictor_requests", "Requests by protocol and outcome", ["protocol", "outcome"])
 IN_FLIGHT = Gauge("predictor_requests_in_flight", "Requests in progress")
@@ -67,54 +69,85 @@ class Stages:
         self._writing.observe(writing)
 
 
-class Intensities(Collector):
-    """Two histograms of the mean intensity, 0 to 255, of images: incoming images and training images.
+class Images(Collector):
+    """The distributions of images: mean intensities of incoming and training images, and the drift of a window.
 
-    They share their buckets, so that a drift between them shows.
+    The two histograms of intensities share their buckets, so that a difference between them shows. All methods are for
+    the event loop.
     """
 
     def __init__(self) -> None:
-        self._incoming = np.zeros(len(image_intensity.EDGES) + 1, np.int64)
-        self._sum = 0.0
-        self.training: dict[str, Any] = {"counts": np.zeros_like(self._incoming), "sum": 0.0}
+        self._window: DriftWindow | None = None
+        # Of the incoming images that are not in the window's own histogram.
+        self._histogram, self._sum = image_intensity.histogram(np.empty(0)), 0.0
 
-    def observe(self, images: np.ndarray) -> None:
-        """Count a batch of images, uint8 [n, 28, 28, 1]; call it from one thread only."""
-        means = image_intensity.means(images)
-        self._incoming += image_intensity.histogram(means)
-        self._sum += float(means.sum())
+    def begin(self, version: ServedVersion) -> DriftWindow:
+        """Begin an empty window for the version that answers from now on."""
+        if self._window:
+            self._add(*self._window.intensities())
+        self._window = DriftWindow(version)
+        return self._window
 
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        yield _histogram("predictor_image_intensity", "of incoming images", self._incoming, self._sum)
-        yield _histogram(
-            "predictor_training_image_intensity",
-            "of the training images",
-            self.training["counts"],
-            self.training["sum"],
-        )
+    def observe(self, version: ServedVersion, images: np.ndarray, probabilities: np.ndarray) -> None:
+        """Count a batch that `version` answered, uint8 [n, 28, 28, 1] and float32 [n, classes]."""
+        if self._window and self._window.version is version:
+            self._window.observe(images, probabilities)
+        else:  # another version took over meanwhile
+            means = image_intensity.means(images)
+            self._add(image_intensity.histogram(means), float(means.sum()))
+
+    def collect(self) -> Iterator[Metric]:
+        if self._window is None:
+            return
+        histogram, total = self._window.intensities()
+        yield _histogram("predictor_image_intensity", "incoming", self._histogram + histogram, self._sum + total)
+        training = self._window.version.manifest["training_intensity"]
+        yield _histogram("predictor_training_image_intensity", "the training", training["counts"], training["sum"])
+        look = self._window.look()
+        if look.reference is None:
+            return
+        images = "Images in the window that is compared with the images at publication"
+        yield GaugeMetricFamily("predictor_drift_window_images", images, look.window.images)
+        distance = "Total variation distance, 0 to 1, of the window from the images at publication"
+        p_value = "Probability of such a distance by chance, corrected for features and repeated looks"
+        yield _by_feature("predictor_drift_distance", distance, {each.feature: each.distance for each in look.features})
+        yield _by_feature("predictor_drift_p_value", p_value, {each.feature: each.p_value for each in look.features})
+
+    def _add(self, histogram: np.ndarray, total: float) -> None:
+        self._histogram = self._histogram + histogram
+        self._sum += total
 
 
-def _histogram(name: str, of_images: str, counts: Any, total: float) -> HistogramMetricFamily:
+def _histogram(name: str, which: str, counts: Any, total: float) -> HistogramMetricFamily:
     edges = [*map(str, image_intensity.EDGES), "+Inf"]
     buckets = list(zip(edges, np.cumsum(counts, dtype=float), strict=True))
-    return HistogramMetricFamily(name, f"Mean intensity (0 to 255) {of_images}", buckets, total)
+    return HistogramMetricFamily(name, f"Mean intensity (0 to 255) of {which} images", buckets, total)
 
 
-INTENSITIES = Intensities()
-REGISTRY.register(INTENSITIES)
+def _by_feature(name: str, documentation: str, values: dict[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, documentation, labels=["feature"])
+    for feature, value in values.items():
+        family.add_metric([feature], value)
+    return family
 
 
-def observe_batch(images: np.ndarray) -> None:
+IMAGES = Images()
+REGISTRY.register(IMAGES)
+
+
+def observe_batch(version: ServedVersion, images: np.ndarray, probabilities: np.ndarray | Exception) -> None:
+    """Count a batch that `version` answered, uint8 [n, 28, 28, 1]; the images of a failed one are not counted."""
     BATCH_IMAGES.observe(len(images))
-    INTENSITIES.observe(images)
+    if not isinstance(probabilities, Exception):
+        IMAGES.observe(version, images, probabilities)
 
 
-def show_model(number: int, manifest: dict[str, Any]) -> None:
-    """Show the version that answers, and the intensities of its training images."""
-    labels, intensity = (str(number), manifest["digest"], manifest["model"]), manifest["training_intensity"]
+def show_model(version: ServedVersion) -> DriftWindow:
+    """Show the version that answers and the intensities of its training images; return its window, an empty one."""
+    labels = (str(version.number), version.manifest["digest"], version.manifest["model"])
     MODEL.clear()
     MODEL.labels(*labels).set(1)
-    INTENSITIES.training = intensity
+    return IMAGES.begin(version)
 
 
 def show_release(number: int, stage: str) -> None:

@@ -1,0 +1,54 @@
+"""The subcommand `check-drift`: compare the images that a service gets with those its model was published with."""
+
+import argparse
+
+from distml.protocol.client import model_name
+from distml.protocol.contract import MODEL_NAME
+from distml.publishing.drift import service_drift
+from distml.publishing.drift.look import Look, p_text
+from distml.publishing.service.smoke_test import service_url
+from distml.step import command_line, outcome
+from distml.step.progress_bar import say
+from distml.step.text_table import table
+
+
+class Drifted(outcome.StepError):
+    """The images that the service gets differ from those its model was published with."""
+
+    exit_status = outcome.DRIFT
+
+
+def check_drift(args: argparse.Namespace) -> None:
+    """Run `check-drift`."""
+    found = service_drift.look_at([args.url], args.service) if args.url else None
+    found = found or service_drift.look(args.service, args.namespace)
+    if found.features:
+        say(f"version {found.version}, {found.window.images:,} images of {found.replicas} replica(s)\n")
+        say(_table(found) + "\n")
+    if found.drifted:
+        raise Drifted(found.text)
+    say(found.text)
+
+
+def _table(found: Look) -> str:
+    rows = [[each.feature, f"{each.distance:.3f}", p_text(each.p_value)] for each in found.features]
+    return table([["feature", "distance", "p-value"], *rows])
+
+
+def add_check_drift(subcommands: "command_line.Subcommands") -> None:
+    """Add the options of `check-drift`."""
+    parser = subcommands.add_parser(
+        "check-drift",
+        help="compare a service's newest images with those its model was published with",
+        description="Ask every ready replica of an InferenceService for its newest images, and compare them with the"
+        f" images that the model was published with. The exit status is {outcome.DRIFT} if they have drifted, 0 if not,"
+        " and 1 if a replica does not answer.",
+    )
+    parser.add_argument(
+        "--service", type=model_name, default=MODEL_NAME, help="name of the InferenceService, and of its model"
+    )
+    parser.add_argument("--namespace", default="kubeflow", help="namespace of the InferenceService")
+    parser.add_argument(
+        "--url", type=service_url, help="ask this predictor, such as http://localhost:8080, in place of the replicas"
+    )
+    parser.set_defaults(task=check_drift)
