@@ -1,33 +1,12 @@
-"""Fixtures: replicas on loopback, an API server that lists them, and a volume with two versions without a model."""
+"""Fixture: a volume with two versions without a model."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from distml.model import manifest
-from distml.publishing.service import kubernetes_api, replicas
 from distml.publishing.versions import decisions
 from distml.step.volume import Volume
-from support.local_server import running
-from support.replicas import Api, Replica
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Api:
-    found = Api()
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(kubernetes_api.config, "load_kube_config", lambda: None)
-    monkeypatch.setattr(replicas.client, "CustomObjectsApi", lambda: found)
-    return found
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Replica]]:
-    """Return a function that starts a replica."""
-    with contextlib.ExitStack() as stack:
-        yield lambda *statuses, **options: stack.enter_context(running(Replica(*statuses, **options)))
 
 
 @pytest.fixture

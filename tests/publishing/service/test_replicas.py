@@ -69,7 +69,7 @@ def test_a_replica_without_a_port_for_http_is_named_as_the_fault(api: Api) -> No
 
 def test_an_account_without_the_right_is_told_to_install_the_role(api: Api) -> None:
     api.lists = [ApiException(403, "Forbidden")]
-    with pytest.raises(outcome.StepError, match=r"may not list the EndpointSlices of the namespace here.*pipeline-rel"):
+    with pytest.raises(outcome.StepError, match=r"may not list the EndpointSlices of the namespace here.*pipeline-rep"):
         Replicas("flowers-predictor", "here").ready()
 
 

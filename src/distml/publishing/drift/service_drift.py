@@ -86,6 +86,5 @@ def _ask(url: str, model: str) -> _Answer:
         )
     except smoke_test.INVALID as error:
         raise Unanswered(
-            f"{url} does not tell which images it got: {smoke_test.describe(error)}; run this again once the"
-            " predictor of this release answers there"
+            f"{url} does not report its images: {smoke_test.describe(error)}; see its pod, and run this again"
         ) from None
