@@ -109,6 +109,11 @@ def test_the_published_version_has_the_predictors_files_and_facts(trained_volume
     manifest = model_manifest.verified(trained_volume.version(1))
     assert {LITE_MODEL, GOLDEN} <= manifest["files"].keys()
     assert sum(manifest["training_intensity"]["counts"]) == 55_000
+    assert {feature: sum(counts) for feature, counts in manifest["drift_reference"]["counts"].items()} == {
+        "intensity": 5000,
+        "class": 5000,
+        "confidence": 5000,
+    }
     assert manifest["digest"] != manifest["candidate_digest"]
     golden = json.loads((trained_volume.version(1) / GOLDEN).read_text())
     assert len(golden["request"]["instances"]) == len(golden["probabilities"]) == 10

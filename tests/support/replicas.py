@@ -4,6 +4,11 @@ import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import numpy as np
+
+from distml.publishing.drift import look
+from distml.publishing.drift.features import FEATURES, Counts
+
 GRPC = {"name": "grpc", "port": 8081}
 
 
@@ -23,6 +28,12 @@ class Replica(ThreadingHTTPServer):
 
     def status(self) -> object:
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+
+
+def window(counts: list[int], version: int = 2, digest: str = "abc", blocks: int = 10) -> dict[str, Any]:
+    """Return a replica's answer about its newest images; the three features have the same counts, of two bins."""
+    reference, newest = (Counts(dict.fromkeys(FEATURES, np.array(bins))) for bins in ([2500, 2500], counts))
+    return look.look(version, digest, reference, newest, blocks).to_json()
 
 
 class Answer(BaseHTTPRequestHandler):

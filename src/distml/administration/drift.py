@@ -3,7 +3,7 @@
 import argparse
 
 from distml.protocol.client import model_name
-from distml.protocol.contract import MODEL_NAME
+from distml.protocol.contract import MODEL_NAME, counted
 from distml.publishing.drift import service_drift
 from distml.publishing.drift.look import Look, p_text
 from distml.publishing.service.smoke_test import service_url
@@ -20,10 +20,12 @@ class Drifted(outcome.StepError):
 
 def check_drift(args: argparse.Namespace) -> None:
     """Run `check-drift`."""
-    found = service_drift.look_at([args.url], args.service) if args.url else None
-    found = found or service_drift.look(args.service, args.namespace)
+    if args.url:
+        found = service_drift.look_at([args.url], args.service)
+    else:
+        found = service_drift.look(args.service, args.namespace)
     if found.features:
-        say(f"version {found.version}, {found.window.images:,} images of {found.replicas} replica(s)\n")
+        say(f"version {found.version}, {found.window.images:,} images of {counted(found.replicas, 'replica')}\n")
         say(_table(found) + "\n")
     if found.drifted:
         raise Drifted(found.text)

@@ -3,27 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 from urllib3.exceptions import HTTPError
 
-from distml.publishing.drift import look, service_drift
-from distml.publishing.drift.features import FEATURES, Counts
-from support.replicas import Api, one_slice
+from distml.publishing.drift import service_drift
+from support.replicas import Api, one_slice, window
 
 ALIKE, SHIFTED = [2500, 2500], [560, 440]
 
 
-def told(window: list[int], version: int = 2, digest: str = "abc", blocks: int = 10) -> dict[str, Any]:
-    """Return what a replica tells of its window; the three features have the same counts."""
-    reference, counted = (Counts(dict.fromkeys(FEATURES, np.array(counts))) for counts in (ALIKE, window))
-    return look.look(version, digest, reference, counted, blocks).to_json()
-
-
 def test_windows_that_are_calm_one_by_one_have_drifted_together(start: Callable, api: Api) -> None:
-    api.lists = [[one_slice(start(told(SHIFTED))) for _ in range(3)]]
+    api.lists = [[one_slice(start(window(SHIFTED))) for _ in range(3)]]
     found = service_drift.look("flowers", "here")
-    assert not told(SHIFTED)["drifted"]
+    assert not window(SHIFTED)["drifted"]
     assert (found.version, found.digest, found.replicas, found.blocks) == (2, "abc", 3, 30)
     assert (found.window.to_json()["class"], found.drifted) == ([3 * count for count in SHIFTED], True)
     assert {("discovery.k8s.io", "v1", "here", "endpointslices", "kubernetes.io/service-name=flowers-predictor")} == (
@@ -35,14 +27,14 @@ def test_windows_that_are_calm_one_by_one_have_drifted_together(start: Callable,
 def test_the_version_that_most_replicas_serve_is_looked_at(
     start: Callable, api: Api, others: int, version: int
 ) -> None:
-    newer = [start(told(ALIKE, version=3, digest="def")) for _ in range(others)]
-    api.lists = [[one_slice(replica) for replica in [start(told(ALIKE)), *newer]]]
+    newer = [start(window(ALIKE, version=3, digest="def")) for _ in range(others)]
+    api.lists = [[one_slice(replica) for replica in [start(window(ALIKE)), *newer]]]
     found = service_drift.look("flowers", "here")
     assert (found.version, found.replicas) == (version, max(others, 1))
 
 
 def test_a_version_without_a_reference_is_named(start: Callable) -> None:
-    replica = start({**told(ALIKE), "reference": None})
+    replica = start({**window(ALIKE), "reference": None})
     with pytest.raises(service_drift.NoReference) as failed:
         service_drift.look_at([f"http://{replica.address}"], "flowers")
     assert str(failed.value) == (
@@ -51,10 +43,10 @@ def test_a_version_without_a_reference_is_named(start: Callable) -> None:
     assert failed.value.exit_status == 2
 
 
-@pytest.mark.parametrize("answer", [b"", b"[]", {}, {**told(ALIKE), "window": {"class": [1]}}, "/elsewhere"])
+@pytest.mark.parametrize("answer", [b"", b"[]", {}, {**window(ALIKE), "window": {"class": [1]}}, "/elsewhere"])
 def test_a_replica_that_does_not_answer_is_named(start: Callable, api: Api, answer: object) -> None:
     replica = start(answer)
-    api.lists = [[one_slice(start(told(SHIFTED))), one_slice(replica)]]
+    api.lists = [[one_slice(start(window(SHIFTED))), one_slice(replica)]]
     with pytest.raises(
         service_drift.Unanswered, match=f"http://{replica.address} does not report its images: "
     ) as failed:

@@ -18,7 +18,10 @@ def test_the_openapi_page_describes_only_the_offered_routes(server: Predictor) -
     posts = {f"/v1/models/flower-sample{place}:predict" for place in places}
     posts |= {INFER, INFER.replace("/infer", "/versions/{version}/infer")}
     assert {path for path, methods in of_this_model.items() if "post" in methods} == posts
-    assert {READY, *(f"/v1/models/flower-sample{place}/metadata" for place in places)} < of_this_model.keys()
+    assert {
+        READY,
+        *(f"/v1/models/flower-sample{place}/{rest}" for place in places for rest in ("metadata", "drift")),
+    } < of_this_model.keys()
 
 
 def test_generated_requests_get_described_answers_and_no_server_error(server: Predictor, tmp_path: Path) -> None:

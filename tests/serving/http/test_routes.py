@@ -41,6 +41,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "PUT", "CONNECT", "
         ("/v1/models/a", ("v1", "a", None, None, "")),
         ("/v1/models/a:predict", ("v1", "a", None, None, "predict")),
         ("/v1/models/a/metadata", ("v1", "a", None, None, "metadata")),
+        ("/v1/models/a/drift", ("v1", "a", None, None, "drift")),
         ("/v1/models/a/versions/3", ("v1", "a", "3", None, "")),
         ("/v1/models/a/versions/3:predict", ("v1", "a", "3", None, "predict")),
         ("/v1/models/a/versions/3/metadata", ("v1", "a", "3", None, "metadata")),

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from distml.protocol.contract import Stage
 from distml.serving.batching import Batcher
+from distml.serving.monitoring import metrics
 from distml.serving.release.comparison import IMAGES_AT_A_TIME, Bounds, Rejected
 from distml.serving.release.releases import Releases
 from distml.serving.release.served_version import ServedVersion
@@ -217,6 +219,37 @@ def test_images_on_which_both_versions_fail_reject_nothing(run: Callable) -> Non
 
     setting, rejection = run(broken_by_poison, poison, trusted=version(1, broken_by_poison))
     assert (rejection, setting.stages[-1]) == ("", Stage.RELEASED)
+
+
+@pytest.mark.parametrize("on_probation", [IMAGES[:4], POISON])
+def test_images_during_a_trial_count_once_for_the_version_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_probation: np.ndarray
+) -> None:
+    monkeypatch.setattr(metrics, "IMAGES", metrics.Images())
+    windows = [metrics.IMAGES.begin(TRUSTED)]
+    answered: Counter[int] = Counter()
+
+    async def main() -> None:
+        setting = Setting(tmp_path, version(2, broken_by_poison), TRUSTED, BOUNDS)
+
+        def switch_to(version: ServedVersion) -> None:
+            setting.switch_to(version)
+            windows.append(metrics.IMAGES.begin(version))
+
+        setting.trial._switch_to = switch_to
+        trial = asyncio.create_task(setting.trial.run())
+        while not trial.done():
+            images = on_probation if Stage.PROBATION in setting.stages else IMAGES[:4]
+            answered[await setting.ask(images)] += len(images)
+            await asyncio.sleep(0.002)
+        await asyncio.gather(trial, return_exceptions=True)
+
+    asyncio.run(main())
+    counted: Counter[int] = Counter()
+    for window in windows:
+        counted[window.version.number] += int(window.intensities()[0].sum())
+    assert counted == answered
+    assert [window.version.number for window in windows] == ([1, 2, 1] if on_probation is POISON else [1, 2])
 
 
 @pytest.mark.parametrize("stage", [Stage.CHECKING, Stage.SHADOW, Stage.PROBATION])
