@@ -65,8 +65,8 @@ def look(version: int, digest: str, reference: Counts | None, window: Counts, bl
         features = compare(reference, window, blocks)
         drifted = any(each.p_value < ALPHA for each in features)
         figures = ", ".join(f"{each.feature} {each.distance:.2f} (p {p_text(each.p_value)})" for each in features)
-        found = "the images have drifted from" if drifted else "no drift from"
-        text = f"{found} those that version {version} was published with, in the last {window.images:,}: {figures}"
+        images = f"the last {window.images:,} images and those that version {version} was published with"
+        text = f"{'drift' if drifted else 'no drift'} between {images}: {figures}"
     return Look(version, digest, reference, window, blocks, replicas, features, drifted, text)
 
 
