@@ -1,6 +1,6 @@
 """The distance between two distributions of a feature, and how surely it is more than chance.
 
-The test is the two-sample chi-square test on counts (Numerical Recipes, 3rd edition, section 14.3.1). Its p-value is
+The test is the two-sample chi-square test on counts (Numerical Recipes, third edition, chapter 14). Its p-value is
 corrected for the number of features and for repeated looks.
 """
 
@@ -74,7 +74,7 @@ def statistic(first: np.ndarray, second: np.ndarray) -> tuple[float, int]:
 def chi_square_tail(value: float, degrees: int) -> float:
     """Return the probability that a chi-square variable is at least `value`; 1 without a degree of freedom.
 
-    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.4.4 (odd) and 26.4.5 (even degrees).
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, chapter 26.
     """
     if degrees == 0:
         return 1.0
