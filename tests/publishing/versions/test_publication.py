@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest
-from distml.publishing.versions import decisions, folders, history, publication
+from distml.publishing.versions import decisions, folders, history, publication, version_files
 from distml.step import atomic_files, outcome
 from distml.step.volume import Volume
 
@@ -46,6 +46,21 @@ def test_a_version_without_a_candidate_digest_is_not_reused(volume: Volume, cand
     volume.version(1).mkdir(parents=True)
     manifest.write(volume.version(1), {})
     assert publication.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
+
+
+@pytest.mark.parametrize(("left_out", "number"), [("", 1), ("drift_reference", 2), ("assets.extra/reference.npz", 2)])
+def test_a_version_that_lacks_what_the_predictor_needs_is_replaced(
+    volume: Volume, candidate: Path, left_out: str, number: int
+) -> None:
+    def complete(work: Path) -> dict:
+        (work / "assets.extra").mkdir()
+        for name in version_files.ADDED_FILES - {left_out}:
+            (work / name).touch()
+        return dict.fromkeys(version_files.ADDED_FACTS - {left_out})
+
+    facts = {"candidate_digest": "digest"}
+    publication.publish(volume, candidate, facts, 5, complete)
+    assert publication.publish_once(volume, candidate, facts, 5, complete) == number
 
 
 def test_only_a_folder_named_by_a_plain_number_is_a_version(volume: Volume, candidate: Path) -> None:
