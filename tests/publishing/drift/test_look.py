@@ -27,7 +27,7 @@ FIGURES = "intensity {0}, class {0}, confidence {0}"
             ALIKE,
             5,
             False,
-            "no drift between the last 1,000 images and those that version 3 was published with: "
+            "no drift from the images that version 3 was published with, in the last 1,000: "
             + FIGURES.format("0.00 (p 1)"),
         ),
         (
@@ -35,7 +35,7 @@ FIGURES = "intensity {0}, class {0}, confidence {0}"
             OTHER,
             5,
             True,
-            "drift between the last 1,000 images and those that version 3 was published with: "
+            "the images have drifted from those that version 3 was published with, in the last 1,000: "
             + FIGURES.format("0.50 (p below 1e-99)"),
         ),
     ],
@@ -58,6 +58,6 @@ def test_a_look_as_json_has_counts_and_figures_of_each_feature() -> None:
         "window": pair,
         "features": {feature: {"distance": 0.0, "p_value": 1.0} for feature in FEATURES},
         "drifted": False,
-        "text": "no drift between the last 1,000 images and those that version 3 was published with: "
+        "text": "no drift from the images that version 3 was published with, in the last 1,000: "
         + FIGURES.format("0.00 (p 1)"),
     }

@@ -65,8 +65,8 @@ def look(version: int, digest: str, reference: Counts | None, window: Counts, bl
         features = compare(reference, window, blocks)
         drifted = any(each.p_value < ALPHA for each in features)
         figures = ", ".join(f"{each.feature} {each.distance:.2f} (p {p_text(each.p_value)})" for each in features)
-        images = f"the last {window.images:,} images and those that version {version} was published with"
-        text = f"{'drift' if drifted else 'no drift'} between {images}: {figures}"
+        found = "the images have drifted from those" if drifted else "no drift from the images"
+        text = f"{found} that version {version} was published with, in the last {window.images:,}: {figures}"
     return Look(version, digest, reference, window, blocks, replicas, features, drifted, text)
 
 
