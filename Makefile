@@ -152,11 +152,13 @@ image: ## build the image and load it into the cluster
 	$(LOAD_IMAGE) $(IMAGE)
 
 install: ## install the controllers, create the claim, switch kubectl to the namespace
+	python3 manifests/check_cluster.py before
 	kubectl get namespace kubeflow >/dev/null 2>&1 || kubectl create ns kubeflow
 	kubectl kustomize manifests | kubectl apply -f -
 	kubectl config set-context --current --namespace=kubeflow
 	$(KUBECTL) rollout status deployment/training-operator --timeout=5m
 	$(KUBECTL) get pvc strategy-volume >/dev/null 2>&1 || $(KUBECTL) create -f multi-worker-pvc.yaml
+	python3 manifests/check_cluster.py after
 
 train: ## train one model as a TFJob on two workers, and follow worker 0's log
 	$(KUBECTL) delete tfjob multi-worker-training --ignore-not-found --cascade=foreground

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from support.check_cluster import LABEL
 from support.project import ROOT
 from support.yaml_files import documents, load, pod_spec
+
+CLUSTER_PAGE = (ROOT / "docs/cluster.md").read_text()
 
 TRAINING = {"TFJob": "multi-worker-tfjob.yaml", "Job": "multi-worker-job.yaml"}
 
@@ -68,6 +71,16 @@ def test_the_gpu_component_patches_a_workers_limits(kind: str, file: str) -> Non
         assert target == pod_spec(file)["containers"][0]["resources"]["limits"]
         patched[key.replace("~1", "/")] = operation["value"]
     assert patched == {"nvidia.com/gpu": 1, "memory": "8Gi"}
+
+
+def test_all_that_is_installed_has_the_label_of_the_clean_up() -> None:
+    label = dict([LABEL])
+    assert load("manifests/namespace.yaml")["metadata"]["labels"].items() > label.items()
+    resources = load("manifests/kustomization.yaml")["resources"]
+    parts = [load(f"manifests/{name}/kustomization.yaml") for name in resources if name != "namespace.yaml"]
+    assert [part["labels"] for part in parts] == [[{"pairs": label}]] * 3
+    kept = [line for line in CLUSTER_PAGE.splitlines() if f"--selector={'='.join(LABEL)}" in line]
+    assert [line.split()[:2] for line in kept] == [["kubectl", "delete"]] * 2
 
 
 def test_the_root_kustomization_offers_every_component() -> None:
