@@ -61,6 +61,8 @@ endif
 unexport PYTHONPATH $(filter-out PYTHON PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX, \
   $(filter PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
+# The default of Docker 29, the containerd image store, puts an attestation beside an image; kind load may reject it.
+export BUILDX_NO_DEFAULT_ATTESTATIONS := 1
 
 ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
