@@ -61,6 +61,8 @@ endif
 unexport PYTHONPATH $(filter-out PYTHON PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX, \
   $(filter PYTHON%,$(.VARIABLES)))
 export PYTHONUTF8 := 1
+# The default of Docker 29, the containerd image store, puts an attestation beside an image; kind load may reject it.
+export BUILDX_NO_DEFAULT_ATTESTATIONS := 1
 
 ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
@@ -152,11 +154,13 @@ image: ## build the image and load it into the cluster
 	$(LOAD_IMAGE) $(IMAGE)
 
 install: ## install the controllers, create the claim, switch kubectl to the namespace
+	python3 manifests/check_cluster.py before
 	kubectl get namespace kubeflow >/dev/null 2>&1 || kubectl create ns kubeflow
 	kubectl kustomize manifests | kubectl apply -f -
 	kubectl config set-context --current --namespace=kubeflow
 	$(KUBECTL) rollout status deployment/training-operator --timeout=5m
 	$(KUBECTL) get pvc strategy-volume >/dev/null 2>&1 || $(KUBECTL) create -f multi-worker-pvc.yaml
+	python3 manifests/check_cluster.py after
 
 train: ## train one model as a TFJob on two workers, and follow worker 0's log
 	$(KUBECTL) delete tfjob multi-worker-training --ignore-not-found --cascade=foreground

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from kubernetes import client
@@ -10,6 +11,21 @@ from cluster.kube import execute, run
 
 pytestmark = pytest.mark.cluster
 IMAGE = "kubeflow/multi-worker-strategy:v0.1"
+STEPS = (
+    "/data-ingestion.py",
+    "/multi-worker-distributed-training.py --run=any-user --model=plain --epochs=1 --train-images=2000",
+    "/model-selection.py --run=any-user --accuracy-floor=0",
+)
+# Asks the predictor in the same container, which may still start.
+ASK = """
+import time, urllib.request
+for _ in range(60):
+    try:
+        print(urllib.request.urlopen("http://127.0.0.1:8080/v2/models/flower-sample/ready").status)
+        break
+    except OSError:
+        time.sleep(1)
+"""
 
 
 def test_the_image_runs_as_a_numeric_user_with_a_read_only_root(pods: None) -> None:
@@ -31,6 +47,19 @@ def size(cluster: client.ApiClient) -> int:
 
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_any_users_of_the_group_root_run_the_steps_after_each_other(size: int, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    arguments = ["--rm", "--read-only", "--tmpfs=/tmp", f"--volume={tmp_path}:/trained_model", "--user"]
+    for user, step in enumerate(STEPS, 1234567):
+        ended = docker("run", *arguments, f"{user}:0", IMAGE, "python3", *step.split())
+        assert ended.returncode == 0, ended.stderr
+    container = docker("run", "--detach", *arguments, "1234560:0", IMAGE, "python3", "/serve.py").stdout.strip()
+    asked = docker("exec", container, "python3", "-c", ASK)
+    docker("rm", "--force", container)
+    assert (asked.returncode, asked.stdout) == (0, "200\n")
+    assert [path for path in tmp_path.rglob("*") if not path.stat().st_mode & 0o020] == []
 
 
 def test_the_image_contains_no_compiler_and_no_tests(pods: None) -> None:

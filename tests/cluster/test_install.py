@@ -1,11 +1,16 @@
 """The installation of manifests/: accounts and their rights, a namespace for restricted pods only, controllers."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
 from cluster.kube import NAMESPACE, get, kubectl, run, wait_until
+from support.check_cluster import CLUSTER_WIDE, LABEL, PATH
 
 pytestmark = pytest.mark.cluster
+OTHER = "somebody-elses-controller"
 RIGHTS = [
     # The account of every step may report its result.
     ("pipeline-step", "create", "workflowtaskresults.argoproj.io", True),
@@ -92,6 +97,33 @@ def test_argos_controller_runs_if_its_image_can_be_pulled(installed: None) -> No
     found = wait_until("Argo's controller is available", 180, outcome)
     if found != {"available"}:
         pytest.skip(f"the cluster cannot pull the image of Argo's controller: {found}")
+
+
+def test_the_check_before_make_install_knows_all_that_is_cluster_wide(installed: None) -> None:
+    rendered = [each for each in yaml.safe_load_all(kubectl("kustomize", "manifests", timeout=600))]
+    wide = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in rendered if is_cluster_wide(each)}
+    assert wide == {*CLUSTER_WIDE, f"namespace/{NAMESPACE}"}
+    assert {each["metadata"]["labels"][LABEL[0]] for each in rendered} == {LABEL[1]}
+
+
+def is_cluster_wide(document: dict) -> bool:
+    return "namespace" not in document["metadata"]
+
+
+def test_make_install_accepts_its_own_installation(installed: None) -> None:
+    for when in ("before", "after"):
+        ended = subprocess.run([sys.executable, str(PATH), when], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_another_workflow_controller_stops_make_install(installed: None) -> None:
+    kubectl("create", "deployment", OTHER, "--image=workflow-controller", "--replicas=0", "--namespace=default")
+    try:
+        ended = subprocess.run([sys.executable, str(PATH), "before"], capture_output=True, text=True, check=False)
+    finally:
+        kubectl("delete", "deployment", OTHER, "--namespace=default")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"this cluster has controllers (deployment/default/{OTHER}) of other owners; ")
 
 
 def test_the_operator_serves_only_tfjobs(installed: None) -> None:

@@ -1,14 +1,19 @@
 """The kustomizations: remote bases are pinned, patches are explained and apply. No cluster is needed."""
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
+from support.check_cluster import LABEL
 from support.project import ROOT
-from support.yaml_files import documents, load, pod_spec
+from support.yaml_files import documents, files, load, pod_spec
 
+CLUSTER_PAGE = (ROOT / "docs/cluster.md").read_text()
+
+IDENTITIES = ("runAsUser", "runAsGroup", "fsGroup")
 TRAINING = {"TFJob": "multi-worker-tfjob.yaml", "Job": "multi-worker-job.yaml"}
 
 KUSTOMIZATIONS = {
@@ -16,6 +21,7 @@ KUSTOMIZATIONS = {
     "manifests/kustomization.yaml",
     "manifests/argo-workflows/kustomization.yaml",
     "manifests/components/gpu/kustomization.yaml",
+    "manifests/components/openshift/kustomization.yaml",
     "manifests/components/read-write-many/kustomization.yaml",
     "manifests/kubeflow-training/kustomization.yaml",
     "manifests/monitoring/kustomization.yaml",
@@ -51,7 +57,7 @@ def test_every_patch_has_a_comment_above_it() -> None:
             if re.match(r"  - ", line):
                 count += 1
                 assert before.startswith("  # "), (name, line)
-    assert count == 8
+    assert count == 10
 
 
 @pytest.mark.parametrize(("kind", "file"), TRAINING.items())
@@ -68,6 +74,41 @@ def test_the_gpu_component_patches_a_workers_limits(kind: str, file: str) -> Non
         assert target == pod_spec(file)["containers"][0]["resources"]["limits"]
         patched[key.replace("~1", "/")] = operation["value"]
     assert patched == {"nvidia.com/gpu": 1, "memory": "8Gi"}
+
+
+@pytest.mark.parametrize(("kind", "file"), TRAINING.items())
+def test_the_openshift_component_removes_a_workers_user_and_groups(kind: str, file: str) -> None:
+    patches = load("manifests/components/openshift/kustomization.yaml")["patches"]
+    assert [patch["target"] for patch in patches] == [{"kind": each} for each in TRAINING]
+    (text,) = (patch["patch"] for patch in patches if patch["target"]["kind"] == kind)
+    start = "/spec/template/spec" if kind == "Job" else "/spec/tfReplicaSpecs/Worker/template/spec"
+    paths = [f"{start}/securityContext/{name}" for name in IDENTITIES]
+    assert yaml.safe_load(text) == [{"op": "remove", "path": path} for path in paths]
+    assert set(IDENTITIES) < pod_spec(file)["securityContext"].keys()
+
+
+def test_the_openshift_filter_removes_only_users_and_groups() -> None:
+    (filter_,) = set(re.findall(r"\b(sed(?: -e '[^']+')+) ", CLUSTER_PAGE))
+    found = [path for path in files() if "runAsUser: " in path.read_text()]
+    assert len(found) >= 9
+    for path in found:
+        before = path.read_text().splitlines()
+        after = subprocess.run(
+            ["sh", "-c", filter_], input=path.read_text(), capture_output=True, text=True, check=True
+        )
+        kept = [line for line in before if not re.search(rf"({'|'.join(IDENTITIES)}): \d+$", line)]
+        assert after.stdout.splitlines() == kept
+        assert len(kept) < len(before) and list(yaml.safe_load_all(after.stdout))
+
+
+def test_all_that_is_installed_has_the_label_of_the_clean_up() -> None:
+    label = dict([LABEL])
+    assert load("manifests/namespace.yaml")["metadata"]["labels"].items() > label.items()
+    resources = load("manifests/kustomization.yaml")["resources"]
+    parts = [load(f"manifests/{name}/kustomization.yaml") for name in resources if name != "namespace.yaml"]
+    assert [part["labels"] for part in parts] == [[{"pairs": label}]] * 3
+    kept = [line for line in CLUSTER_PAGE.splitlines() if f"--selector={'='.join(LABEL)}" in line]
+    assert [line.split()[:2] for line in kept] == [["kubectl", "delete"]] * 2
 
 
 def test_the_root_kustomization_offers_every_component() -> None:

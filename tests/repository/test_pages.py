@@ -132,7 +132,8 @@ def test_every_file_given_to_kubectl_exists() -> None:
 
 
 def test_every_sed_command_on_the_pages_changes_its_file() -> None:
-    edits = [command for command in words("sed ") if (ROOT / command[-1]).is_file()]
+    filters = "/runAsUser: [0-9]/d"  # see test_kustomizations.py
+    edits = [command for command in words("sed ") if (ROOT / command[-1]).is_file() and filters not in command]
     assert len(edits) >= 3
     for command in edits:
         edited = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout

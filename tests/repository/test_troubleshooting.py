@@ -6,7 +6,7 @@ from distml.step import outcome
 from support.project import ROOT
 
 PAGE = (ROOT / "docs/troubleshooting.md").read_text()
-PROGRAM = [*ROOT.glob("src/**/*.py"), ROOT / "environment.sh"]
+PROGRAM = [*ROOT.glob("src/**/*.py"), ROOT / "environment.sh", ROOT / "manifests/check_cluster.py"]
 # A string over several lines is joined, as Python joins it.
 SOURCE = re.sub(r'"\n\s*f?"', "", "\n".join(path.read_text() for path in PROGRAM))
 # States that Kubernetes shows.

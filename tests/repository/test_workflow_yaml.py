@@ -167,6 +167,7 @@ def test_the_workflow_has_time_for_three_attempts_at_each_model() -> None:
 def test_job_and_workers_have_the_labels_of_workflow_model_and_seed() -> None:
     labels = {tfjobs.WORKFLOW_LABEL: "distml-abcde", tfjobs.MODEL_LABEL: "plain", tfjobs.SEED_LABEL: "2"}
     assert list(labels) == ["workflows.argoproj.io/workflow", "model", "seed"]
+    labels["sidecar.istio.io/inject"] = "false"
     assert tfjob()["metadata"]["labels"] == labels
     assert tfjob()["spec"]["tfReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"] == labels
 

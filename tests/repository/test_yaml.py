@@ -42,9 +42,30 @@ def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
 
 def test_the_checks_cover_every_yaml_file_with_a_pod() -> None:
     kinds = {path.name: [document["kind"] for document in documents(str(path))] for path in files()}
-    assert len(files()) == 33
+    assert len(files()) == 34
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob", "Job"} & set(kind))) == PODS
     assert len(all_containers()) == 8
+
+
+def pods_in(node: Any) -> list[dict]:
+    """Return every mapping with the metadata and the containers of a pod, at any depth."""
+    if isinstance(node, list):
+        return [pod for each in node for pod in pods_in(each)]
+    if not isinstance(node, dict):
+        return []
+    inner = [pod for each in node.values() for pod in pods_in(each)]
+    return [node, *inner] if "containers" in (node.get("spec") or {}) else inner
+
+
+def test_no_pod_but_the_controllers_gets_a_sidecar_of_istio() -> None:
+    names = [path.name for path in ROOT.glob("[!.]*.yaml")]
+    found = {name: [pod["metadata"]["labels"] for pod in pods_in(documents(name))] for name in names}
+    labels = [
+        *(each for pods in found.values() for each in pods),
+        load("workflow.yaml")["spec"]["podMetadata"]["labels"],
+    ]
+    assert {name for name, pods in found.items() if pods} >= set(PODS)
+    assert {each.get("sidecar.istio.io/inject") for each in labels} == {"false"}
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))

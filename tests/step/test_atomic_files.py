@@ -27,6 +27,20 @@ def test_new_files_and_folders_are_readable_under_any_umask(volume: Volume) -> N
     assert [path.stat().st_mode & 0o777 for path in (volume.root / "one.json", volume.report)] == [0o644, 0o755]
 
 
+@pytest.mark.parametrize(("user", "modes"), [(1234567, [0o664, 0o775, 0o775]), (0, [0o644, 0o755, 0o755])])
+def test_the_group_root_may_write_the_files_of_other_users(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, user: int, modes: list[int]
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    monkeypatch.setattr(os, "getgid", lambda: 0)
+    atomic_files.write_json(volume.root / "one.json", {})
+    with atomic_files.folder_beside(volume.report) as work:
+        (work / "assets").mkdir()
+        atomic_files.rename_folder(work, volume.report)
+    paths = (volume.root / "one.json", volume.report, volume.report / "assets")
+    assert [path.stat().st_mode & 0o777 for path in paths] == modes
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.ESTALE])
 def test_a_failed_flush_raises_and_leaves_no_file(volume: Volume, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     refuse(monkeypatch, number, (os, "fsync"))

@@ -94,6 +94,8 @@ def sync_folder(folder: Path) -> None:
         if path.is_file():
             with naming(path), path.open("rb") as file:
                 flush_to_disk(file)
+        elif path.is_dir():
+            set_mode(path, 0o755)  # TensorFlow's own folders too
 
 
 @contextlib.contextmanager
@@ -117,10 +119,15 @@ def flush_to_disk(file: IO) -> None:
             raise
 
 
+def shared_by_group() -> bool:
+    """Return whether the group may write what this user may: in pods of any user with the group root (OpenShift)."""
+    return os.getgid() == 0 and os.getuid() != 0
+
+
 def set_mode(path: Path, mode: int) -> None:
     """Set the mode of a new file or folder, regardless of the umask; on some volumes only the mount sets modes."""
     try:
-        path.chmod(mode)
+        path.chmod(mode | 0o020 if shared_by_group() else mode)
     except OSError as error:
         if error.errno not in NOT_SUPPORTED:
             raise

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from distml.step.atomic_files import shared_by_group
+
 REFUSED = 3
 DRIFT = 4
 LOST_PEER = 5
@@ -50,6 +52,8 @@ def run(main: Callable[[argparse.Namespace], None], args: argparse.Namespace) ->
     """
     # Without a handler, process 1 of a container ignores SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: fail("ended by SIGTERM", TERMINATED))
+    if shared_by_group():
+        os.umask(0o002)
     try:
         main(args)
         sys.stdout.flush()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
+from distml.step.atomic_files import make_folder
 from distml.step.progress_bar import say
 from distml.training.group import agreement
 from distml.training.replicated_model import ReplicatedModel
@@ -34,7 +35,7 @@ class Checkpoints:
             history=self._history,
         )
         self._manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=KEEP)
-        self._logs = logs
+        self._checkpoints, self._logs = checkpoints, logs
         self._epochs = 0
 
     @property
@@ -70,6 +71,8 @@ class Checkpoints:
         if not self._is_chief:
             return
         epoch = int(tf.shape(self._history)[0])
+        for folder in (self._checkpoints, self._logs):
+            make_folder(folder)  # TensorFlow would make it with another mode
         self._manager.save(checkpoint_number=epoch)
         with tf.summary.create_file_writer(str(self._logs)).as_default():
             for name, value in values.items():
