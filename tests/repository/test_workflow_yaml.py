@@ -57,7 +57,7 @@ def steps_of(template: dict) -> list[dict]:
 
 def test_each_step_has_a_container_or_a_resource() -> None:
     ending = ["end-former-training", "end-training", "failed-training"]
-    assert sorted(CONTAINERS) == ["check", *ending, "ingest", "ingest-once", "release", "remove-runs", "select"]
+    assert sorted(CONTAINERS) == ["check", *ending, "ingest", "release", "remove-runs", "select"]
     assert sorted(RESOURCES) == ["create-service", "look-for-service", "tfjob", "update-service"]
     assert len(TEMPLATES) == 18
 
@@ -234,7 +234,7 @@ def test_the_release_step_ends_by_itself_after_every_trial() -> None:
 
 def test_every_template_is_used_and_every_used_template_exists() -> None:
     used = [step["template"] for template in TEMPLATES.values() for step in steps_of(template)]
-    assert len(used) == 16
+    assert len(used) == 17
     assert {*used, SPEC["entrypoint"], SPEC["onExit"]} == TEMPLATES.keys()
 
 
@@ -250,13 +250,13 @@ def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
     without = {name for name in TEMPLATES if "retryStrategy" not in TEMPLATES[name]}
     # `serve` retries these three together: a creation retried by itself could meet its own service.
     of_serve = {"look-for-service", "create-service", "update-service"}
-    assert without == {"pipeline", "train-model", "publish", "tfjob", "failed-training", *of_serve}
+    assert without == {"pipeline", "ingest-once", "train-model", "publish", "tfjob", "failed-training", *of_serve}
     for template in TEMPLATES.values():
         assert template.get("retryStrategy", {"retryPolicy": "Always"})["retryPolicy"] == "Always"
 
 
 def test_wrong_input_and_refusals_are_not_retried() -> None:
-    for name in ("check", "ingest", "ingest-once", "remove-runs", "end-former-training", "select", "release"):
+    for name in ("check", "ingest", "remove-runs", "end-former-training", "select", "release"):
         assert TEMPLATES[name]["retryStrategy"]["expression"].startswith("lastRetry.exitCode not in ['2', '3']")
 
 
@@ -288,6 +288,12 @@ def test_only_one_tfjob_of_all_workflows_trains_at_a_time() -> None:
     limits = load("manifests/pipeline/training-limit.yaml")
     assert reference["configMapKeyRef"]["name"] == limits["metadata"]["name"]
     assert limits["data"] == {reference["configMapKeyRef"]["key"]: "1"}
+
+
+def test_a_memoised_template_has_no_retries_of_its_own() -> None:
+    """`argo retry` finds no parent of the step after a Retry node without attempts, which a memoised one has."""
+    (name,) = (name for name, template in TEMPLATES.items() if "memoize" in template)
+    assert steps_of(TEMPLATES[name]) == [{"name": "ingest", "template": "ingest"}]
 
 
 def test_argos_controller_may_update_the_memoisation_cache() -> None:
