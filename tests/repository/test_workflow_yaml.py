@@ -260,7 +260,7 @@ def test_wrong_input_and_refusals_are_not_retried() -> None:
         assert TEMPLATES[name]["retryStrategy"]["expression"].startswith("lastRetry.exitCode not in ['2', '3']")
 
 
-def test_an_image_that_cannot_be_pulled_ends_a_workflow_after_two_deadlines() -> None:
+def test_an_image_that_cannot_be_pulled_costs_two_deadlines() -> None:
     for name in ("check", "end-training"):
         expression = TEMPLATES[name]["retryStrategy"]["expression"]
         assert expression.endswith(f"asFloat(lastRetry.duration) < {TEMPLATES[name]['activeDeadlineSeconds']}")
