@@ -93,7 +93,7 @@ def test_the_files_own_parameters_are_right() -> None:
         ("accuracy-floor", "85%", "'85%' is not a number from 0 to 1"),
         ("class-floor", "nan", "'nan' is not a number from 0 to 1"),
         ("tolerance", "-0.1", "'-0.1' is not a number from 0 to 1"),
-        ("keep-runs", "all", "'all' is not an integer of 1 or more"),
+        ("keep-runs", "all", "'all' is not an integer of 0 or more"),
         ("image", "my image:v1", "'my image:v1' is not an image, expected a name and a tag, such as name:v1"),
         ("image", "", "'' is not an image, expected a name and a tag, such as name:v1"),
     ],

@@ -125,6 +125,13 @@ def test_the_first_step_checks_the_value_of_every_parameter() -> None:
     assert tuple(PARAMETERS) == parameters.NAMES
 
 
+def test_the_workflow_page_lists_every_parameter() -> None:
+    page = (ROOT / "docs/workflow.md").read_text()
+    table = page[page.index("| parameter |") : page.index("Numbers are written in plain digits")]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert [name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)] == list(PARAMETERS)
+
+
 def test_the_check_writes_the_outputs_that_the_workflow_reads() -> None:
     parsed = pipeline_admin.parse_args([filled(option) for option in CONTAINERS["check"]["command"][2:]])
     paths = {output["name"]: output["valueFrom"]["path"] for output in TEMPLATES["check"]["outputs"]["parameters"]}

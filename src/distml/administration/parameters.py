@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "seeds": seeds,
         "workers": command_line.positive,
         "training-deadline": training_deadline,
-        "keep-runs": command_line.positive,
+        "keep-runs": command_line.integer,
         "service": label,
         "image": image,
     }
