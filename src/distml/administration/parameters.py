@@ -17,8 +17,9 @@ from distml.publishing.selection import quality_gate
 from distml.step import command_line, outcome
 from distml.training import settings as training_settings
 
-# A pod's deadline is an int32, and the step that waits for a TFJob has a minute more.
-LONGEST_TRAINING = 2**31 - 1 - 60
+# Numbers in a TFJob are int32; the step that waits for the job has a deadline of a minute more.
+HIGHEST_NUMBER = 2**31 - 1
+LONGEST_TRAINING = HIGHEST_NUMBER - 60
 ALWAYS, IF_NEEDED = "always", "if-needed"
 NAMES = (
     *("models", "seeds", "workers", "epochs", "batch-per-worker", "train-images", "training-deadline"),
@@ -80,6 +81,8 @@ def _parse(parser: argparse.ArgumentParser, name: str, value: str) -> Any:
         parsed = vars(parser.parse_args([f"--{name}={value}"]))[name.replace("-", "_")]
     except argparse.ArgumentError as error:
         raise outcome.StepError(f"parameter {name}: {error.message}") from None
+    if isinstance(parsed, int) and parsed > HIGHEST_NUMBER:
+        raise outcome.StepError(f"parameter {name}: {value!r} is too large, expected at most {HIGHEST_NUMBER}")
     if isinstance(parsed, int) and str(parsed) != value:
         raise outcome.StepError(f"parameter {name}: {value!r} is not written in plain digits, expected {parsed}")
     return parsed
@@ -118,7 +121,8 @@ def seeds(text: str) -> list[int]:
         if type(seed) is not int or "-0" in text:
             raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, expected one such as [1, 2]")
         command_line.seed(str(seed))
-    command_line.number_of_seeds(str(len(found)))
+    if len(found) > command_line.MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"{len(found)} seeds are too many, expected at most {command_line.MOST_SEEDS}")
     return found
 
 
