@@ -56,6 +56,17 @@ DELETE_CLUSTER := kind delete cluster --name $(CLUSTER)
 LOAD_IMAGE := kind load docker-image --name $(CLUSTER)
 endif
 
+# Print the progress of the workflow $$name until it ends. If it fails, print the messages of its failed pods, because
+# Argo does not pass them on to the workflow.
+define wait_for_workflow
+while status=$$($(KUBECTL) get $$name --output=jsonpath='{.status.phase} {.status.progress} {.status.message}') || exit; \
+do [ "$$status" = "$$shown" ] || echo "$$name: $$status"; shown=$$status; \
+  case $$status in Succeeded*) exit;; Failed*|Error*) \
+    $(KUBECTL) get $$name --output=go-template='{{range .status.nodes}}{{if and (eq .type "Pod") (ne .phase "Succeeded") .message}}{{.displayName}}: {{.message}}{{"\n"}}{{end}}{{end}}'; \
+    exit 1;; \
+  esac; sleep 10; done
+endef
+
 # Another project's PYTHONPATH, PYTHONSAFEPATH, PYTHONOPTIMIZE or PYTHONWARNINGS would break the scripts. Of Python's
 # variables, make passes on only those named here. The scripts read and print UTF-8 in every locale.
 unexport PYTHONPATH $(filter-out PYTHON PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX, \
@@ -175,10 +186,7 @@ serving: ## install the predictor's runtime; needs KServe
 	kubectl kustomize manifests/serving | kubectl apply -f -
 
 workflow: ## run the workflow once and wait until it ends
-	name=$$($(KUBECTL) create -f workflow.yaml --output=name) && \
-	while status=$$($(KUBECTL) get $$name --output=jsonpath='{.status.phase} {.status.progress} {.status.message}') || exit; \
-	do [ "$$status" = "$$shown" ] || echo "$$name: $$status"; shown=$$status; \
-	  case $$status in Succeeded*) exit;; Failed*|Error*) exit 1;; esac; sleep 10; done
+	name=$$($(KUBECTL) create -f workflow.yaml --output=name) && $(wait_for_workflow)
 
 dashboard: ## show TensorBoard and the reports of the claim at http://localhost:6006 and http://localhost:6007
 	@$(KUBECTL) get pvc strategy-volume --output=name >/dev/null

@@ -9,7 +9,7 @@ The script starts without TensorFlow. The modules of `distml.administration` hav
 
 import argparse
 
-from distml.administration import drift, releases, reports, runs, training, versions
+from distml.administration import drift, releases, reports, runs, training, versions, workflow
 from distml.step import command_line, outcome
 
 
@@ -20,6 +20,7 @@ def main(args: argparse.Namespace) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.Parser(__doc__.splitlines()[0])
     subcommands = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
+    workflow.add_check_workflow(subcommands)
     training.add_end_training(subcommands)
     releases.add_smoke_test(subcommands)
     releases.add_confirm_release(subcommands)

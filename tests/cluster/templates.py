@@ -12,13 +12,21 @@ from cluster.kube import ROOT, create, get, kubectl, wait_until
 SPEC = yaml.safe_load((ROOT / "workflow.yaml").read_text())["spec"]
 TEMPLATES = {template["name"]: template for template in SPEC["templates"]}
 
+# The manifests' expressions: a parameter as a number, perhaps multiplied, or as a text in quotes.
+EXPRESSION = r"{{=((?P<factor>\d+) \* )?(?P<kind>asInt|toJson)\(workflow\.parameters(\.|\[')(?P<name>[\w-]+)('\])?\)}}"
+
+
+def evaluated(expression: re.Match[str], value: str) -> str:
+    """Return what Argo replaces an expression with that reads a parameter of this value."""
+    return json.dumps(value) if expression["kind"] == "toJson" else str(int(expression["factor"] or 1) * int(value))
+
 
 def filled(document: dict | str, values: dict[str, str]) -> str:
     """Fill a template's placeholders from `values`, or else from the workflow's own parameters."""
     text = document if isinstance(document, str) else json.dumps(document)
     known = {f"workflow.parameters.{one['name']}": one["value"] for one in SPEC["arguments"]["parameters"]}
     known |= {"workflow.namespace": "kubeflow"} | values
-    text = re.sub(r"{{=(\d+) \* asInt\(([\w.-]+)\)}}", lambda match: str(int(match[1]) * int(known[match[2]])), text)
+    text = re.sub(EXPRESSION, lambda match: evaluated(match, known[f"workflow.parameters.{match['name']}"]), text)
     return re.sub(r"{{([\w.-]+)}}", lambda match: known[match[1]], text)
 
 

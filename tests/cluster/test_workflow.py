@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import yaml
@@ -54,14 +55,29 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     name, status = first
     found = workflows.outputs(status)
     names = {"winner", "verdict", "validation-accuracy", "validation-interval", "test-accuracy", "version"}
-    assert found.keys() == {*names, "report-path"}
+    assert found.keys() == {*names, "report-path", "trained", "reason"}
     assert found["winner"] in ("plain", "dropout", "batchnorm")
     assert found["verdict"] in ("lead within chance", "lead beyond chance")
     low, high = json.loads(found["validation-interval"])
     assert 0.5 < low < float(found["validation-accuracy"]) < high
     assert served_version() == found["version"]
     assert "index.html" in execute("access-model", "ls", found["report-path"])
-    assert sorted(workflows.jobs(name)) == [f"{name}-{model}-1-0" for model in ("batchnorm", "dropout", "plain")]
+    assert sorted(workflows.candidates(name)) == [f"{name}-{model}-1" for model in ("batchnorm", "dropout", "plain")]
+
+
+def test_mistyped_parameters_are_refused_by_the_first_step_alone(controllers: None) -> None:
+    names = [workflows.submit(models="plain batchnorm"), workflows.submit(workers="0")]
+    reasons = [
+        "parameter models: 'plain batchnorm' is not a JSON list with entries, expected one such as"
+        ' ["plain", "dropout"]',
+        "parameter workers: '0' is not an integer of 1 or more",
+    ]
+    for name, reason in zip(names, reasons, strict=True):
+        refused = f"main: Error (exit code 2): {reason}"
+        wait_until(f"the first step refuses {reason}", 30, partial(workflows.has_message, name, refused))
+        status = workflows.wait_for(name, "Failed", seconds=60)
+        pods = {node["displayName"] for node in status["nodes"].values() if node["type"] == "Pod"}
+        assert pods == {"check(0)", f"{name}.onExit(0)"}
 
 
 @dataclass
@@ -264,9 +280,9 @@ def test_a_workflow_past_its_deadline_leaves_no_running_job() -> None:
 def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
     name, job = workflow_in_training()
     kubectl("delete", "tfjob", job)
-    wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) == [f"{name}-batchnorm-1-1"])
+    wait_until("the retry has created another job", 90, lambda: workflows.jobs(name) not in ([], [job]))
     status = get("workflow", name)["status"]
-    assert f"TFJob {job} did not succeed: it does not exist" in workflows.messages(status)
+    assert "batchnorm-seed1 was not trained: its TFJob was deleted" in workflows.messages(status)
     assert workflows.nodes(status)["former"]["phase"] == "Succeeded"
     kubectl("delete", "workflow", name)
 
@@ -274,15 +290,19 @@ def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
 @pytest.mark.thorough
 def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     limit = ("backoffLimit: {{=3 * asInt(workflow.parameters.workers)}}", "backoffLimit: 1")
-    name = workflows.submit(limit, batch_per_worker="12800")
+    batch = (
+        "{{=asInt(workflow.parameters['batch-per-worker'])}}",
+        "12800",
+    )  # the first step would refuse the parameter
+    name = workflows.submit(limit, batch)
     status = workflows.wait_for(name, "Failed", seconds=300)
     reason = "ended with status 2: a global batch of 25600 is more than the 12800 training images"
-    assert f"TFJob {name}-batchnorm-1-0 did not succeed: worker " in workflows.messages(status)
+    (job,) = workflows.jobs(name)
+    assert f"TFJob {job} did not succeed: worker " in workflows.messages(status)
     assert "batchnorm-seed1 is not retried, since the same input would fail again: worker " in workflows.messages(
         status
     )
     assert workflows.messages(status).count(reason) >= 2
-    assert workflows.jobs(name) == [f"{name}-batchnorm-1-0"]
 
 
 @pytest.mark.thorough
@@ -305,18 +325,20 @@ def test_a_deleted_worker_fails_its_job_and_the_retry_resumes() -> None:
     tfjobs.wait_for_output(job, "epoch 1/3  loss", 180)
     kubectl("delete", "pod", f"{job}-worker-1")
     workflows.wait_for(name, "Succeeded")
-    assert workflows.jobs(name) == [f"{name}-batchnorm-1-0", f"{name}-batchnorm-1-1"]
-    assert "from its checkpoint" in tfjobs.logs(f"{name}-batchnorm-1-1", 0)
+    assert workflows.candidates(name) == [f"{name}-batchnorm-1"] * 2
+    assert "from its checkpoint" in tfjobs.logs(workflows.jobs(name)[-1], 0)
     assert len(tfjobs.history(name)) == 3
 
 
 @pytest.mark.thorough
 def test_a_missing_image_fails_at_the_deadline_with_the_reason() -> None:
-    image = ("image: {{workflow.parameters.image}}", "image: kubeflow/no-such-image:v0")
+    image = ("image: {{=toJson(workflow.parameters.image)}}", "image: kubeflow/no-such-image:v0")
     name = workflows.submit(image, training_deadline="10")
     status = workflows.wait_for(name, "Failed", seconds=500)
     message = workflows.messages(status)
-    assert f"TFJob {name}-batchnorm-1-0 did not succeed" in message and "for more, run kubectl get events" in message
+    assert (
+        f"TFJob {workflows.jobs(name)[0]} did not succeed" in message and "for more, run kubectl get events" in message
+    )
     assert "no-such-image" in message or "ErrImagePull" in message
     attempts = [node for node in workflows.nodes(status) if node.startswith("seed(0:")]
     assert "seed(0:1)(0)" in attempts and "seed(0:1)(1)" not in attempts

@@ -22,19 +22,18 @@ def trained_by_template(pods: None) -> str:
     """Ingest, then train with the template's TFJob, created by its own account; return the job's name."""
     ingested = templates.run("ingest", "ingest", workflow__name=NAME)
     assert ingested.status == 0, ingested.output
-    job = f"{NAME}-batchnorm-1-0"
-    create_as("pipeline-train", template_of_job(job))
+    job = create_job()
     tfjobs.wait_for(job, "Succeeded", seconds=300)
     return job
 
 
-def template_of_job(job: str, workflow: str = NAME, **parameters: str) -> dict:
+def create_job(workflow: str = NAME, **parameters: str) -> str:
+    """Create the template's TFJob by its own account; return the job's name."""
     values = {f"workflow.parameters.{name.replace('_', '-')}": value for name, value in parameters.items()}
-    return templates.manifest(
+    document = templates.manifest(
         "tfjob",
         {
             "workflow.name": workflow,
-            "inputs.parameters.job": job,
             "inputs.parameters.model": "batchnorm",
             "inputs.parameters.seed": "1",
             "workflow.parameters.epochs": "1",
@@ -42,6 +41,7 @@ def template_of_job(job: str, workflow: str = NAME, **parameters: str) -> dict:
             **values,
         },
     )
+    return create_as("pipeline-train", document)
 
 
 def candidate(model: str) -> dict[str, str]:
@@ -49,9 +49,11 @@ def candidate(model: str) -> dict[str, str]:
     return {"inputs__parameters__model": model, "inputs__parameters__seed": "1"}
 
 
-def create_as(account: str, document: dict) -> None:
+def create_as(account: str, document: dict) -> str:
+    """Create an object as a service account; return its name."""
     user = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
-    kubectl("create", "--filename=-", user, stdin=json.dumps(document))
+    created = kubectl("create", "--filename=-", "--output=name", user, stdin=json.dumps(document))
+    return created.strip().rpartition("/")[2]
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +120,9 @@ def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None
 
 
 def test_a_job_with_a_missing_image_is_ended_with_the_reason(pods: None) -> None:
-    job = f"{NAME}-batchnorm-1-1"
-    create_as("pipeline-train", template_of_job(job, image="kubeflow/no-such-image:v0"))
+    job = create_job(image="kubeflow/no-such-image:v0")
     wait_until("the pull has failed", 90, lambda: "ErrImagePull" in run("get", "pods").stdout)
-    of_the_job = {"inputs__parameters__job": job, **candidate("batchnorm")}
-    ended = templates.run("why", "failed-training", workflow__name=NAME, **of_the_job)
+    ended = templates.run("why", "failed-training", workflow__name=NAME, **candidate("batchnorm"))
     assert ended.status == 1
     assert f"TFJob {job} did not succeed: {job}-worker-" in ended.message
     assert "ImagePull" in ended.message
@@ -130,8 +130,7 @@ def test_a_job_with_a_missing_image_is_ended_with_the_reason(pods: None) -> None
 
 
 def test_another_attempt_first_ends_the_running_job_of_its_model(trained_by_template: str) -> None:
-    job = "again-batchnorm-1-0"
-    create_as("pipeline-train", template_of_job(job, "again", epochs="50"))
+    job = create_job("again", epochs="50")
     wait_until("the job's workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
     step = "end-former-training"
     other = templates.run("other", step, workflow__name="again", **candidate("plain"))
@@ -143,8 +142,7 @@ def test_another_attempt_first_ends_the_running_job_of_its_model(trained_by_temp
 
 
 def test_the_exit_handler_ends_running_jobs_and_keeps_finished_ones(trained_by_template: str) -> None:
-    job = f"{NAME}-batchnorm-1-2"
-    create_as("pipeline-train", template_of_job(job, epochs="50"))
+    job = create_job(epochs="50")
     wait_until("the job's workers run", 120, lambda: run("get", "pods").stdout.count(f"{job}-worker-") == 2)
     ended = templates.run("end", "end-training", workflow__name=NAME)
     assert ended.status == 0, ended.output

@@ -65,10 +65,21 @@ def messages(status: dict) -> str:
     return "\n".join(node.get("message", "") for node in status["nodes"].values())
 
 
+def has_message(name: str, message: str) -> bool:
+    """Return whether a step of a workflow that may not have started yet has ended with this message."""
+    nodes = get("workflow", name).get("status", {}).get("nodes", {}).values()
+    return any(node.get("message") == message for node in nodes)
+
+
 def jobs(name: str) -> list[str]:
-    """Return the names of the workflow's TFJobs."""
-    selector = f"--selector=workflows.argoproj.io/workflow={name}"
-    return run("get", "tfjobs", selector, "--output=jsonpath={.items[*].metadata.name}").stdout.split()
+    """Return the names of the workflow's TFJobs, the oldest first."""
+    options = (f"--selector=workflows.argoproj.io/workflow={name}", "--sort-by=.metadata.creationTimestamp")
+    return run("get", "tfjobs", *options, "--output=jsonpath={.items[*].metadata.name}").stdout.split()
+
+
+def candidates(name: str) -> list[str]:
+    """Return the names of the workflow's TFJobs without their random ends."""
+    return [job[: -len("-xxxxx")] for job in jobs(name)]
 
 
 def training(name: str) -> list[str]:

@@ -11,6 +11,7 @@ import yaml
 import pipeline_admin
 import serve
 from cluster import templates
+from distml.administration import parameters
 from distml.model import names
 from distml.publishing.service import replicas
 from distml.training import failure_record
@@ -28,7 +29,6 @@ VOLUME = {"name": "volume", "mountPath": "/trained_model"}
 NO_TOKEN = {"name": "no-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
 VALUES = {
     "workflow.name": "distml-abcde",
-    "inputs.parameters.job": "distml-abcde-plain-2-0",
     "inputs.parameters.model": "plain",
     "inputs.parameters.seed": "2",
     "inputs.parameters.version": "3",
@@ -57,9 +57,9 @@ def steps_of(template: dict) -> list[dict]:
 
 def test_each_step_has_a_container_or_a_resource() -> None:
     ending = ["end-former-training", "end-training", "failed-training"]
-    assert sorted(CONTAINERS) == [*ending, "ingest", "ingest-once", "release", "select"]
+    assert sorted(CONTAINERS) == ["check", *ending, "ingest", "release", "remove-runs", "select"]
     assert sorted(RESOURCES) == ["create-service", "look-for-service", "tfjob", "update-service"]
-    assert len(TEMPLATES) == 16
+    assert len(TEMPLATES) == 18
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -108,15 +108,45 @@ def test_the_workflow_trains_each_model_with_each_seed() -> None:
 
 
 def test_each_attempt_has_its_own_job_and_each_workflow_its_own_run() -> None:
-    (step,) = (step for step in steps_of(TEMPLATES["train"]) if step["name"] == "tfjob")
-    named = {parameter["name"]: parameter["value"] for parameter in step["arguments"]["parameters"]}
-    assert named["job"] == "{{workflow.name}}-{{inputs.parameters.model}}-{{inputs.parameters.seed}}-{{retries}}"
     job = yaml.safe_load(RESOURCES["tfjob"]["manifest"].replace("{{", "<").replace("}}", ">"))
+    name = "<workflow.name>-<inputs.parameters.model>-<inputs.parameters.seed>-"
+    assert (job["metadata"].get("name"), job["metadata"]["generateName"]) == (None, name)
     own = {"--run=<workflow.name>", "--model=<inputs.parameters.model>", "--seed=<inputs.parameters.seed>"}
     assert own <= set(worker(job)["containers"][0]["command"])
-    candidate = f"{max(names.MODELS, key=len)}-2000000000"
-    longest = f"{WORKFLOW['metadata']['generateName']}abcde-{candidate}-2-worker-99"
-    assert len(longest) <= 63
+
+
+def test_the_first_step_checks_the_value_of_every_parameter() -> None:
+    (first,) = TEMPLATES["pipeline"]["steps"][0]
+    assert first == {"name": "check", "template": "check"}
+    options = CONTAINERS["check"]["command"][2:]
+    assert [option for option in options if "workflow.parameters" in option] == [
+        f"--{name}={{{{workflow.parameters.{name}}}}}" for name in PARAMETERS
+    ]
+    assert tuple(PARAMETERS) == parameters.NAMES
+
+
+def test_the_workflow_page_lists_every_parameter() -> None:
+    page = (ROOT / "docs/workflow.md").read_text()
+    table = page[page.index("| parameter |") : page.index("Numbers are written in plain digits")]
+    cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert [name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)] == list(PARAMETERS)
+
+
+def test_the_check_writes_the_outputs_that_the_workflow_reads() -> None:
+    parsed = pipeline_admin.parse_args([filled(option) for option in CONTAINERS["check"]["command"][2:]])
+    paths = {output["name"]: output["valueFrom"]["path"] for output in TEMPLATES["check"]["outputs"]["parameters"]}
+    assert paths == {name: str(parsed.outputs / name) for name in ("train", "reason")}
+
+
+@pytest.mark.parametrize("value", ["4\n: {", '"', "'", "a: b", "[", "&x", "", "1 # 2", "null", "\\"])
+def test_no_parameter_makes_a_manifest_invalid_before_the_check(value: str) -> None:
+    """Argo parses each manifest when a workflow starts; an expression that fails stays as it is."""
+    for resource in RESOURCES.values():
+        text = resource.get("manifest", "")
+        simple = re.findall(r"{{workflow\.parameters[^}]*}}", text)
+        quoted = re.sub(r"{{=toJson\(workflow\.parameters[^}]*}}", lambda _: json.dumps(value), text)
+        assert simple == []
+        yaml.safe_load(re.sub("{{[^}]*}}", "placeholder", quoted))
 
 
 @pytest.mark.parametrize("model", names.MODELS)
@@ -212,14 +242,14 @@ def test_the_release_step_ends_by_itself_after_every_trial() -> None:
 
 def test_every_template_is_used_and_every_used_template_exists() -> None:
     used = [step["template"] for template in TEMPLATES.values() for step in steps_of(template)]
-    assert len(used) == 14
+    assert len(used) == 17
     assert {*used, SPEC["entrypoint"], SPEC["onExit"]} == TEMPLATES.keys()
 
 
 def test_every_parameter_is_used_and_every_used_parameter_exists() -> None:
     used = set(re.findall(r"workflow\.parameters(?:\.|\[')([\w-]+)", (ROOT / "workflow.yaml").read_text()))
     assert used == PARAMETERS.keys()
-    assert len(used) == 12
+    assert len(used) == 14
 
 
 def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
@@ -228,14 +258,20 @@ def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
     without = {name for name in TEMPLATES if "retryStrategy" not in TEMPLATES[name]}
     # `serve` retries these three together: a creation retried by itself could meet its own service.
     of_serve = {"look-for-service", "create-service", "update-service"}
-    assert without == {"pipeline", "train-model", "publish", "tfjob", "failed-training", *of_serve}
+    assert without == {"pipeline", "ingest-once", "train-model", "publish", "tfjob", "failed-training", *of_serve}
     for template in TEMPLATES.values():
         assert template.get("retryStrategy", {"retryPolicy": "Always"})["retryPolicy"] == "Always"
 
 
 def test_wrong_input_and_refusals_are_not_retried() -> None:
-    for name in ("ingest", "ingest-once", "end-former-training", "select", "release"):
-        assert TEMPLATES[name]["retryStrategy"]["expression"] == "lastRetry.exitCode not in ['2', '3']"
+    for name in ("check", "ingest", "remove-runs", "end-former-training", "select", "release"):
+        assert TEMPLATES[name]["retryStrategy"]["expression"].startswith("lastRetry.exitCode not in ['2', '3']")
+
+
+def test_an_image_that_cannot_be_pulled_costs_two_deadlines() -> None:
+    for name in ("check", "end-training"):
+        expression = TEMPLATES[name]["retryStrategy"]["expression"]
+        assert expression.endswith(f"asFloat(lastRetry.duration) < {TEMPLATES[name]['activeDeadlineSeconds']}")
 
 
 def test_containers_are_restricted_and_have_a_token_only_if_needed() -> None:
@@ -245,8 +281,8 @@ def test_containers_are_restricted_and_have_a_token_only_if_needed() -> None:
     assert {"requests", "limits"} == defaults["resources"].keys()
     assert not [name for name, container in CONTAINERS.items() if {"securityContext", "resources"} & container.keys()]
     with_token = {name for name, container in CONTAINERS.items() if NO_TOKEN not in container["volumeMounts"]}
-    assert with_token == {"end-training", "end-former-training", "failed-training", "release"}
-    for name in ("end-former-training", "failed-training"):
+    assert with_token == {"check", "end-training", "end-former-training", "failed-training", "release"}
+    for name in ("check", "end-former-training", "failed-training"):
         assert CONTAINERS[name]["volumeMounts"][0] == {**VOLUME, "readOnly": True}
 
 
@@ -266,6 +302,12 @@ def test_only_one_tfjob_of_all_workflows_trains_at_a_time() -> None:
     limits = load("manifests/pipeline/training-limit.yaml")
     assert reference["configMapKeyRef"]["name"] == limits["metadata"]["name"]
     assert limits["data"] == {reference["configMapKeyRef"]["key"]: "1"}
+
+
+def test_a_memoised_template_has_no_retries_of_its_own() -> None:
+    """`argo retry` finds no parent of the step after a Retry node without attempts, which a memoised one has."""
+    (name,) = (name for name, template in TEMPLATES.items() if "memoize" in template)
+    assert steps_of(TEMPLATES[name]) == [{"name": "ingest", "template": "ingest"}]
 
 
 def test_argos_controller_may_update_the_memoisation_cache() -> None:

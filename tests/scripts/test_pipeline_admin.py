@@ -16,7 +16,7 @@ from support.project import SOURCE, run_script
 from support.refusals import refuse
 
 SUBCOMMANDS = (
-    *("end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back"),
+    *("check-workflow", "end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back"),
     "serve-reports",
     "remove-runs",
     "check-drift",
@@ -56,7 +56,10 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
             ["smoke-test", "--version=x"],
             "argument --version: 'x' is not an integer of 1 or more; see smoke-test --help",
         ),
-        (["end-training", "--workflow=w", "--failed-job=j"], "--failed-job needs --model; see end-training --help"),
+        (
+            ["end-training", "--workflow=w", "--explain-failure"],
+            "--explain-failure needs --model; see end-training --help",
+        ),
         (["withdraw"], "the following arguments are required: --version; see withdraw --help"),
         (["roll-back", "--to=last"], "argument --to: 'last' is not an integer of 1 or more; see roll-back --help"),
         (["release", "--version=1", "--reason=a\nb"], "argument --reason: a reason is one line of at most 200 "),

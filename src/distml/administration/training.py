@@ -8,27 +8,27 @@ from distml.step import command_line, outcome
 
 def end_training(args: argparse.Namespace) -> None:
     """Run `end-training`."""
-    if args.failed_job and not args.model:
-        raise outcome.StepError("--failed-job needs --model; see end-training --help")
+    if args.explain_failure and not args.model:
+        raise outcome.StepError("--explain-failure needs --model; see end-training --help")
     if (args.model is None) != (args.seed is None):
         raise outcome.StepError("--model and --seed need each other; see end-training --help")
     candidate = (args.model, args.seed) if args.model else None
     from distml.training.group import tfjobs  # here, because the Kubernetes client loads slowly
 
-    tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, candidate, args.failed_job)
+    tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, candidate, args.explain_failure)
 
 
 def add_end_training(subcommands: "command_line.Subcommands") -> None:
     """Add the options of `end-training`.
 
     A workflow runs end-training at its end, before retraining a model (`--model`, `--seed`), and after a failed TFJob
-    (`--failed-job`).
+    (`--explain-failure`).
     """
     parser = subcommands.add_parser(
         "end-training",
         help="end a workflow's TFJobs and report why one failed",
         description="End the unfinished TFJobs of a workflow, and wait until none of their workers can write any more."
-        " With --failed-job, the subcommand fails too, and its message is the reason why the job failed.",
+        " With --explain-failure, the subcommand fails too, and its message is the reason why the newest job failed.",
     )
     command_line.add_volume(parser)
     parser.add_argument(
@@ -38,7 +38,11 @@ def add_end_training(subcommands: "command_line.Subcommands") -> None:
         "--model", choices=names.MODELS, help="end only jobs of this model and --seed; fail if their input was wrong"
     )
     parser.add_argument("--seed", type=command_line.seed, help="the seed of the jobs to end; needs --model")
-    parser.add_argument("--failed-job", help="report why this job of the model and seed failed, and fail")
+    parser.add_argument(
+        "--explain-failure",
+        action="store_true",
+        help="report why the newest job of the model and seed has not succeeded, and fail",
+    )
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the jobs")
     parser.add_argument(
         "--timeout", type=command_line.positive, default=240, help="seconds to wait for the workers to end"

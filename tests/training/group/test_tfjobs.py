@@ -29,7 +29,7 @@ from distml.training.group.tfjobs import has_ended, reason_of
 
 def job(*conditions: tuple[str, str, str]) -> dict:
     entries = [{"type": kind, "status": status, "message": message} for kind, status, message in conditions]
-    return {"metadata": {"name": "j"}, "status": {"conditions": entries}}
+    return {"metadata": {"name": "j", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": entries}}
 
 
 def waiting(reason: str, message: str | None) -> V1Pod:
@@ -155,17 +155,28 @@ def test_ending_a_workflow_deletes_only_its_unfinished_jobs(end_training: Callab
 
 def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed) as failed:
-        end_training(Cluster(TOO_LONG), *PLAIN, "--failed-job=j", failure=LOST_PEER)
+        end_training(Cluster(TOO_LONG), *PLAIN, "--explain-failure", failure=LOST_PEER)
     assert str(failed.value) == (
         "TFJob j did not succeed: worker 1 ended with status 5: lost a peer; j was active longer than"
-        " specified deadline; for more, run kubectl get events --namespace=kubeflow | grep j"
+        " specified deadline; for more, run kubectl get events --namespace=kubeflow | grep distml-1-plain-1-"
     )
     assert failed.value.exit_status == 1
 
 
 def test_a_deleted_job_is_reported_as_missing(end_training: Callable[..., None]) -> None:
-    with pytest.raises(tfjobs.TrainingFailed, match="TFJob j did not succeed: it does not exist; it was deleted"):
-        end_training(Cluster(), *PLAIN, "--failed-job=j")
+    with pytest.raises(tfjobs.TrainingFailed) as failed:
+        end_training(Cluster(), *PLAIN, "--explain-failure")
+    assert str(failed.value) == (
+        "plain-seed1 was not trained: its TFJob was deleted or could not be created; for more, run kubectl get events"
+        " --namespace=kubeflow | grep distml-1-plain-1-"
+    )
+
+
+def test_the_newest_of_a_candidates_jobs_is_explained(end_training: Callable[..., None]) -> None:
+    newer = job(("Failed", "True", "it reached its back-off limit"))
+    newer["metadata"] = {"name": "k", "creationTimestamp": "2026-01-01T00:00:01Z"}
+    with pytest.raises(tfjobs.TrainingFailed, match=r"^TFJob k .+: it reached its back-off limit; for"):
+        end_training(Cluster(newer, TOO_LONG), *PLAIN, "--explain-failure")
 
 
 def test_a_lost_peer_ends_the_job_and_allows_another_attempt(end_training: Callable[..., None]) -> None:

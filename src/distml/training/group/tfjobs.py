@@ -31,7 +31,7 @@ def end_training(
     namespace: str,
     seconds: float,
     candidate: tuple[str, int] | None = None,
-    failed_job: str | None = None,
+    explain_failure: bool = False,
 ) -> None:
     """Delete the unfinished jobs of a workflow, and wait until none of their workers can write any more.
 
@@ -41,10 +41,10 @@ def end_training(
         namespace: the jobs' namespace.
         seconds: how long the workers may take to end.
         candidate: end only the jobs of this model and seed.
-        failed_job: the job of `candidate` that has failed.
+        explain_failure: raise TrainingFailed with the reason why the newest job of `candidate` has not succeeded.
 
     Raises:
-        TrainingFailed: `failed_job` is given (the message has the reason), or the workers did not end in time.
+        TrainingFailed: a failure was to be explained, or the workers did not end in time.
         StepError: there is no cluster, or the candidate's input was wrong, so that another attempt would fail too.
     """
     jobs, core = connect()
@@ -55,15 +55,23 @@ def end_training(
     with working("waiting for the workers to end"):
         wait_for_workers(core, namespace, selector, seconds)
     failure = failure_record.read(volume.failure(workflow, *candidate)) if candidate else None
-    if failed_job:
-        reason = reasons.get(failed_job, "it does not exist; it was deleted or could not be created")
+    if candidate and explain_failure:
+        jobs_of_candidate = "-".join(map(str, (workflow, *candidate)))
         raise TrainingFailed(
-            f"TFJob {failed_job} did not succeed: {f'{failure}; ' if failure else ''}{reason}; for more, run"
-            f" kubectl get events --namespace={namespace} | grep {failed_job}"
+            f"{explanation(reasons, candidate, failure)}; for more, run kubectl get events --namespace={namespace} |"
+            f" grep {jobs_of_candidate}-"
         )
     if candidate and failure and failure.status == failure_record.WRONG_INPUT:
         name = candidate_name(*candidate)
         raise outcome.StepError(f"{name} is not retried, since the same input would fail again: {failure}")
+
+
+def explanation(reasons: dict[str, str], candidate: tuple[str, int], failure: failure_record.Failure | None) -> str:
+    """Return why the newest of a candidate's jobs, the last in `reasons`, has not succeeded."""
+    if not reasons:
+        return f"{candidate_name(*candidate)} was not trained: its TFJob was deleted or could not be created"
+    job, reason = list(reasons.items())[-1]
+    return f"TFJob {job} did not succeed: {f'{failure}; ' if failure else ''}{reason}"
 
 
 def connect() -> tuple[Any, Any]:
@@ -79,14 +87,14 @@ def connect() -> tuple[Any, Any]:
 
 
 def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, str]:
-    """Delete the unfinished jobs; return the reason why each job has not succeeded, by the job's name."""
+    """Delete the unfinished jobs; return the reason why each job has not succeeded, by name, the newest job last."""
     found = jobs.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, label_selector=selector)["items"]
     pods = core.list_namespaced_pod(namespace, label_selector=f"{selector},{JOB_LABEL}").items
     warnings = core.list_namespaced_event(namespace, field_selector="involvedObject.kind=Pod,type=Warning").items
     if not found:
         say("there is no TFJob to end")
     reasons = {}
-    for job in found:
+    for job in sorted(found, key=lambda job: job["metadata"]["creationTimestamp"]):
         name = job["metadata"]["name"]
         reasons[name] = reason_of(job, [pod for pod in pods if pod.metadata.labels[JOB_LABEL] == name], warnings)
         if has_ended(job):

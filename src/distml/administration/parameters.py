@@ -1,0 +1,181 @@
+"""The parameters of workflow.yaml: their types and ranges, and the names that Kubernetes objects get from them.
+
+Types and ranges are those of the scripts that read the parameters. Beyond them, Argo copies each value as text into
+other objects, so a number is written in plain digits, and a list is one that Argo's `withParam` reads.
+"""
+
+import argparse
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from distml.model import names
+from distml.protocol.contract import MODEL_NAME
+from distml.publishing.selection import quality_gate
+from distml.step import command_line, outcome
+from distml.training import settings as training_settings
+
+# Numbers in a TFJob are int32; the step that waits for the job has a deadline of a minute more.
+HIGHEST_NUMBER = 2**31 - 1
+LONGEST_TRAINING = HIGHEST_NUMBER - 60
+ALWAYS, IF_NEEDED = "always", "if-needed"
+NAMES = (
+    *("models", "seeds", "workers", "epochs", "batch-per-worker", "train-images", "training-deadline"),
+    *("accuracy-floor", "class-floor", "tolerance", "keep-runs", "train", "service", "image"),
+)
+# [host[:port]/]folder/name[:tag][@digest], as container runtimes read it.
+IMAGE = re.compile(
+    r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+    r"(:\w[\w.-]{0,127})?(@[a-z0-9]+:[0-9a-f]{32,})?",
+    re.ASCII,
+)
+# Names of Services: RFC 1035, as Kubernetes checks them. KServe has the same rule for an InferenceService.
+LABEL = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+LONGEST_LABEL = 63
+GENERATED = "x" * 5  # what Kubernetes adds to a job's generateName
+
+
+def check(values: Mapping[str, str], workflow: str, namespace: str) -> dict[str, Any]:
+    """Return the parsed value of each parameter of a workflow.
+
+    Args:
+        values: the text of each parameter in `NAMES`.
+        workflow: the workflow's own name.
+        namespace: its namespace, which is also that of the service.
+
+    Raises:
+        StepError: a value or a name is wrong, or two values do not fit together.
+    """
+    parser = _parser()
+    parsed = {name: _parse(parser, name, values[name]) for name in NAMES}
+    _check_global_batch(parsed)
+    _check_job_names(workflow, parsed)
+    _check_service(parsed["service"], namespace)
+    return parsed
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return a parser with an option for each parameter, of the type that the script has which reads it."""
+    parser = command_line.Parser(exit_on_error=False, conflict_handler="resolve")  # seeds is another list here
+    training_settings.add_options(parser)
+    quality_gate.add_options(parser)
+    types = {
+        "models": models,
+        "seeds": seeds,
+        "workers": command_line.positive,
+        "training-deadline": training_deadline,
+        "keep-runs": command_line.integer,
+        "service": label,
+        "image": image,
+    }
+    for name, type_of_value in types.items():
+        parser.add_argument(f"--{name}", type=type_of_value)
+    parser.add_argument("--train", choices=(ALWAYS, IF_NEEDED))
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, name: str, value: str) -> Any:
+    try:
+        parsed = vars(parser.parse_args([f"--{name}={value}"]))[name.replace("-", "_")]
+    except argparse.ArgumentError as error:
+        raise outcome.StepError(f"parameter {name}: {error.message}") from None
+    if isinstance(parsed, int) and parsed > HIGHEST_NUMBER:
+        raise outcome.StepError(f"parameter {name}: {value!r} is too large, expected at most {HIGHEST_NUMBER}")
+    if isinstance(parsed, int) and str(parsed) != value:
+        raise outcome.StepError(f"parameter {name}: {value!r} is not written in plain digits, expected {parsed}")
+    return parsed
+
+
+def json_list(text: str, example: str) -> list[Any]:
+    """Parse a JSON list that is not empty and repeats nothing."""
+    try:
+        items = json.loads(text)
+    except (ValueError, RecursionError):
+        items = None
+    if not isinstance(items, list) or not items:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON list with entries, expected one such as {example}")
+    (entry, times), *_ = Counter(map(json.dumps, items)).most_common(1)
+    if times > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is a list that repeats {entry}, expected each entry once")
+    return items
+
+
+def models(text: str) -> list[str]:
+    """Parse a JSON list of names of models (argparse type)."""
+    example = json.dumps(names.MODELS[:2])
+    found = json_list(text, example)
+    for name in found:
+        if name not in names.MODELS:
+            known = ", ".join(names.MODELS)
+            raise argparse.ArgumentTypeError(f"{name!r} is not a model, expected a JSON list of some of {known}")
+    return found
+
+
+def seeds(text: str) -> list[int]:
+    """Parse a JSON list of seeds (argparse type)."""
+    found = json_list(text, "[1, 2]")
+    for seed in found:
+        # Argo copies each number as it is written into a label, which cannot be -0.
+        if type(seed) is not int or "-0" in text:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers, expected one such as [1, 2]")
+        command_line.seed(str(seed))
+    if len(found) > command_line.MOST_SEEDS:
+        raise argparse.ArgumentTypeError(f"{len(found)} seeds are too many, expected at most {command_line.MOST_SEEDS}")
+    return found
+
+
+def training_deadline(text: str) -> int:
+    """Parse a number of seconds that a pod's deadline can be (argparse type)."""
+    return command_line.integer(text, 1, LONGEST_TRAINING)
+
+
+def label(text: str) -> str:
+    """Accept a name that a Service may have (argparse type)."""
+    if not LABEL.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name for Services, expected lower-case letters, digits and hyphens, a letter first,"
+            f" such as {MODEL_NAME}"
+        )
+    return text
+
+
+def image(text: str) -> str:
+    """Accept a reference to a container image (argparse type)."""
+    if not IMAGE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an image, expected a name and a tag, such as name:v1")
+    return text
+
+
+def _check_global_batch(values: Mapping[str, Any]) -> None:
+    workers, batch, images = values["workers"], values["batch-per-worker"], values["train-images"]
+    if workers * batch > images:
+        raise outcome.StepError(
+            f"parameters workers and batch-per-worker: a global batch of {workers} * {batch} = {workers * batch} is"
+            f" more than the {images} training images; lower one of the two, or raise train-images"
+        )
+
+
+def _check_job_names(workflow: str, values: Mapping[str, Any]) -> None:
+    try:
+        label(workflow)
+    except argparse.ArgumentTypeError as error:
+        raise outcome.StepError(f"the workflow's name: {error}; its TFJobs are named after it") from None
+    model = max(values["models"], key=len)
+    service = f"{workflow}-{model}-{max(values['seeds'])}-{GENERATED}-worker-{values['workers'] - 1}"
+    _check_length("the workflow's name", workflow, "the Service of a worker", service)
+
+
+def _check_service(service: str, namespace: str) -> None:
+    """Check the two longest names that KServe 0.21 makes of a service's: a label, and the first part of a host."""
+    longest = max(f"isvc.{service}-predictor", f"{service}-predictor-{namespace}", key=len)
+    _check_length("parameter service", service, "its predictor", longest)
+
+
+def _check_length(what: str, name: str, owner: str, longest: str) -> None:
+    if (excess := len(longest) - LONGEST_LABEL) > 0:
+        raise outcome.StepError(
+            f"{what}: {name!r} has {len(name)} characters, expected at most {len(name) - excess}, since {owner} gets"
+            f" the name {longest}, and Kubernetes allows {LONGEST_LABEL}"
+        )
