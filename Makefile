@@ -67,6 +67,25 @@ do [ "$$status" = "$$shown" ] || echo "$$name: $$status"; shown=$$status; \
   esac; sleep 10; done
 endef
 
+# A workflow as Argo makes it from a CronWorkflow. By the owner, the CronWorkflow counts it, and starts no other meanwhile.
+define retraining
+apiVersion: {.apiVersion}
+kind: Workflow
+metadata:
+  generateName: {.metadata.name}-
+  labels:
+    workflows.argoproj.io/cron-workflow: {.metadata.name}
+  ownerReferences:
+    - apiVersion: {.apiVersion}
+      kind: CronWorkflow
+      name: {.metadata.name}
+      uid: {.metadata.uid}
+      controller: true
+      blockOwnerDeletion: true
+spec: {.spec.workflowSpec}
+endef
+export retraining
+
 # Another project's PYTHONPATH, PYTHONSAFEPATH, PYTHONOPTIMIZE or PYTHONWARNINGS would break the scripts. Of Python's
 # variables, make passes on only those named here. The scripts read and print UTF-8 in every locale.
 unexport PYTHONPATH $(filter-out PYTHON PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX, \
@@ -80,10 +99,10 @@ $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
 .PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements cluster image install train serving \
-  workflow dashboard clean-workflows test-cluster clean-cluster
+  workflow workflow-template retrain dashboard clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 } \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s%s\n", $$1, $$2 } \
 	  END { print "variables, as in make run WORKERS=3 (README.md and docs explain them): $(VARIABLES)" }' $(MAKEFILE_LIST)
 
 doctor: ## check this machine for `make run`: Python, processor, memory, disk, data, ports
@@ -188,6 +207,16 @@ serving: ## install the predictor's runtime; needs KServe
 workflow: ## run the workflow once and wait until it ends
 	name=$$($(KUBECTL) create -f workflow.yaml --output=name) && $(wait_for_workflow)
 
+workflow-template: ## make workflow-template.yaml, which retrain.yaml starts, from workflow.yaml
+	{ echo '# Made from workflow.yaml by `make workflow-template`: edit that file. retrain.yaml starts it.'; \
+	  sed -e 's/^# Create: .*/# Create: kubectl apply -f workflow-template.yaml/' -e 's/^kind: Workflow$$/&Template/' \
+	    -e 's/^  generateName: distml-$$/  name: distml/' workflow.yaml; } >workflow-template.yaml
+
+retrain: ## start the workflow of the CronWorkflow retrain now, wait until it ends, and say whether it trained
+	name=$$($(KUBECTL) get cronworkflow retrain --output=jsonpath="$$retraining" | \
+	  $(KUBECTL) create -f - --output=name) && ($(wait_for_workflow)) && \
+	$(KUBECTL) get $$name --output=go-template='{{range .status.nodes}}{{if eq .displayName "check"}}{{range .outputs.parameters}}{{.name}}: {{.value}}{{"\n"}}{{end}}{{end}}{{end}}'
+
 dashboard: ## show TensorBoard and the reports of the claim at http://localhost:6006 and http://localhost:6007
 	@$(KUBECTL) get pvc strategy-volume --output=name >/dev/null
 	@$(KUBECTL) get pod tensorboard >/dev/null 2>&1 || $(KUBECTL) create -f tensorboard.yaml
@@ -197,6 +226,7 @@ dashboard: ## show TensorBoard and the reports of the claim at http://localhost:
 	@$(KUBECTL) port-forward --address=127.0.0.1 pod/tensorboard 6006 6007
 
 clean-workflows: ## delete the workflows, their jobs, the service, the helper pods, and the claim with all its data
+	-$(KUBECTL) delete cronworkflow/retrain workflowtemplate/distml --ignore-not-found
 	-$(KUBECTL) delete workflow --all
 	$(KUBECTL) delete tfjob --all
 	$(KUBECTL) delete -f multi-worker-job.yaml --ignore-not-found

@@ -62,7 +62,7 @@ def test_make_reads_no_variable_of_the_environment_but_python() -> None:
     names = (
         "help doctor run serve history roll-back test test-hostile lint format bench clean cluster image install train"
     )
-    targets = [*names.split(), "workflow", "dashboard", "clean-cluster"]
+    targets = [*names.split(), "workflow", "workflow-template", "retrain", "dashboard", "clean-cluster"]
     assert dry_run(*targets) == dry_run(*targets, **dict.fromkeys(ASSIGNED, "7"))
 
 

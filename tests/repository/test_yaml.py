@@ -42,7 +42,7 @@ def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
 
 def test_the_checks_cover_every_yaml_file_with_a_pod() -> None:
     kinds = {path.name: [document["kind"] for document in documents(str(path))] for path in files()}
-    assert len(files()) == 34
+    assert len(files()) == 36
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob", "Job"} & set(kind))) == PODS
     assert len(all_containers()) == 8
 
@@ -216,9 +216,11 @@ def test_each_copied_yaml_block_names_its_original_and_a_test() -> None:
         ("autoscaled-inference-service-knative.yaml", "inference-service.yaml"),
         ("autoscaled-inference-service.yaml", "inference-service.yaml"),
         ("multi-worker-job.yaml", "multi-worker-tfjob.yaml"),
-        ("workflow.yaml", "multi-worker-tfjob.yaml"),
-        ("workflow.yaml", "inference-service.yaml"),
-        ("workflow.yaml", "inference-service.yaml"),
+        *(
+            (workflow, original)
+            for workflow in ("workflow-template.yaml", "workflow.yaml")
+            for original in ("multi-worker-tfjob.yaml", "inference-service.yaml", "inference-service.yaml")
+        ),
     ]
     for _, original, module, function in found:
         assert (ROOT / original).is_file()
