@@ -27,6 +27,7 @@ MISSPELT = {
     "multi-worker-job.yaml": "podReplacementPolicy",
     "predict-service.yaml": "automountServiceAccountToken",
     "workflow.yaml": "successCondition",
+    "retrain.yaml": "concurrencyPolicy",
     "inference-service.yaml": "storageUri",
 }
 FILES = sorted(path.name for path in ROOT.glob("[!.]*.yaml") if path.name != "kustomization.yaml")
@@ -62,7 +63,7 @@ def dry_runs(namespace: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     except schemas.Missing as missing:
         yield missing
         return
-    full = schemas.full_definition()
+    full = schemas.full_definitions()
     errors = {name: schemas.dry_run((ROOT / name).read_text()) for name in FILES}
     errors |= {name: schemas.dry_run(kubectl("kustomize", name, timeout=600)) for name in FOLDERS}
     errors[COMPONENTS] = schemas.dry_run(schemas.with_components(tmp_path_factory.mktemp("components")))

@@ -15,16 +15,17 @@ class Missing(Exception):
 
 
 KSERVE = "https://github.com/kserve/kserve//config/crd?ref=v0.21.0"
+ARGO = "https://github.com/argoproj/argo-workflows//manifests/base/crds/full?ref=v4.1.2"
+# manifests/ installs minimal schemas of these kinds.
+REPLACED = ("workflows.argoproj.io", "workflowtemplates.argoproj.io", "cronworkflows.argoproj.io")
 # The kinds that the project's files use, and the release of each full schema.
 SCHEMAS = {
-    "workflows.argoproj.io": "https://github.com/argoproj/argo-workflows//manifests/base/crds/full?ref=v4.1.2",
+    **dict.fromkeys(REPLACED, ARGO),
     "tfjobs.kubeflow.org": "https://github.com/kubeflow/training-operator//manifests/base/crds?ref=v1.9.4",
     "inferenceservices.serving.kserve.io": KSERVE,
     "servingruntimes.serving.kserve.io": KSERVE,
 }
 TRAINING = ("multi-worker-tfjob.yaml", "multi-worker-job.yaml")
-# manifests/ installs a minimal schema of this kind.
-REPLACED = "workflows.argoproj.io"
 
 
 def is_full(name: str) -> bool:
@@ -69,11 +70,19 @@ def is_established(name: str) -> bool:
     return established.returncode == 0
 
 
-def full_definition() -> str:
-    """Return Argo's full schema from the cluster, for applying it again later."""
-    definition = json.loads(kubectl("get", "customresourcedefinition", REPLACED, "--output=json"))
-    kept = {key: definition[key] for key in ("apiVersion", "kind", "spec")}
-    return json.dumps({**kept, "metadata": {"name": REPLACED}})
+def full_definitions() -> str:
+    """Return Argo's full schemas from the cluster, for applying them again later."""
+    found = json.loads(kubectl("get", "customresourcedefinition", *REPLACED, "--output=json"))["items"]
+    kept = [
+        {
+            "apiVersion": definition["apiVersion"],
+            "kind": definition["kind"],
+            "metadata": {"name": definition["metadata"]["name"]},
+            "spec": definition["spec"],
+        }
+        for definition in found
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": kept})
 
 
 def dry_run(text: str) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import yaml
 
-from cluster import kserve_stand_in, tfjobs, workflows
+from cluster import kserve_stand_in, retraining, tfjobs, workflows
 from cluster.kube import NAMESPACE, ROOT, execute, forwarded, get, kubectl, run, runs, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -56,6 +56,7 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     found = workflows.outputs(status)
     names = {"winner", "verdict", "validation-accuracy", "validation-interval", "test-accuracy", "version"}
     assert found.keys() == {*names, "report-path", "trained", "reason"}
+    assert (found["trained"], found["reason"]) == ("true", "the workflow always trains")
     assert found["winner"] in ("plain", "dropout", "batchnorm")
     assert found["verdict"] in ("lead within chance", "lead beyond chance")
     low, high = json.loads(found["validation-interval"])
@@ -63,6 +64,34 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     assert served_version() == found["version"]
     assert "index.html" in execute("access-model", "ls", found["report-path"])
     assert sorted(workflows.candidates(name)) == [f"{name}-{model}-1" for model in ("batchnorm", "dropout", "plain")]
+
+
+@pytest.fixture(scope="module")
+def calm(first: tuple[str, dict]) -> Iterator[tuple[str, dict]]:
+    """Let a workflow start by schedule, after images like those of the publication; yield its name and its status.
+
+    Then send the negatives, for the next scheduled workflow; the tests in between need not wait for its minute.
+    """
+    version = workflows.outputs(first[1])["version"]
+    retraining.send(version, "originals")
+    with retraining.every_minute():
+        name = retraining.scheduled("false")
+        status = workflows.wait_for(name, "Succeeded", seconds=120)
+        retraining.send(version, "negatives")
+        yield name, status
+
+
+def test_a_scheduled_workflow_trains_nothing_without_drift(first: tuple[str, dict], calm: tuple[str, dict]) -> None:
+    name, status = calm
+    found = workflows.outputs(status)
+    version = workflows.outputs(first[1])["version"]
+    reason = (
+        rf"version {version} was trained on the volume's data set; no drift from .* in the last 1,0\d\d: intensity .*"
+    )
+    assert re.fullmatch(reason, found.pop("reason"))
+    results = {"winner", "verdict", "validation-accuracy", "validation-interval", "test-accuracy", "version"}
+    assert found == {"trained": "false"} | dict.fromkeys({*results, "report-path"}, "")
+    assert workflows.jobs(name) == []
 
 
 def test_mistyped_parameters_are_refused_by_the_first_step_alone(controllers: None) -> None:
@@ -78,6 +107,17 @@ def test_mistyped_parameters_are_refused_by_the_first_step_alone(controllers: No
         status = workflows.wait_for(name, "Failed", seconds=60)
         pods = {node["displayName"] for node in status["nodes"].values() if node["type"] == "Pod"}
         assert pods == {"check(0)", f"{name}.onExit(0)"}
+
+
+def test_a_scheduled_workflow_trains_on_drift_and_releases(first: tuple[str, dict], calm: tuple[str, dict]) -> None:
+    version = workflows.outputs(first[1])["version"]
+    name = retraining.scheduled("true")
+    retraining.suspend()
+    found = workflows.outputs(workflows.wait_for(name, "Succeeded"))
+    assert (found["trained"], found["version"]) == ("true", str(int(version) + 1))
+    assert re.match(f"the images have drifted from those that version {version} was published with", found["reason"])
+    assert served_version() == found["version"]
+    assert re.search(rf" released +{found['version']} ", last_decision())
 
 
 @dataclass
