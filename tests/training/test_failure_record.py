@@ -80,7 +80,7 @@ def test_an_exit_while_tensorflow_blocks_is_recorded(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "_exit", lambda status: None)
     failure_record.start_recording()
     worker.end("worker: lost a peer", outcome.LOST_PEER)
-    assert recorded(tmp_path) == Failure(0, 4, "worker: lost a peer")
+    assert recorded(tmp_path) == Failure(0, 5, "worker: lost a peer")
 
 
 def test_a_new_candidate_removes_the_failure_record(tmp_path: Path) -> None:
