@@ -43,10 +43,10 @@ def port(volume: Volume) -> Iterator[int]:
         thread.join()
 
 
-def ask(port: int, path: str, method: str = "GET") -> tuple[int, str, str]:
+def ask(port: int, path: str, method: str = "GET", host: str = "localhost") -> tuple[int, str, str]:
     """Ask for a path, which is sent as it is; return the status, the type and the body."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Host": host})
         answer = connection.getresponse()
         return answer.status, answer.headers["Content-Type"], answer.read().decode()
 
@@ -71,6 +71,12 @@ def test_the_first_page_links_each_report(port: int) -> None:
     assert '<a href="/runs/first/report/">first</a>' in page and "/runs/bare/" not in page
 
 
+def test_the_first_page_shows_a_report_with_broken_characters(port: int, volume: Volume) -> None:
+    (volume.run_report("first") / "report.json").write_text('{"winner": "plain\\ud800"}')
+    status, _, page = ask(port, "/")
+    assert (status, "plain?" in page) == (200, True)
+
+
 def test_head_gets_the_headers_of_a_page_without_its_body(port: int) -> None:
     assert ask(port, "/history.txt", "HEAD") == (200, "text/plain; charset=utf-8", "")
 
@@ -90,12 +96,33 @@ def test_no_other_path_is_a_page(port: int, path: str) -> None:
     assert (status, "secret" in body) == (404, False)
 
 
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:16007", "127.0.0.1:6007", "[::1]:6007", "[::1]"])
+def test_each_name_of_this_machine_may_be_asked_with_any_port(port: int, host: str) -> None:
+    assert ask(port, "/report/", host=host)[0] == 200
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "localhost.evil.example:6007", "127.0.0.1.evil.example", "::1"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_page_of_another_site_under_its_own_name_gets_403(port: int, method: str, host: str) -> None:
+    status, _, body = ask(port, "/history.txt", method, host)
+    assert (status, "time" in body) == (403, False)
+
+
 @pytest.mark.parametrize("name", ["runs", "runs/first", "runs/first/report", "runs/first/report/index.html"])
 def test_a_link_on_the_volume_is_not_followed(port: int, volume: Volume, name: str) -> None:
     assert ask(port, "/runs/first/report/")[0] == 200
     link = volume.root / name
     link.symlink_to(link.rename(volume.root.parent / "moved"))
     assert ask(port, "/runs/first/report/")[0] == 404
+
+
+@pytest.mark.parametrize("name", ["runs", "runs/first", "runs/first/report", "runs/first/report/report.json"])
+def test_the_first_page_has_nothing_from_behind_a_link(port: int, volume: Volume, name: str) -> None:
+    assert "plain" in ask(port, "/")[2]
+    link = volume.root / name
+    link.symlink_to(link.rename(volume.root.parent / "moved"))
+    status, _, page = ask(port, "/")
+    assert (status, "plain" in page, ">bare<" in page) == (200, False, name != "runs")
 
 
 def test_a_pipe_in_place_of_a_report_is_not_read(port: int, volume: Volume) -> None:

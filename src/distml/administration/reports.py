@@ -16,6 +16,8 @@ TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".txt
 REPORT = re.compile(
     rf"/(?P<folder>(?:runs/{command_line.PLAIN_NAME.pattern}/)?report)/(?P<file>index\.html|report\.json)?"
 )
+# The names of this machine. A page of another site could make its own name lead here, and then read what is served.
+HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d*)?", re.IGNORECASE)
 # The pages have their style and their images inside, and no script.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
@@ -54,6 +56,9 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
+        if not HERE.fullmatch(self.headers.get("Host", "")):
+            self.send_error(HTTPStatus.FORBIDDEN, explain="Open the pages as http://localhost, with the same port.")
+            return
         found = content_of(self.server.volume, self.path.partition("?")[0])
         if found is None:
             self.send_error(HTTPStatus.NOT_FOUND, explain="There is no such page. The first page, /, lists all.")
@@ -75,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
 def content_of(volume: Volume, path: str) -> tuple[str, bytes] | None:
     """Return the type and the content of the page at a path; None if the path is not that of a page."""
     if path == "/":
-        return TYPES[".html"], overview.render(volume).encode()
+        # A damaged report may have characters that have no UTF-8.
+        return TYPES[".html"], overview.render(volume).encode(errors="replace")
     if path == "/history.txt":
         file = volume.history
     elif found := REPORT.fullmatch(path):

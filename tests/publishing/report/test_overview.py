@@ -42,6 +42,11 @@ def test_the_overview_of_an_empty_volume_says_so(volume: Volume) -> None:
     assert "This volume has no runs yet." in overview.render(volume)
 
 
+def test_the_overview_lists_no_runs_if_their_folder_is_a_file(volume: Volume) -> None:
+    volume.runs.touch()
+    assert "This volume has no runs yet." in overview.render(volume)
+
+
 def test_the_overview_lists_the_runs_the_newest_first(volume: Volume) -> None:
     add_run(volume, "older", REPORT, 60)
     add_run(volume, "newer", {**REPORT, "winner": "dropout"}, 120)
@@ -52,16 +57,22 @@ def test_the_overview_lists_the_runs_the_newest_first(volume: Volume) -> None:
     ]
 
 
-@pytest.mark.parametrize("report", ["", "{", "[1]", "null", "{}"])
+@pytest.mark.parametrize("report", ["", "{", "[1]", "null", "{}", "[" * 100_000])
 def test_a_run_with_a_damaged_report_is_listed_without_a_link(volume: Volume, report: str) -> None:
     add_run(volume, "run", report)
-    assert cells(volume) == [["run", "1970-01-01 00:00", "no report: nothing of this run is published"]]
+    assert cells(volume) == [["run", "1970-01-01 00:00", "no report that can be read"]]
     assert "/runs/run/" not in overview.render(volume)
 
 
 def test_a_report_of_an_older_release_shows_dashes(volume: Volume) -> None:
     add_run(volume, "run", {"winner": "plain"})
     assert cells(volume) == [["run", "1970-01-01 00:00", "plain", *"–––––"]]
+
+
+def test_values_that_a_report_cannot_have_are_dashes(volume: Volume) -> None:
+    nested = json.loads("[" * 900 + "]" * 900)
+    add_run(volume, "run", {"winner": nested, "verdict": {}, "validation_interval": [0.9], "version": 1})
+    assert cells(volume) == [["run", "1970-01-01 00:00", *"–––––", "1"]]
 
 
 def test_the_overview_escapes_the_values_of_a_report(volume: Volume) -> None:

@@ -28,16 +28,16 @@ class Row:
     report: dict[str, Any] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """Return a value of the report for people; a dash if the report, perhaps of an older release, lacks it."""
+        """Return a value of the report for people; a dash if the report, perhaps of an older release, has none."""
         match self.report.get(name):
             case float(number):
                 return f"{number:.4f}"
             case [float(low), float(high)]:
                 return f"{low:.4f} to {high:.4f}"
-            case None:
-                return "–"
-            case value:
+            case str() | int() as value:
                 return str(value)
+            case _:
+                return "–"
 
 
 def render(volume: Volume) -> str:
@@ -50,11 +50,10 @@ def render(volume: Volume) -> str:
 
 
 def rows(volume: Volume) -> list[Row]:
-    """Return the volume's runs, the newest first."""
-    try:
-        names = [folder.name for folder in volume.runs.iterdir() if folder.is_dir() and not folder.is_symlink()]
-    except FileNotFoundError:
+    """Return the volume's runs, the newest first; none if `runs` is no folder of the volume."""
+    if volume.runs.is_symlink() or not volume.runs.is_dir():
         return []
+    names = [folder.name for folder in volume.runs.iterdir() if folder.is_dir() and not folder.is_symlink()]
     found = [row for name in names if command_line.PLAIN_NAME.fullmatch(name) if (row := row_of(volume, name))]
     return sorted(found, key=lambda row: row.time, reverse=True)
 
@@ -69,7 +68,7 @@ def row_of(volume: Volume, run: str) -> Row | None:
         return None
     try:
         report = json.loads(read(volume, path) or "")
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for thousands of nested brackets
         report = None
     return Row(run, time, report if isinstance(report, dict) else {})
 
