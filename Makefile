@@ -219,9 +219,12 @@ retrain: ## start the workflow of the CronWorkflow retrain now, wait until it en
 
 dashboard: ## show TensorBoard and the reports of the claim at http://localhost:6006 and http://localhost:6007
 	@$(KUBECTL) get pvc strategy-volume --output=name >/dev/null
+# A pod that has ended, because it was evicted for example, would never be ready.
+	@$(KUBECTL) delete pod --field-selector='metadata.name=tensorboard,status.phase!=Pending,status.phase!=Running' >/dev/null
 	@$(KUBECTL) get pod tensorboard >/dev/null 2>&1 || $(KUBECTL) create -f tensorboard.yaml
 	@$(KUBECTL) wait --for=condition=Ready pod/tensorboard --timeout=3m || { \
-	  $(KUBECTL) get events --field-selector=involvedObject.name=tensorboard; exit 1; }
+	  $(KUBECTL) get events --field-selector=involvedObject.name=tensorboard; \
+	  echo "the pod is not ready: correct what its events name, then run: $(KUBECTL) delete pod tensorboard; make dashboard"; exit 1; }
 	@echo "TensorBoard: http://localhost:6006   reports: http://localhost:6007   (Ctrl-C ends the connection)"
 	@$(KUBECTL) port-forward --address=127.0.0.1 pod/tensorboard 6006 6007
 
