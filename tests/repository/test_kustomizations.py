@@ -105,10 +105,11 @@ def test_all_that_is_installed_has_the_label_of_the_clean_up() -> None:
     label = dict([LABEL])
     assert load("manifests/namespace.yaml")["metadata"]["labels"].items() > label.items()
     resources = load("manifests/kustomization.yaml")["resources"]
-    parts = [load(f"manifests/{name}/kustomization.yaml") for name in resources if name != "namespace.yaml"]
-    assert [part["labels"] for part in parts] == [[{"pairs": label}]] * 3
+    names = [name for name in resources if name != "namespace.yaml"]
+    parts = [load(f"manifests/{name}/kustomization.yaml") for name in (*names, "serving", "monitoring")]
+    assert [part["labels"] for part in parts] == [[{"pairs": label}]] * 5
     kept = [line for line in CLUSTER_PAGE.splitlines() if f"--selector={'='.join(LABEL)}" in line]
-    assert [line.split()[:2] for line in kept] == [["kubectl", "delete"]] * 2
+    assert [line.split()[:2] for line in kept] == [["kubectl", "delete"]] * 4
 
 
 def test_the_root_kustomization_offers_every_component() -> None:
