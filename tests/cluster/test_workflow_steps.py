@@ -122,7 +122,8 @@ def test_curl_reaches_the_predictor_through_port_forward(predictor: str) -> None
 def test_a_job_with_a_missing_image_is_ended_with_the_reason(pods: None) -> None:
     job = create_job(image="kubeflow/no-such-image:v0")
     wait_until("the pull has failed", 90, lambda: "ErrImagePull" in run("get", "pods").stdout)
-    ended = templates.run("why", "failed-training", workflow__name=NAME, **candidate("batchnorm"))
+    since = {"inputs__parameters__since": "2026-01-01T00:00:00Z"}
+    ended = templates.run("why", "failed-training", workflow__name=NAME, **since, **candidate("batchnorm"))
     assert ended.status == 1
     assert f"TFJob {job} did not succeed: {job}-worker-" in ended.message
     assert "ImagePull" in ended.message

@@ -32,6 +32,7 @@ VALUES = {
     "inputs.parameters.model": "plain",
     "inputs.parameters.seed": "2",
     "inputs.parameters.version": "3",
+    "inputs.parameters.since": "2026-11-27T08:00:00Z",
 }
 
 
@@ -159,6 +160,8 @@ def test_an_attempt_ends_the_former_job_before_it_creates_its_own() -> None:
     assert (former["template"], former["when"]) == ("end-former-training", "{{retries}} != 0")
     assert "continueOn" not in former
     assert (job["template"], why["template"]) == ("tfjob", "failed-training")
+    since = {"name": "since", "value": "{{steps.tfjob.startedAt}}"}
+    assert why["arguments"]["parameters"] == [*job["arguments"]["parameters"], since]
 
 
 def test_the_job_equals_that_of_multi_worker_tfjob_yaml() -> None:

@@ -57,8 +57,12 @@ def test_the_help_of_a_subcommand_shows_its_usage(name: str, capsys: pytest.Capt
             "argument --version: 'x' is not an integer of 1 or more; see smoke-test --help",
         ),
         (
-            ["end-training", "--workflow=w", "--explain-failure"],
+            ["end-training", "--workflow=w", "--explain-failure=2026-11-27T08:00:00Z"],
             "--explain-failure needs --model; see end-training --help",
+        ),
+        (
+            ["end-training", "--workflow=w", "--explain-failure=2026-11-27T08:00:00"],
+            "argument --explain-failure: '2026-11-27T08:00:00' is not a time with a zone, expected one such as ",
         ),
         (["withdraw"], "the following arguments are required: --version; see withdraw --help"),
         (["roll-back", "--to=last"], "argument --to: 'last' is not an integer of 1 or more; see roll-back --help"),

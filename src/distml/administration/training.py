@@ -1,6 +1,7 @@
 """The subcommand `end-training`: end a workflow's TFJobs."""
 
 import argparse
+from datetime import datetime
 
 from distml.model import names
 from distml.step import command_line, outcome
@@ -16,6 +17,19 @@ def end_training(args: argparse.Namespace) -> None:
     from distml.training.group import tfjobs  # here, because the Kubernetes client loads slowly
 
     tfjobs.end_training(args.volume, args.workflow, args.namespace, args.timeout, candidate, args.explain_failure)
+
+
+def moment(text: str) -> datetime:
+    """Parse a time with its zone (argparse type)."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time with a zone, expected one such as 2026-11-27T08:00:00Z"
+        )
+    return found
 
 
 def add_end_training(subcommands: "command_line.Subcommands") -> None:
@@ -40,8 +54,10 @@ def add_end_training(subcommands: "command_line.Subcommands") -> None:
     parser.add_argument("--seed", type=command_line.seed, help="the seed of the jobs to end; needs --model")
     parser.add_argument(
         "--explain-failure",
-        action="store_true",
-        help="report why the newest job of the model and seed has not succeeded, and fail",
+        type=moment,
+        metavar="TIME",
+        help="fail, and report why the newest job of the model and seed has not succeeded; a job created before this"
+        " time, such as 2026-11-27T08:00:00Z, does not count",
     )
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the jobs")
     parser.add_argument(

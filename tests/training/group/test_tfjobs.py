@@ -141,6 +141,7 @@ def end_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..
 
 
 PLAIN = ("--model=plain", "--seed=1")
+EXPLAIN = "--explain-failure=2026-01-01T00:00:00Z"
 LOST_PEER = {"worker": 1, "status": 5, "message": "lost a peer"}
 WRONG_INPUT = {"worker": 0, "status": 2, "message": "a global batch of 9 is more than the 6 training images"}
 
@@ -155,7 +156,7 @@ def test_ending_a_workflow_deletes_only_its_unfinished_jobs(end_training: Callab
 
 def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed) as failed:
-        end_training(Cluster(TOO_LONG), *PLAIN, "--explain-failure", failure=LOST_PEER)
+        end_training(Cluster(TOO_LONG), *PLAIN, EXPLAIN, failure=LOST_PEER)
     assert str(failed.value) == (
         "TFJob j did not succeed: worker 1 ended with status 5: lost a peer; j was active longer than"
         " specified deadline; for more, run kubectl get events --namespace=kubeflow | grep distml-1-plain-1-"
@@ -163,9 +164,15 @@ def test_a_failed_jobs_report_starts_with_the_workers_message(end_training: Call
     assert failed.value.exit_status == 1
 
 
+def test_a_job_of_an_earlier_attempt_is_not_blamed(end_training: Callable[..., None]) -> None:
+    with pytest.raises(tfjobs.TrainingFailed) as failed:
+        end_training(Cluster(TOO_LONG), *PLAIN, "--explain-failure=2026-01-01T00:00:01+00:00", failure=LOST_PEER)
+    assert str(failed.value).startswith("plain-seed1 was not trained: its TFJob was deleted or could not be created;")
+
+
 def test_a_deleted_job_is_reported_as_missing(end_training: Callable[..., None]) -> None:
     with pytest.raises(tfjobs.TrainingFailed) as failed:
-        end_training(Cluster(), *PLAIN, "--explain-failure")
+        end_training(Cluster(), *PLAIN, EXPLAIN)
     assert str(failed.value) == (
         "plain-seed1 was not trained: its TFJob was deleted or could not be created; for more, run kubectl get events"
         " --namespace=kubeflow | grep distml-1-plain-1-"
@@ -176,7 +183,7 @@ def test_the_newest_of_a_candidates_jobs_is_explained(end_training: Callable[...
     newer = job(("Failed", "True", "it reached its back-off limit"))
     newer["metadata"] = {"name": "k", "creationTimestamp": "2026-01-01T00:00:01Z"}
     with pytest.raises(tfjobs.TrainingFailed, match=r"^TFJob k .+: it reached its back-off limit; for"):
-        end_training(Cluster(newer, TOO_LONG), *PLAIN, "--explain-failure")
+        end_training(Cluster(newer, TOO_LONG), *PLAIN, EXPLAIN)
 
 
 def test_a_lost_peer_ends_the_job_and_allows_another_attempt(end_training: Callable[..., None]) -> None:

@@ -31,7 +31,7 @@ def end_training(
     namespace: str,
     seconds: float,
     candidate: tuple[str, int] | None = None,
-    explain_failure: bool = False,
+    explain_since: datetime | None = None,
 ) -> None:
     """Delete the unfinished jobs of a workflow, and wait until none of their workers can write any more.
 
@@ -41,7 +41,8 @@ def end_training(
         namespace: the jobs' namespace.
         seconds: how long the workers may take to end.
         candidate: end only the jobs of this model and seed.
-        explain_failure: raise TrainingFailed with the reason why the newest job of `candidate` has not succeeded.
+        explain_since: raise TrainingFailed with the reason why the newest job of `candidate` has not succeeded. A job
+            created before this time belongs to an earlier attempt, and does not count.
 
     Raises:
         TrainingFailed: a failure was to be explained, or the workers did not end in time.
@@ -51,14 +52,15 @@ def end_training(
     selector = f"{WORKFLOW_LABEL}={workflow}"
     if candidate:
         selector += f",{MODEL_LABEL}={candidate[0]},{SEED_LABEL}={candidate[1]}"
-    reasons = end_jobs(jobs, core, namespace, selector)
+    ended = end_jobs(jobs, core, namespace, selector)
     with working("waiting for the workers to end"):
         wait_for_workers(core, namespace, selector, seconds)
     failure = failure_record.read(volume.failure(workflow, *candidate)) if candidate else None
-    if candidate and explain_failure:
+    if candidate and explain_since:
         jobs_of_candidate = "-".join(map(str, (workflow, *candidate)))
+        current = [(job, reason) for created, job, reason in ended if created >= explain_since]
         raise TrainingFailed(
-            f"{explanation(reasons, candidate, failure)}; for more, run kubectl get events --namespace={namespace} |"
+            f"{explanation(current, candidate, failure)}; for more, run kubectl get events --namespace={namespace} |"
             f" grep {jobs_of_candidate}-"
         )
     if candidate and failure and failure.status == failure_record.WRONG_INPUT:
@@ -66,11 +68,13 @@ def end_training(
         raise outcome.StepError(f"{name} is not retried, since the same input would fail again: {failure}")
 
 
-def explanation(reasons: dict[str, str], candidate: tuple[str, int], failure: failure_record.Failure | None) -> str:
+def explanation(
+    reasons: list[tuple[str, str]], candidate: tuple[str, int], failure: failure_record.Failure | None
+) -> str:
     """Return why the newest of a candidate's jobs, the last in `reasons`, has not succeeded."""
     if not reasons:
         return f"{candidate_name(*candidate)} was not trained: its TFJob was deleted or could not be created"
-    job, reason = list(reasons.items())[-1]
+    job, reason = reasons[-1]
     return f"TFJob {job} did not succeed: {f'{failure}; ' if failure else ''}{reason}"
 
 
@@ -86,23 +90,28 @@ def connect() -> tuple[Any, Any]:
     return client.CustomObjectsApi(), client.CoreV1Api()
 
 
-def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> dict[str, str]:
-    """Delete the unfinished jobs; return the reason why each job has not succeeded, by name, the newest job last."""
+def end_jobs(jobs: Any, core: Any, namespace: str, selector: str) -> list[tuple[datetime, str, str]]:
+    """Delete the unfinished jobs.
+
+    Returns:
+        for each job, the oldest first: when it was created, its name, and the reason why it has not succeeded.
+    """
     found = jobs.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, label_selector=selector)["items"]
     pods = core.list_namespaced_pod(namespace, label_selector=f"{selector},{JOB_LABEL}").items
     warnings = core.list_namespaced_event(namespace, field_selector="involvedObject.kind=Pod,type=Warning").items
     if not found:
         say("there is no TFJob to end")
-    reasons = {}
+    ended = []
     for job in sorted(found, key=lambda job: job["metadata"]["creationTimestamp"]):
         name = job["metadata"]["name"]
-        reasons[name] = reason_of(job, [pod for pod in pods if pod.metadata.labels[JOB_LABEL] == name], warnings)
+        reason = reason_of(job, [pod for pod in pods if pod.metadata.labels[JOB_LABEL] == name], warnings)
+        ended.append((datetime.fromisoformat(job["metadata"]["creationTimestamp"]), name, reason))
         if has_ended(job):
-            say(f"TFJob {name} has ended: {reasons[name]}")
+            say(f"TFJob {name} has ended: {reason}")
         else:
-            say(f"ending TFJob {name}: {reasons[name]}")
+            say(f"ending TFJob {name}: {reason}")
             delete(jobs, namespace, name)
-    return reasons
+    return ended
 
 
 def delete(jobs: Any, namespace: str, name: str) -> None:
