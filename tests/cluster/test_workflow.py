@@ -13,6 +13,7 @@ import yaml
 
 from cluster import kserve_stand_in, retraining, tfjobs, workflows
 from cluster.kube import NAMESPACE, ROOT, execute, forwarded, get, kubectl, run, runs, wait_until
+from distml.administration import workflow
 
 pytestmark = pytest.mark.cluster
 # The name of a second service.
@@ -56,7 +57,7 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     found = workflows.outputs(status)
     names = {"winner", "verdict", "validation-accuracy", "validation-interval", "test-accuracy", "version"}
     assert found.keys() == {*names, "report-path", "trained", "reason"}
-    assert (found["trained"], found["reason"]) == ("true", "the workflow always trains")
+    assert (found["trained"], found["reason"]) == ("true", workflow.TRAINS_ALWAYS)
     assert found["winner"] in ("plain", "dropout", "batchnorm")
     assert found["verdict"] in ("lead within chance", "lead beyond chance")
     low, high = json.loads(found["validation-interval"])
@@ -95,11 +96,11 @@ def test_a_scheduled_workflow_trains_nothing_without_drift(first: tuple[str, dic
 
 
 def test_mistyped_parameters_are_refused_by_the_first_step_alone(controllers: None) -> None:
-    names = [workflows.submit(models="plain batchnorm"), workflows.submit(workers="0")]
+    names = [workflows.submit(models="plain batchnorm"), workflows.submit(workers="two")]
     reasons = [
-        "parameter models: 'plain batchnorm' is not a JSON list with entries, expected one such as"
+        "parameter models: 'plain batchnorm' is not a JSON list of one or more entries, expected one such as"
         ' ["plain", "dropout"]',
-        "parameter workers: '0' is not an integer of 1 or more",
+        "parameter workers: 'two' is not an integer of 1 or more",
     ]
     for name, reason in zip(names, reasons, strict=True):
         refused = f"main: Error (exit code 2): {reason}"

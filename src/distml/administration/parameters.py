@@ -1,7 +1,8 @@
 """The parameters of workflow.yaml: their types and ranges, and the names that Kubernetes objects get from them.
 
 Types and ranges are those of the scripts that read the parameters. Beyond them, Argo copies each value as text into
-other objects, so a number is written in plain digits, and a list is one that Argo's `withParam` reads.
+other objects, so a number is written in plain digits, and a list is one that Argo's `withParam` reads. The parameter
+`image` is not checked: the check itself runs in that image.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from distml.model import names
@@ -23,14 +25,9 @@ LONGEST_TRAINING = HIGHEST_NUMBER - 60
 ALWAYS, IF_NEEDED = "always", "if-needed"
 NAMES = (
     *("models", "seeds", "workers", "epochs", "batch-per-worker", "train-images", "training-deadline"),
-    *("accuracy-floor", "class-floor", "tolerance", "keep-runs", "train", "service", "image"),
+    *("accuracy-floor", "class-floor", "tolerance", "keep-runs", "train", "service"),
 )
-# [host[:port]/]folder/name[:tag][@digest], as container runtimes read it.
-IMAGE = re.compile(
-    r"([a-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
-    r"(:\w[\w.-]{0,127})?(@[a-z0-9]+:[0-9a-f]{32,})?",
-    re.ASCII,
-)
+PLAIN_NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 # Names of Services: RFC 1035, as Kubernetes checks them. KServe has the same rule for an InferenceService.
 LABEL = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
 LONGEST_LABEL = 63
@@ -67,12 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         "workers": command_line.positive,
         "training-deadline": training_deadline,
         "keep-runs": command_line.integer,
+        "train": when_to_train,
         "service": label,
-        "image": image,
     }
     for name, type_of_value in types.items():
         parser.add_argument(f"--{name}", type=type_of_value)
-    parser.add_argument("--train", choices=(ALWAYS, IF_NEEDED))
     return parser
 
 
@@ -83,8 +79,9 @@ def _parse(parser: argparse.ArgumentParser, name: str, value: str) -> Any:
         raise outcome.StepError(f"parameter {name}: {error.message}") from None
     if isinstance(parsed, int) and parsed > HIGHEST_NUMBER:
         raise outcome.StepError(f"parameter {name}: {value!r} is too large, expected at most {HIGHEST_NUMBER}")
-    if isinstance(parsed, int) and str(parsed) != value:
-        raise outcome.StepError(f"parameter {name}: {value!r} is not written in plain digits, expected {parsed}")
+    if isinstance(parsed, int | float) and not PLAIN_NUMBER.fullmatch(value):
+        plain = f"{abs(Decimal(str(parsed))):f}"  # 0.00001 for 1e-5, 0.0 for -0
+        raise outcome.StepError(f"parameter {name}: {value!r} is not written in plain digits, expected {plain}")
     return parsed
 
 
@@ -95,7 +92,9 @@ def json_list(text: str, example: str) -> list[Any]:
     except (ValueError, RecursionError):
         items = None
     if not isinstance(items, list) or not items:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON list with entries, expected one such as {example}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a JSON list of one or more entries, expected one such as {example}"
+        )
     (entry, times), *_ = Counter(map(json.dumps, items)).most_common(1)
     if times > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is a list that repeats {entry}, expected each entry once")
@@ -135,16 +134,16 @@ def label(text: str) -> str:
     """Accept a name that a Service may have (argparse type)."""
     if not LABEL.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a name for Services, expected lower-case letters, digits and hyphens, a letter first,"
-            f" such as {MODEL_NAME}"
+            f"{text!r} is not a valid name, expected lower-case letters, digits and hyphens, a letter first and no"
+            f" hyphen last, such as {MODEL_NAME}"
         )
     return text
 
 
-def image(text: str) -> str:
-    """Accept a reference to a container image (argparse type)."""
-    if not IMAGE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not an image, expected a name and a tag, such as name:v1")
+def when_to_train(text: str) -> str:
+    """Accept one of the two conditions for training (argparse type)."""
+    if text not in (ALWAYS, IF_NEEDED):
+        raise argparse.ArgumentTypeError(f"{text!r} is not known, expected {ALWAYS} or {IF_NEEDED}")
     return text
 
 
@@ -169,6 +168,7 @@ def _check_job_names(workflow: str, values: Mapping[str, Any]) -> None:
 
 def _check_service(service: str, namespace: str) -> None:
     """Check the two longest names that KServe 0.21 makes of a service's: a label, and the first part of a host."""
+    _check_length("the namespace's name", namespace, "the predictor of a service", f"s-predictor-{namespace}")
     longest = max(f"isvc.{service}-predictor", f"{service}-predictor-{namespace}", key=len)
     _check_length("parameter service", service, "its predictor", longest)
 

@@ -6,12 +6,14 @@ from distml.administration import parameters
 from distml.step import command_line
 from distml.step.progress_bar import say
 
+TRAINS_ALWAYS = "the parameter train is always"
+
 
 def check_workflow(args: argparse.Namespace) -> None:
     """Run `check-workflow`."""
     values = {name: getattr(args, name.replace("-", "_")) for name in parameters.NAMES}
     checked = parameters.check(values, args.workflow, args.namespace)
-    train, reason = True, "parameter train is always"
+    train, reason = True, TRAINS_ALWAYS
     if checked["train"] == parameters.IF_NEEDED:
         from distml.administration import retraining  # here, because the Kubernetes client loads slowly
 
