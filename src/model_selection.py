@@ -11,6 +11,7 @@ from functools import partial
 from distml.data import fashion_mnist, input_pipeline
 from distml.data.input_pipeline import Split
 from distml.model import names, saved_model
+from distml.publishing import runs
 from distml.publishing.report import report, summary
 from distml.publishing.selection import candidates, evaluation, lead, quality_gate, ranking, scores
 from distml.publishing.selection.ranking import Evaluated, RankedModel
@@ -23,6 +24,7 @@ from distml.step.progress_bar import say, working
 def main(args: argparse.Namespace) -> None:
     volume = args.volume
     run = args.run or candidates.newest_run(volume)
+    runs.mark_used(volume, run)
     data_sha256 = fashion_mnist.verified_manifest(volume)["data_sha256"]
     validation = input_pipeline.load(volume, "validation")
     models = rank_models(args, run, data_sha256, validation)

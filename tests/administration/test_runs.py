@@ -1,6 +1,7 @@
 """The subcommand `remove-runs`: what it prints, removes and refuses."""
 
 import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 
 import pipeline_admin
 from distml.administration.runs import NotRemoved
+from distml.model import manifest
 from distml.publishing import runs
 from distml.publishing.versions import publication
+from distml.publishing.versions.history import FOLDER
 from distml.step import atomic_files
 from distml.step.volume import Volume
 from support.crashes import candidate
@@ -110,13 +113,52 @@ def test_an_unreadable_run_stays_and_is_reported(volume: Volume, monkeypatch: py
     assert left(volume) == ["r0", "r1", "r3"]
 
 
+def test_if_a_versions_origin_is_unknown_every_run_stays_with_a_warning(
+    volume: Volume, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = volume.version(1) / manifest.MANIFEST
+    damaged.write_text("{")
+    shutil.rmtree(volume.versions / FOLDER)
+    remove_runs(volume, "--keep=0")
+    out, err = capsys.readouterr()
+    assert err == (
+        "warning: no run is removed, because each may be the one from which a version came: "
+        f"{damaged} is damaged; remove {volume.version(1)} and train or publish again\n"
+    )
+    assert (out.count("perhaps a version's origin"), left(volume)) == (4, ["r0", "r1", "r2", "r3"])
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.ENOTEMPTY])
+def test_files_that_another_process_has_open_are_left_with_a_warning(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    unlink = os.unlink
+
+    def refuse(path: str, **options: int) -> None:
+        if path == "weights":
+            raise OSError(number, os.strerror(number), path)
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        for _ in range(2):
+            remove_runs(volume, "--keep=2")
+            hidden = next(volume.runs.glob(".r1-*"))
+            assert capsys.readouterr().err == (
+                "warning: another process uses files of a removed run, so a later removal deletes them: "
+                f"cannot use {hidden}: {os.strerror(number)}\n"
+            )
+    remove_runs(volume, "--keep=2")
+    assert (capsys.readouterr().err, left(volume)) == ("", ["r0", "r2", "r3"])
+
+
 def test_the_rest_of_a_half_removed_run_is_reported_each_time(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = atomic_files.hidden_beside(volume.run("r4"))
     hidden.mkdir()
 
     def refuse(path: Path, ignore_errors: bool = False) -> None:
         if not ignore_errors:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            raise PermissionError(errno.EACCES, "Permission denied", "weights")
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from distml.model import manifest
 from distml.publishing import runs
 from distml.publishing.versions import decisions, folders, publication
 from distml.publishing.versions.history import FOLDER
-from distml.step import atomic_files, outcome
+from distml.step import atomic_files
 from distml.step.volume import Volume
 from support.crashes import at_once, candidate, killed_before_each_write
 from support.refusals import refuse
@@ -57,7 +58,9 @@ def test_a_run_that_changed_in_any_folder_is_in_use(volume: Volume, place: str) 
 
 def test_what_is_not_a_run_is_left_alone(volume: Volume, tmp_path: Path) -> None:
     (volume.runs / "notes.txt").touch()
-    (volume.runs / "of a colleague").mkdir()
+    (volume.runs / "empty").mkdir()
+    (volume.runs / "of a colleague" / "report").mkdir(parents=True)
+    (volume.runs / "of a colleague" / "notes").mkdir()
     (volume.runs / ".hidden").mkdir()
     volume.run("link").symlink_to(write_run(Volume(tmp_path / "elsewhere"), "r9", days=30))
     assert [run.name for run in runs.find(volume)[0]] == [f"r{number}" for number in reversed(range(6))]
@@ -70,20 +73,48 @@ def test_the_manifest_names_the_run_of_a_version_without_a_record(volume: Volume
 
 def test_a_version_that_was_not_trained_here_protects_no_run(volume: Volume) -> None:
     publication.publish(volume, candidate(volume), {}, keep=5)
+    shutil.rmtree(volume.versions / FOLDER)
+    (volume.version(3) / manifest.MANIFEST).unlink()
+    volume.version(4).mkdir()
     assert reasons(volume).keys() == {"r0", "r1"}
 
 
 def test_nothing_is_removed_if_a_versions_run_is_unknown(volume: Volume) -> None:
     shutil.rmtree(volume.versions / FOLDER)
     (volume.version(2) / manifest.MANIFEST).write_text("{")
-    with pytest.raises(outcome.StepError, match=f"no run is removed, .* {volume.version(2)} came: .* is damaged"):
+    with pytest.raises(runs.OriginUnknown, match=f"{volume.version(2) / manifest.MANIFEST} is damaged; "):
         reasons(volume)
 
 
-def test_an_unreadable_history_is_an_error(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_removed_if_the_history_cannot_be_read(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, errno.EACCES, (Path, "iterdir"))
-    with pytest.raises(PermissionError):
+    with pytest.raises(runs.OriginUnknown, match="Permission denied"):
         runs.versions_by_run(volume)
+
+
+def test_a_run_from_which_a_version_is_prepared_is_in_use(volume: Volume) -> None:
+    found = {run.name: run for run in runs.find(volume)[0]}
+    runs.mark_used(volume, "r2")
+    runs.mark_used(volume, "no-run")
+    assert reasons(volume)["r2"] == "changed within 24 hours"
+    assert not runs.remove(volume, found["r2"])
+
+
+def test_a_file_from_the_future_does_not_keep_its_run_for_ever(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    os.utime(volume.run("r2") / "run.json", (now + 1e9, now + 1e9))
+    assert reasons(volume)["r2"] == "changed within 24 hours"
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
+    assert "r2" not in reasons(volume)
+
+
+@pytest.mark.parametrize("part", ["failures", "report"])
+def test_what_outlived_the_removal_of_a_run_is_removed_as_one(volume: Volume, part: str) -> None:
+    (volume.run("r9") / part).mkdir(parents=True)
+    os.utime(volume.run("r9") / part, (0, 0))
+    os.utime(volume.run("r9"), (0, 0))
+    found = {run.name: run for run in runs.find(volume)[0]}
+    assert runs.remove(volume, found["r9"]) and not volume.run("r9").exists()
 
 
 def test_a_run_that_changes_or_is_published_meanwhile_stays(volume: Volume) -> None:

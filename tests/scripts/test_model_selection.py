@@ -176,6 +176,15 @@ def test_selection_removes_the_leftovers_of_a_killed_training(volume: Volume, wi
     assert sorted(path.name for path in volume.candidates("first").iterdir()) == ["batchnorm-seed1", "plain-seed1"]
 
 
+def test_selection_marks_its_run_as_used_before_it_reads_anything(tmp_path: Path) -> None:
+    run = Volume(tmp_path).run("first")
+    run.mkdir(parents=True)
+    os.utime(run, (1, 1))
+    with pytest.raises(outcome.StepError, match="no data set"):
+        select(Volume(tmp_path), "--run", "first")
+    assert run.stat().st_mtime > 1
+
+
 def test_selection_on_an_empty_volume_asks_to_train_first(tmp_path: Path) -> None:
     with pytest.raises(outcome.StepError, match="train a model first"):
         select(Volume(tmp_path))

@@ -1,8 +1,15 @@
-"""The subcommand `remove-runs`: remove old runs from the volume."""
+"""The subcommand `remove-runs`: remove old runs from the volume.
+
+It removes what it can and warns about the rest, since a workflow may train nevertheless. It fails only if this user may
+not read or remove something, so that an administrator looks at it.
+"""
 
 import argparse
+import errno
 import shutil
+import sys
 import time
+from collections.abc import Sequence
 
 from distml.publishing import runs
 from distml.publishing.runs import Run
@@ -14,6 +21,8 @@ from distml.step.volume import Volume
 # A workflow ends after 16 hours (activeDeadlineSeconds), and between training and publication it may wait for others
 # without changing its run.
 UNUSED_HOURS = 24
+# On NFS a file that another process has open stays, and with it its folder, until the process closes it.
+IN_USE = (errno.EBUSY, errno.ENOTEMPTY)
 
 
 class NotRemoved(outcome.StepError):
@@ -28,7 +37,13 @@ def remove_runs(args: argparse.Namespace) -> None:
     if not volume.root.is_dir():
         raise outcome.StepError(f"there is no volume {volume}; name its folder with --volume (make: DATA=...)")
     found, errors = runs.find(volume)
-    reasons = runs.reasons_to_stay(volume, found, args.keep, args.unused_hours)
+    try:
+        reasons = runs.reasons_to_stay(volume, found, args.keep, args.unused_hours)
+    except runs.OriginUnknown as error:
+        reasons = {run.name: "perhaps a version's origin" for run in found}
+        outcome.write_line(
+            sys.stderr, f"warning: no run is removed, because each may be the one from which a version came: {error}"
+        )
     unneeded = [run for run in found if run.name not in reasons]
     if args.dry_run:
         removed = unneeded
@@ -40,10 +55,26 @@ def remove_runs(args: argparse.Namespace) -> None:
     if found:
         say(table([("run", "MB", "last change (UTC)", "result"), *(_row(run, reasons | ends) for run in found)]) + "\n")
     say(_summary(volume, removed, args.dry_run))
-    if errors:
-        reason, _ = outcome.describe_os_error(errors[0])
-        more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
-        raise NotRemoved(f"not every old run could be removed: {reason}{more}")
+    _report(errors)
+
+
+def _report(errors: list[OSError]) -> None:
+    """Warn of files that are in use; raise NotRemoved for any other error."""
+    in_use = [error for error in errors if error.errno in IN_USE]
+    if in_use:
+        reason = _described(in_use)
+        outcome.write_line(
+            sys.stderr,
+            f"warning: another process uses files of a removed run, so a later removal deletes them: {reason}",
+        )
+    if others := [error for error in errors if error not in in_use]:
+        raise NotRemoved(f"not every old run could be removed: {_described(others)}")
+
+
+def _described(errors: Sequence[OSError]) -> str:
+    """Return the text of the first error and the number of the others."""
+    reason, _ = outcome.describe_os_error(errors[0])
+    return reason + (f" (and {len(errors) - 1} more)" if errors[1:] else "")
 
 
 def _remove(volume: Volume, run: Run, errors: list[OSError]) -> str:
@@ -52,7 +83,7 @@ def _remove(volume: Volume, run: Run, errors: list[OSError]) -> str:
         return "removed" if runs.remove(volume, run) else "in use by another process"
     except OSError as error:
         errors.append(error)
-        return "could not be removed"
+        return "could not be removed" if volume.run(run.name).exists() else "removed in part"
 
 
 def _row(run: Run, results: dict[str, str]) -> tuple[str, ...]:

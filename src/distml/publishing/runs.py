@@ -18,6 +18,13 @@ from distml.step import outcome
 from distml.step.atomic_files import hidden_beside
 from distml.step.volume import Volume
 
+# What a step writes without run.json: one that failed early, or one that outlived the removal of its run.
+REMNANTS = {"failures", "report"}
+
+
+class OriginUnknown(outcome.StepError):
+    """It is not known from which run a version came, so every run may be its origin."""
+
 
 class Run(NamedTuple):
     """A run's name, the size of its files in bytes, and the time of its last change in seconds since 1970."""
@@ -30,7 +37,7 @@ class Run(NamedTuple):
 def find(volume: Volume) -> tuple[list[Run], list[OSError]]:
     """Return the runs, the last changed first, and the errors of those that this user may not read.
 
-    Links, hidden folders and folders without a run.json belong to somebody else.
+    Links and hidden folders belong to somebody else, and so do other folders without a run.json.
     """
     runs, errors = [], []
     paths = sorted(volume.runs.iterdir()) if volume.runs.exists() else []
@@ -56,8 +63,7 @@ def reasons_to_stay(volume: Volume, runs: Sequence[Run], keep: int, unused_hours
         unused_hours: a run that changed within so many hours is in use: its workflow may wait to train or publish.
 
     Raises:
-        StepError: it is not known from which run a version came.
-        OSError: the history or the versions cannot be read.
+        OriginUnknown: it is not known from which run a version came.
     """
     versions, now = versions_by_run(volume), time.time()
     reasons = {
@@ -70,37 +76,47 @@ def reasons_to_stay(volume: Volume, runs: Sequence[Run], keep: int, unused_hours
 def versions_by_run(volume: Volume) -> dict[str, list[int]]:
     """Return the numbers of the versions on the volume, withdrawn ones included, by the run from which they came.
 
+    A version that neither the history nor a manifest knows was not trained here.
+
     Raises:
-        StepError: neither the history nor the version's manifest names the run.
-        OSError: the history or the versions cannot be read.
+        OriginUnknown: the history cannot be read, or a version is not in it and its manifest is damaged.
     """
-    published = History(volume.versions).state(wait=True).published
     found: dict[str, list[int]] = {}
-    for number in sorted({*folders.numbers(volume.versions), *folders.numbers(volume.versions / folders.WITHDRAWN)}):
-        record = published.get(number)
-        run = record.facts.get("run") if record else None
-        if run := run or _run_in_manifest(folders.find(volume, number)):
-            found.setdefault(str(run), []).append(number)
+    try:
+        published = History(volume.versions).state().published
+        away = folders.numbers(volume.versions / folders.WITHDRAWN)
+        for number in sorted({*folders.numbers(volume.versions), *away}):
+            record = published.get(number)
+            run = record.facts.get("run") if record else None
+            if run := run or _run_in_manifest(folders.find(volume, number)):
+                found.setdefault(str(run), []).append(number)
+    except OSError as error:
+        raise OriginUnknown(outcome.describe_os_error(error)[0]) from error
     return found
 
 
 def _run_in_manifest(version: Path) -> str | None:
-    """Return the run that a version's manifest names; None for a version that was not trained here, or has gone."""
+    """Return the run that a version's manifest names; None if the version has no manifest or has gone."""
     try:
         return model_manifest.read(version).get("run")
     except outcome.StepError as error:
-        if not version.exists():
-            return None
-        raise outcome.StepError(
-            f"no run is removed, because nothing tells from which one {version} came: {error}"
-        ) from error
+        if (version / model_manifest.MANIFEST).exists():
+            raise OriginUnknown(str(error)) from error
+        return None
+
+
+def mark_used(volume: Volume, run: str) -> None:
+    """Make a run count as changed now, so that it stays while a version of it is prepared."""
+    with contextlib.suppress(OSError):  # a missing run, or another user's: whoever uses it reports that better
+        os.utime(volume.run(run))
 
 
 def remove(volume: Volume, run: Run) -> bool:
     """Remove a run; return False if another process has removed, changed or published it since it was found.
 
     Raises:
-        OSError: this user may not remove it. What is left of it is no run any more, unless it is unchanged.
+        OriginUnknown: a version may have come from it.
+        OSError: it cannot be removed. If this error names another folder, that one has what is left of the run.
     """
     folder = volume.run(run.name)
     try:
@@ -128,17 +144,25 @@ def remove_leftovers(volume: Volume) -> list[OSError]:
 def _delete(folder: Path) -> None:
     """Delete as much as possible of a folder, which another process may delete too; raise why something is left."""
     shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
+    try:
         shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        error.filename = str(folder)  # the error names a file without its folders
+        raise
 
 
 def _measure(folder: Path) -> Run:
     """Measure a run; raise FileNotFoundError if the folder is none."""
-    (folder / "run.json").lstat()
+    names = {path.name for path in folder.iterdir()}
+    if "run.json" not in names and not (names and names <= REMNANTS):
+        raise FileNotFoundError(f"{folder} is no run")
     size, changed = 0, 0.0
     for status, is_file in _statuses(folder):
         size += status.st_size if is_file else 0
-        changed = max(changed, status.st_mtime)
+        # A file's time may be in the future, as in a copy from a machine whose clock was wrong. The inode's is not.
+        changed = max(changed, min(status.st_mtime, status.st_ctime or status.st_mtime))
     return Run(folder.name, size, changed)
 
 
