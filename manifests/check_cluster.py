@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMESPACE = "kubeflow"
 # The label of everything that manifests/ installs; kustomization.yaml of each part sets it.
 LABEL = ("app.kubernetes.io/part-of", "distml")
-# Names of controllers and of their images, in the projects that distribute them.
-CONTROLLERS = ("workflow-controller", "training-operator", "tf-operator", "tf_operator", "tf-job-operator")
-# The arguments of the two controllers in releases without the label.
-FORMER_ARGUMENTS = (
-    ["--namespaced", "--executor-image=quay.io/argoproj/argoexec"],
-    ["--enable-scheme=tfjob", "--namespace=kubeflow"],
+# Parts of the names of controllers and of their images, in the projects that distribute them.
+CONTROLLER = re.compile(
+    r"(?<![a-z0-9])(workflow-controller|training-operator|tf-operator|tf_operator|tf-job-operator)(?![a-z0-9])"
 )
+# Objects in the namespace that nothing but this project installs: releases without the label did too.
+MARKS = ("configmap/pipeline-limits", "rolebinding/workflow-cache")
+FORMER_CONTROLLERS = tuple(f"deployment/{NAMESPACE}/{name}" for name in ("workflow-controller", "training-operator"))
 # What manifests/ installs outside the namespace; tests/cluster/test_install.py compares.
 DEFINITIONS = (
     "clusterworkflowtemplates.argoproj.io",
@@ -51,9 +52,10 @@ CLUSTER_WIDE = (
 def look_for_others() -> str:
     """Return one sentence about what belongs to other owners; empty if `make install` overwrites nothing of theirs."""
     controllers = [each for each in get("deployments,statefulsets", "--all-namespaces") if is_controller(each)]
-    others = [path(each) for each in controllers if not (is_ours(each) or is_former(each))]
-    if controllers and not others:
-        return ""  # an installation of ours, perhaps by a release without the label
+    former = FORMER_CONTROLLERS if has_former_release() else ()
+    others = [path(each) for each in controllers if not (is_ours(each) or is_elsewhere(each) or path(each) in former)]
+    if former and not others:
+        return ""
     objects = [path(each) for each in get(*CLUSTER_WIDE) if not is_ours(each)]
     namespace = get(f"namespace/{NAMESPACE}")
     workloads = [] if not namespace or is_ours(namespace[0]) else others_in_the_namespace()
@@ -99,7 +101,18 @@ def others_in_the_namespace() -> list[str]:
 
 def is_controller(workload: dict) -> bool:
     images = [container["image"].rpartition("/")[2] for container in containers(workload)]
-    return any(part in name for part in CONTROLLERS for name in (workload["metadata"]["name"], *images))
+    return any(CONTROLLER.search(name) for name in (workload["metadata"]["name"], *images))
+
+
+def is_elsewhere(workload: dict) -> bool:
+    """Return whether a controller in another namespace watches only other namespaces, by either project's options."""
+    home = workload["metadata"]["namespace"]
+    parts = [part for each in containers(workload) for part in (*each.get("command", []), *each.get("args", []))]
+    words = [word for part in parts for word in part.split("=", 1)]
+    values = dict(zip(words, [*words[1:], ""], strict=False))
+    one = values.get("--namespaced", "false") != "false"
+    watched = values.get("--managed-namespace", home) if one else values.get("--namespace", "")
+    return watched != "" and NAMESPACE not in (home, watched)
 
 
 def is_ours(found: dict) -> bool:
@@ -107,10 +120,10 @@ def is_ours(found: dict) -> bool:
     return found["metadata"].get("labels", {}).get(name) == value
 
 
-def is_former(workload: dict) -> bool:
-    """Return whether a release without the label installed this controller."""
-    arguments = [[each.partition(":")[0] for each in container.get("args", [])] for container in containers(workload)]
-    return workload["metadata"]["namespace"] == NAMESPACE and any(each in arguments for each in FORMER_ARGUMENTS)
+def has_former_release() -> bool:
+    """Return whether a release without the label installed everything in the namespace."""
+    marks = get(*MARKS, f"--namespace={NAMESPACE}")
+    return len(marks) == len(MARKS) and not any(is_ours(each) for each in marks)
 
 
 def containers(workload: dict) -> list[dict]:

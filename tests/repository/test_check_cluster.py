@@ -20,7 +20,8 @@ if sys.argv[1] == "create":
     tries.write_text("x" * (done + 1))
     error = answers["create"][min(done, len(answers["create"]) - 1)]
     sys.exit(error or None)
-names = sys.argv[2].split(",") if len(sys.argv) < 8 else ["cluster-wide"]
+words = [word for word in sys.argv[2:] if not word.startswith("--")]
+names = ["cluster-wide"] if len(words) > 2 else ",".join(words).split(",")
 print(json.dumps({{"kind": "List", "items": [each for name in names for each in answers.get(name, [])]}}))
 """
 ADVICE = "; use what is there, or go on by hand: see 'A cluster that others use too' in docs/cluster.md\n"
@@ -46,9 +47,14 @@ def definition(name: str, labels: dict | None = None) -> dict:
 
 
 FORMER = [
-    deployment("kubeflow", "workflow-controller", "--namespaced", "--executor-image=quay.io/argoproj/argoexec:v4.1.2"),
+    deployment("kubeflow", "workflow-controller", "--namespaced", "--executor-image=mirror/argoexec:v4.1.2"),
     deployment("kubeflow", "training-operator", "--enable-scheme=tfjob", "--namespace=kubeflow"),
 ]
+MARKS = {
+    "configmap_pipeline-limits": [thing("ConfigMap", "pipeline-limits", "kubeflow")],
+    "rolebinding_workflow-cache": [thing("RoleBinding", "workflow-cache", "kubeflow")],
+}
+OPERATOR = deployment("kubeflow", "training-operator", labels=OURS)
 NAMESPACE = thing("Namespace", "kubeflow")
 MYSQL = deployment("kubeflow", "mysql", image="mysql")
 
@@ -76,14 +82,58 @@ def before(program: Path, workloads: list, wide: list, **answers: list) -> tuple
     return ended.returncode, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize(
-    "workloads",
-    [[], FORMER, [deployment("kubeflow", "workflow-controller", labels=OURS)]],
-    ids=["none", "of a release without labels", "labelled"],
-)
-def test_a_cluster_with_no_controllers_but_ours_passes(program: Path, workloads: list) -> None:
-    wide = [definition("workflows.argoproj.io")] if workloads else []
+@pytest.mark.parametrize(("workloads", "labels"), [([], None), ([OPERATOR], OURS)], ids=["none", "labelled"])
+def test_a_cluster_with_no_controllers_but_ours_passes(program: Path, workloads: list, labels: dict | None) -> None:
+    wide = [definition("tfjobs.kubeflow.org", labels)] if workloads else []
     assert before(program, workloads, wide, namespace_kubeflow=[NAMESPACE]) == (0, "")
+
+
+@pytest.mark.parametrize("workloads", [FORMER, FORMER[:1], []], ids=["both", "one", "none"])
+def test_a_release_without_labels_passes_with_or_without_its_controllers(program: Path, workloads: list) -> None:
+    wide = [definition("workflows.argoproj.io"), definition("tfjobs.kubeflow.org")]
+    assert before(program, workloads, wide, namespace_kubeflow=[NAMESPACE], **MARKS) == (0, "")
+
+
+def test_our_accounts_alone_do_not_make_anothers_controller_ours(program: Path) -> None:
+    limits = {"configmap_pipeline-limits": MARKS["configmap_pipeline-limits"]}
+    status, sentence = before(program, FORMER[:1], [], **limits)
+    assert (status, "controllers (deployment/kubeflow/workflow-controller) of other" in sentence) == (2, True)
+    labelled = {name: [thing(found["kind"], "a", labels=OURS)] for name, (found,) in MARKS.items()}
+    assert before(program, FORMER[:1], [], **labelled) == (status, sentence)
+
+
+@pytest.mark.parametrize(
+    ("wide", "namespace", "found"),
+    [
+        ([definition("workflows.argoproj.io")], [], "cluster-wide objects (customresourcedefinition/workflows"),
+        ([], [NAMESPACE], "workloads in the namespace kubeflow (deployment/kubeflow/mysql)"),
+    ],
+)
+def test_an_operator_of_ours_does_not_hide_what_others_own(
+    program: Path, wide: list, namespace: list, found: str
+) -> None:
+    status, sentence = before(program, [OPERATOR, MYSQL], wide, namespace_kubeflow=namespace)
+    assert (status, sentence.startswith(f"this cluster has {found}")) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "stops"),
+    [
+        ("workflow-controller", [], True),
+        ("workflow-controller", ["--namespaced"], False),
+        ("workflow-controller", ["--namespaced=false"], True),
+        ("workflow-controller", ["--namespaced", "--managed-namespace", "kubeflow"], True),
+        ("training-operator", ["--namespace=team"], False),
+        ("training-operator", ["--namespace=kubeflow"], True),
+        ("v1-tf-operator-2", [], True),
+        ("otf-operator", [], False),
+    ],
+)
+def test_only_a_controller_that_watches_our_namespace_is_a_second_one(
+    program: Path, name: str, arguments: list[str], stops: bool
+) -> None:
+    status, sentence = before(program, [deployment("team", name, *arguments)], [])
+    assert (status, "run a second controller for the same objects" in sentence) == ((2, True) if stops else (0, False))
 
 
 def test_definitions_that_our_clean_up_left_pass(program: Path) -> None:
