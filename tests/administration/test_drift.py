@@ -28,19 +28,21 @@ def test_a_calm_service_gets_a_table_and_a_sentence(replica: Replica, capsys: py
     assert capsys.readouterr().out.splitlines() == [
         "version 2, 1,000 images of 1 replica",
         "",
-        "feature     distance  p-value",
-        "----------  --------  -------",
-        "intensity      0.000        1",
-        "class          0.000        1",
-        "confidence     0.000        1",
+        "feature     distance  corrected p",
+        "----------  --------  -----------",
+        "intensity      0.000            1",
+        "class          0.000            1",
+        "confidence     0.000            1",
         "",
-        "no drift from the images that version 2 was published with, in the last 1,000: intensity 0.00 (p 1), class"
-        " 0.00 (p 1), confidence 0.00 (p 1)",
+        "no drift from the validation images of version 2 in the last 1,000 images: intensity 0.00 (p 1), class 0.00"
+        " (p 1), confidence 0.00 (p 1)",
     ]
 
 
 def test_drift_exits_with_4_after_the_table(replica: Replica, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(Drifted, match="the images have drifted from those that version 2 was") as failed:
+    with pytest.raises(
+        Drifted, match="the last 1,000 images have drifted from the validation images of version 2: "
+    ) as failed:
         check(replica, window([1000, 0]))
     assert failed.value.exit_status == 4
     assert "intensity      0.500  below 1e-99\n" in capsys.readouterr().out

@@ -87,7 +87,8 @@ def test_a_scheduled_workflow_trains_nothing_without_drift(first: tuple[str, dic
     found = workflows.outputs(status)
     version = workflows.outputs(first[1])["version"]
     reason = (
-        rf"version {version} was trained on the volume's data set; no drift from .* in the last 1,0\d\d: intensity .*"
+        rf"version {version} was trained on the volume's data set; no drift from the validation images of version"
+        rf" {version} in the last 1,0\d\d images: intensity .*"
     )
     assert re.fullmatch(reason, found.pop("reason"))
     results = {"winner", "verdict", "validation-accuracy", "validation-interval", "test-accuracy", "version"}
@@ -116,7 +117,8 @@ def test_a_scheduled_workflow_trains_on_drift_and_releases(first: tuple[str, dic
     retraining.suspend()
     found = workflows.outputs(workflows.wait_for(name, "Succeeded"))
     assert (found["trained"], found["version"]) == ("true", str(int(version) + 1))
-    assert re.match(f"the images have drifted from those that version {version} was published with", found["reason"])
+    drift = rf"the last [0-9,]+ images have drifted from the validation images of version {version}: intensity .*"
+    assert re.fullmatch(drift, found["reason"])
     assert served_version() == found["version"]
     assert re.search(rf" released +{found['version']} ", last_decision())
 

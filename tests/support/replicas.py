@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from distml.publishing.drift import look
-from distml.publishing.drift.features import FEATURES, Counts
+from distml.publishing.drift import features, look
+from distml.publishing.drift.features import Counts
 
 GRPC = {"name": "grpc", "port": 8081}
 
@@ -15,7 +15,8 @@ GRPC = {"name": "grpc", "port": 8081}
 class Replica(ThreadingHTTPServer):
     """A replica of a predictor: each request for its status gets the next of `statuses`; the last one repeats.
 
-    A status or prediction of type bytes is sent as it is; a status of type str is a redirect to that path.
+    A status or prediction of type bytes is sent as it is; a status of type str is a redirect to that path, and one of
+    type int is an error.
     """
 
     def __init__(self, *statuses: object, version: str = "2", prediction: object = None) -> None:
@@ -31,9 +32,13 @@ class Replica(ThreadingHTTPServer):
 
 
 def window(counts: list[int], version: int = 2, digest: str = "abc", blocks: int = 10) -> dict[str, Any]:
-    """Return a replica's answer about its newest images; the three features have the same counts, of two bins."""
-    reference, newest = (Counts(dict.fromkeys(FEATURES, np.array(bins))) for bins in ([2500, 2500], counts))
-    return look.look(version, digest, reference, newest, blocks).to_json()
+    """Return a replica's answer about its newest images, all of them in each feature's first two bins, by `counts`."""
+    return look.look(version, digest, _in_two_bins([2500, 2500]), _in_two_bins(counts), blocks).to_json()
+
+
+def _in_two_bins(counts: list[int]) -> Counts:
+    bins = features.nothing(classes=10).bins
+    return Counts({feature: np.array([*counts, *empty[2:]]) for feature, empty in bins.items()})
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -48,7 +53,7 @@ class Answer(BaseHTTPRequestHandler):
         self.reply(self.server.prediction)
 
     def reply(self, document: object) -> None:
-        self.send_response(302 if isinstance(document, str) else 200)
+        self.send_response(document if isinstance(document, int) else 302 if isinstance(document, str) else 200)
         if isinstance(document, str):
             self.send_header("Location", document)
         self.end_headers()

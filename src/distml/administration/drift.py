@@ -1,4 +1,4 @@
-"""The subcommand `check-drift`: compare the images that a service gets with those its model was published with."""
+"""The subcommand `check-drift`: compare the images that a service gets with its model's validation images."""
 
 import argparse
 
@@ -13,7 +13,7 @@ from distml.step.text_table import table
 
 
 class Drifted(outcome.StepError):
-    """The images that the service gets differ from those its model was published with."""
+    """The images that the service gets differ from the validation images of its model."""
 
     exit_status = outcome.DRIFT
 
@@ -34,23 +34,24 @@ def check_drift(args: argparse.Namespace) -> None:
 
 def _table(found: Look) -> str:
     rows = [[each.feature, f"{each.distance:.3f}", p_text(each.p_value)] for each in found.features]
-    return table([["feature", "distance", "p-value"], *rows])
+    return table([["feature", "distance", "corrected p"], *rows])
 
 
 def add_check_drift(subcommands: "command_line.Subcommands") -> None:
     """Add the options of `check-drift`."""
     parser = subcommands.add_parser(
         "check-drift",
-        help="compare a service's newest images with those its model was published with",
-        description="Ask every ready replica of an InferenceService for its newest images, and compare them with the"
-        f" images that the model was published with. The exit status is {outcome.DRIFT} if they have drifted, 0 if not,"
-        " and 1 if a replica does not answer.",
+        help="compare a service's newest images with the validation images of its model",
+        description="Ask every ready replica of an InferenceService how its newest images are distributed, and compare"
+        " those of each replica, and of all together, with the validation images of the model. The exit status is"
+        f" {outcome.DRIFT} if the images have drifted, 0 if not, 1 if a replica does not answer, and 2 if one has"
+        " nothing to compare.",
     )
     parser.add_argument(
         "--service", type=model_name, default=MODEL_NAME, help="name of the InferenceService, and of its model"
     )
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the InferenceService")
     parser.add_argument(
-        "--url", type=service_url, help="ask this predictor, such as http://localhost:8080, in place of the replicas"
+        "--url", type=service_url, help="ask only the predictor at this URL, such as http://localhost:8080"
     )
     parser.set_defaults(task=check_drift)

@@ -77,11 +77,11 @@ def test_the_total_variation_is_between_0_and_1(first: list[int], second: list[i
     assert distance.total_variation(np.array(first), np.array(second)) == expected
 
 
-def test_the_p_value_is_corrected_for_features_and_looks() -> None:
-    alike, shifted = np.array([500, 500]), np.array([560, 440])
+def test_the_p_value_is_corrected_for_features_looks_and_tests() -> None:
+    alike, shifted = np.array([500, 500]), np.array([580, 420])
     reference = Counts(dict.fromkeys(features.FEATURES, alike))
     window = Counts({**reference.bins, features.CLASS: shifted})
     alone = distance.chi_square_tail(*distance.statistic(alike, shifted))
-    intensity, found, confidence = distance.compare(reference, window, blocks=5)
+    intensity, found, confidence = distance.compare(reference, window, blocks=5, tests=4)
     assert (intensity, confidence) == (("intensity", 0.0, 1.0), ("confidence", 0.0, 1.0))
-    assert found == ("class", pytest.approx(0.06), pytest.approx(alone * 3 * 5 * 6))
+    assert found == ("class", pytest.approx(0.08), pytest.approx(alone * 3 * 5 * 6 * 4))

@@ -50,6 +50,8 @@ def test_counts_survive_the_manifest() -> None:
         manifest(counts=some().to_json() | {CLASS: [4, 0]}),
         manifest(counts=some().to_json() | {CLASS: [1, 2, 2]}),
         manifest(counts=some().to_json() | {CLASS: ["a", 0, 0]}),
+        manifest(counts=some().to_json() | {CLASS: [5, 0, -1]}),
+        manifest(counts=some().to_json() | {CLASS: [10**30, 0, 0]}),
         manifest(counts=features.nothing(3).to_json()),
     ],
 )

@@ -83,6 +83,16 @@ def test_the_intensities_of_all_images_are_counted_at_any_time(images: metrics.I
     }
 
 
+def test_late_batches_of_the_old_version_stay_out_of_the_window(images: metrics.Images) -> None:
+    first, second = version(1, right), version(2, right)
+    images.begin(first)
+    window = images.begin(second)
+    images.observe(first, IMAGES[:150], right(IMAGES[:150]))
+    assert sizes(window) == (0, 0)
+    images.observe(second, IMAGES[:150], right(IMAGES[:150]))
+    assert sizes(window) == (1, 150)
+
+
 def test_the_images_of_a_failed_batch_are_not_counted(images: metrics.Images) -> None:
     answering = version(1, broken_by_poison)
     window = images.begin(answering)
@@ -127,6 +137,6 @@ def test_a_version_of_an_older_release_is_served_without_drift(published_volume:
         answer = server.get(DRIFT)[1]
         assert (answer["reference"], answer["features"], answer["drifted"]) == (None, {}, False)
         assert answer["text"] == (
-            "version 1 has no drift_reference in its manifest to compare images with; publish again"
+            "version 1 has no drift_reference with this release's bins in its manifest; publish again"
         )
         assert "predictor_drift" not in server.get("/metrics")[1]

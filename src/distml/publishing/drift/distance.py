@@ -29,7 +29,7 @@ class FeatureDrift(NamedTuple):
     p_value: float
 
 
-def compare(reference: Counts, window: Counts, blocks: int) -> list[FeatureDrift]:
+def compare(reference: Counts, window: Counts, blocks: int, tests: int = 1) -> list[FeatureDrift]:
     """Compare a window with the reference, feature by feature; both have images.
 
     A window changes only when a block is completed, so `blocks` is the number of different windows up to now. The
@@ -40,8 +40,9 @@ def compare(reference: Counts, window: Counts, blocks: int) -> list[FeatureDrift
         reference: counts of the reference.
         window: counts of the window.
         blocks: number of blocks that were completed since the version answers.
+        tests: number of tests, one of which this is; the p-values are corrected for it.
     """
-    correction = len(reference.bins) * blocks * (blocks + 1)
+    correction = len(reference.bins) * blocks * (blocks + 1) * tests
     found = []
     for feature, counts in reference.bins.items():
         starts = merge(counts)

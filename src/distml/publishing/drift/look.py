@@ -53,20 +53,29 @@ class Look:
         }
 
 
-def look(version: int, digest: str, reference: Counts | None, window: Counts, blocks: int, replicas: int = 1) -> Look:
-    """Compare a window with the reference; see `Look` for the arguments."""
+def look(
+    version: int,
+    digest: str,
+    reference: Counts | None,
+    window: Counts,
+    blocks: int,
+    replicas: int = 1,
+    tests: int = 1,
+) -> Look:
+    """Compare a window with the reference; see `Look` for the arguments, and `compare` for `tests`."""
     features: list[FeatureDrift] = []
     drifted = False
     if reference is None:
-        text = f"version {version} has no {DRIFT_REFERENCE} in its manifest to compare images with; publish again"
+        text = f"version {version} has no {DRIFT_REFERENCE} with this release's bins in its manifest; publish again"
     elif blocks < FEWEST_BLOCKS:
         text = f"too few images for version {version} yet: {blocks} of at least {FEWEST_BLOCKS} blocks are complete"
     else:
-        features = compare(reference, window, blocks)
+        features = compare(reference, window, blocks, tests)
         drifted = any(each.p_value < ALPHA for each in features)
         figures = ", ".join(f"{each.feature} {each.distance:.2f} (p {p_text(each.p_value)})" for each in features)
-        found = "the images have drifted from those" if drifted else "no drift from the images"
-        text = f"{found} that version {version} was published with, in the last {window.images:,}: {figures}"
+        images, origin = f"the last {window.images:,} images", f"from the validation images of version {version}"
+        text = f"{images} have drifted {origin}" if drifted else f"no drift {origin} in {images}"
+        text += f": {figures}"
     return Look(version, digest, reference, window, blocks, replicas, features, drifted, text)
 
 

@@ -41,6 +41,14 @@ class RefuseRedirects(urllib.request.HTTPRedirectHandler):
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}), RefuseRedirects)
 
 
+class ErrorStatus(OSError):
+    """An answer with an error status."""
+
+    def __init__(self, status: int, text: str):
+        super().__init__(f"status {status}: {text}")
+        self.status = status
+
+
 class NotServed(outcome.StepError):
     """The service does not serve the version in time; a retry may succeed."""
 
@@ -187,7 +195,8 @@ def fetch(url: str, body: bytes | None = None) -> bytes:
     """Send a GET, or a POST with `body`, and return the body of the answer.
 
     Raises:
-        OSError: the service does not answer, or answers with an error status.
+        OSError: the service does not answer.
+        ErrorStatus: the service answers with an error status.
     """
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -195,7 +204,7 @@ def fetch(url: str, body: bytes | None = None) -> bytes:
             with DIRECTLY.open(request, timeout=20) as response:
                 return response.read()
         except urllib.error.HTTPError as error:
-            raise OSError(f"status {error.code}: {error.read(200).decode(errors='replace')}") from None
+            raise ErrorStatus(error.code, error.read(200).decode(errors="replace")) from None
     except http.client.HTTPException as error:
         raise OSError(f"the answer is not HTTP: {error!r}") from None
 
