@@ -165,6 +165,19 @@ def test_a_request_for_a_version_is_never_answered_by_another() -> None:
     assert counted("grpc", "not found") == before + 1
 
 
+def test_drift_is_of_the_images_of_the_version_that_answers() -> None:
+    predictor = Predictor(version(1), "flower-sample", Releases())
+
+    def drift_after_100_images() -> tuple[str, int]:
+        metrics.IMAGES.observe(predictor.version, np.zeros((100, 28, 28, 1), np.uint8), np.eye(100, 10))
+        answer = ask(predictor, "/v1/models/flower-sample/drift", method="GET")[1]
+        return answer["version"], answer["blocks"]
+
+    assert [drift_after_100_images() for _ in range(2)] == [("1", 1), ("1", 2)]
+    predictor.switch_to(version(2))
+    assert drift_after_100_images() == ("2", 1)
+
+
 def test_a_version_that_is_taken_back_asks_for_a_retry() -> None:
     async def ask_for_both() -> list:
         predictor = Predictor(version(2, Mock(side_effect=RuntimeError("broken"))), "flower-sample", Releases())
