@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,15 @@ def volume(tmp_path: Path) -> Volume:
 def publish(volume: Volume, number: int, data_sha256: str | None) -> None:
     volume.version(number).mkdir(parents=True)
     History(volume.versions).append(Event.PUBLISHED, number, data_sha256=data_sha256)
+
+
+@pytest.fixture
+def new_data(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the volume another data set; return its hash."""
+    data = "feedfacecafe" * 5
+    monkeypatch.setitem(FACTS, "data_sha256", data)
+    (volume.dataset / MANIFEST).write_text(json.dumps({**FACTS, "files": {}}))
+    return data
 
 
 def decide(volume: Volume) -> Decision:
@@ -96,25 +106,53 @@ def test_a_volume_whose_only_version_is_withdrawn_trains(volume: Volume) -> None
     assert decide(volume) == Decision(True, "no version is published")
 
 
-def test_other_data_than_those_of_the_newest_version_train(volume: Volume) -> None:
-    publish(volume, 3, "feedfacecafe" * 5)
-    assert decide(volume) == Decision(True, "the data set 1e8ce87441e8 is new: version 3 was trained on feedfacecafe")
+@pytest.mark.usefixtures("new_data")
+def test_data_that_no_version_was_trained_on_train(volume: Volume) -> None:
+    assert decide(volume) == Decision(True, "the data set feedfacecafe is new: version 2 was trained on 1e8ce87441e8")
 
 
-def test_a_withdrawn_version_of_other_data_trains_nothing(volume: Volume, replicas_answer: Answer) -> None:
-    publish(volume, 3, "feedfacecafe" * 5)
+@pytest.mark.parametrize(
+    ("event", "version", "facts", "how"),
+    [
+        (Event.WITHDRAWN, 3, {}, "withdrawn"),
+        (Event.REJECTED, 3, {}, "rejected"),
+        (Event.ROLLED_BACK, 2, {"withdrawn": [3]}, "withdrawn by a roll-back"),
+    ],
+)
+def test_data_whose_only_version_is_withdrawn_train_nothing(
+    volume: Volume,
+    replicas_answer: Answer,
+    new_data: str,
+    event: Event,
+    version: int,
+    facts: dict[str, Any],
+    how: str,
+) -> None:
+    publish(volume, 3, new_data)
+    record = History(volume.versions).append(event, version, "worse", **facts)
+    assert record is not None
+    replicas_answer(CALM)
+    assert decide(volume) == Decision(
+        False, f"version 3 was trained on the volume's data set, and {how} at {record.time}: worse; no drift, p 0.4"
+    )
+    replicas_answer(DRIFT)
+    assert decide(volume) == Decision(True, "drift, p 1e-9")
+
+
+def test_the_reason_names_a_version_that_is_not_withdrawn(volume: Volume, replicas_answer: Answer) -> None:
+    publish(volume, 3, FACTS["data_sha256"])
     History(volume.versions).append(Event.WITHDRAWN, 3)
     replicas_answer(CALM)
-    assert not decide(volume).train
+    assert decide(volume) == Decision(False, "version 2 was trained on the volume's data set; no drift, p 0.4")
 
 
-def test_a_version_recorded_without_its_data_trains(volume: Volume) -> None:
-    publish(volume, 3, None)
-    assert decide(volume) == Decision(True, "version 3 has no record of its data")
-
-
-def test_a_version_without_a_record_trains(volume: Volume) -> None:
-    volume.version(3).mkdir()
+@pytest.mark.usefixtures("new_data")
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_version_without_a_record_of_its_data_trains(volume: Volume, recorded: bool) -> None:
+    if recorded:
+        publish(volume, 3, None)
+    else:
+        volume.version(3).mkdir()
     assert decide(volume) == Decision(True, "version 3 has no record of its data")
 
 
