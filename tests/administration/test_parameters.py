@@ -1,5 +1,7 @@
 """The check of a workflow's parameters: each mistake gets one sentence that names the parameter."""
 
+import argparse
+
 import pytest
 import yaml
 
@@ -27,7 +29,7 @@ def refusal(workflow: str = "distml-abcde", namespace: str = "kubeflow", **chang
 
 
 def test_the_check_knows_every_parameter_but_its_own_image() -> None:
-    assert tuple(VALUES) == (*parameters.NAMES, "image")
+    assert tuple(VALUES) == (*parameters.NAMES, parameters.IMAGE)
 
 
 def test_the_files_own_parameters_are_right() -> None:
@@ -170,3 +172,35 @@ def test_a_global_batch_has_at_most_the_training_images() -> None:
         " images; lower one of the two, or raise train-images"
     )
     assert check(batch_per_worker="12800", train_images="25600")["batch-per-worker"] == 12_800
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("epoch", r"did you mean epochs\?"),
+        ("zzz", "expected only models, seeds, workers, "),
+        ("Train", r"did you mean train\?"),
+    ],
+)
+def test_an_unknown_parameter_is_refused(name: str, expected: str) -> None:
+    with pytest.raises(outcome.StepError, match=f"^parameter {name}: there is no parameter of this name; {expected}"):
+        parameters.check(VALUES | {name: "1"}, "distml-abcde", "kubeflow")
+
+
+def test_a_missing_parameter_is_refused() -> None:
+    values = {name: value for name, value in VALUES.items() if name != "train"}
+    with pytest.raises(outcome.StepError, match=r"^parameter train: it is missing, expected a value"):
+        parameters.check(values, "distml-abcde", "kubeflow")
+
+
+def test_parameters_are_parsed_as_argo_writes_them() -> None:
+    assert parameters.parse(r'[{"name":"models","value":"[\"plain\"]"},{"name":"n","value":3}]') == {
+        "models": '["plain"]',
+        "n": "3",
+    }
+
+
+@pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"name": "a"}]', "3"])
+def test_another_form_of_parameters_is_wrong_input(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not a JSON list of names and values$"):
+        parameters.parse(text)

@@ -1,5 +1,6 @@
 """The subcommand check-workflow: its outputs, and what it loads."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,9 @@ from support.project import SOURCE, run_script
 
 def options(folder: Path, **changes: str) -> list[str]:
     """Return the command line of the workflow's first step."""
-    values = [f"--{name}={value}" for name, value in (VALUES | changes).items() if name != "image"]
-    return ["check-workflow", f"--volume={folder}", "--workflow=distml-abcde", *values, f"--outputs={folder}"]
+    listed = [{"name": name, "value": value} for name, value in (VALUES | changes).items()]
+    given = f"--parameters={json.dumps(listed)}"
+    return ["check-workflow", f"--volume={folder}", "--workflow=distml-abcde", given, f"--outputs={folder}"]
 
 
 def outputs(folder: Path) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import yaml
 from cluster.kube import ROOT, create, get, kubectl, wait_until
 
 SPEC = yaml.safe_load((ROOT / "workflow.yaml").read_text())["spec"]
+PARAMETERS = [parameter["name"] for parameter in SPEC["arguments"]["parameters"]]
 TEMPLATES = {template["name"]: template for template in SPEC["templates"]}
 
 # The manifests' expressions: a parameter as a number, perhaps multiplied, or as a text in quotes.
@@ -26,6 +27,9 @@ def filled(document: dict | str, values: dict[str, str]) -> str:
     text = document if isinstance(document, str) else json.dumps(document)
     known = {f"workflow.parameters.{one['name']}": one["value"] for one in SPEC["arguments"]["parameters"]}
     known |= {"workflow.namespace": "kubeflow"} | values
+    listed = json.dumps([{"name": name, "value": known[f"workflow.parameters.{name}"]} for name in PARAMETERS])
+    # In a document that is JSON already, a text within a text.
+    known["workflow.parameters"] = listed if isinstance(document, str) else json.dumps(listed)[1:-1]
     text = re.sub(EXPRESSION, lambda match: evaluated(match, known[f"workflow.parameters.{match['name']}"]), text)
     return re.sub(r"{{([\w.-]+)}}", lambda match: known[match[1]], text)
 

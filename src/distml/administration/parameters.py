@@ -6,6 +6,7 @@ other objects, so a number is written in plain digits, and a list is one that Ar
 """
 
 import argparse
+import difflib
 import json
 import re
 from collections import Counter
@@ -27,6 +28,8 @@ NAMES = (
     *("models", "seeds", "workers", "epochs", "batch-per-worker", "train-images", "training-deadline"),
     *("accuracy-floor", "class-floor", "tolerance", "keep-runs", "train", "service"),
 )
+# Not checked: the step runs in this image, so the kubelet has pulled it.
+IMAGE = "image"
 PLAIN_NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 # Names of Services: RFC 1035, as Kubernetes checks them. KServe has the same rule for an InferenceService.
 LABEL = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -34,23 +37,43 @@ LONGEST_LABEL = 63
 GENERATED = "x" * 5  # what Kubernetes adds to a job's generateName
 
 
+def parse(text: str) -> dict[str, str]:
+    """Parse a workflow's parameters, as Argo writes them, to their values by name (argparse type)."""
+    try:
+        found = [(str(entry["name"]), str(entry["value"])) for entry in json.loads(text)]
+    except (ValueError, TypeError, LookupError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON list of names and values") from None
+    return dict(found)
+
+
 def check(values: Mapping[str, str], workflow: str, namespace: str) -> dict[str, Any]:
     """Return the parsed value of each parameter of a workflow.
 
     Args:
-        values: the text of each parameter in `NAMES`.
+        values: the text of each parameter, by its name.
         workflow: the workflow's own name.
         namespace: its namespace, which is also that of the service.
 
     Raises:
-        StepError: a value or a name is wrong, or two values do not fit together.
+        StepError: a parameter is unknown or missing, a value or a name is wrong, or two values do not fit together.
     """
+    _check_names(values)
     parser = _parser()
     parsed = {name: _parse(parser, name, values[name]) for name in NAMES}
     _check_global_batch(parsed)
     _check_job_names(workflow, parsed)
     _check_service(parsed["service"], namespace)
     return parsed
+
+
+def _check_names(values: Mapping[str, str]) -> None:
+    for name in values:
+        if name not in (*NAMES, IMAGE):
+            similar = difflib.get_close_matches(name, NAMES, 1)
+            expected = f"did you mean {similar[0]}?" if similar else f"expected only {', '.join((*NAMES, IMAGE))}"
+            raise outcome.StepError(f"parameter {name}: there is no parameter of this name; {expected}")
+    if missing := [name for name in NAMES if name not in values]:
+        raise outcome.StepError(f"parameter {missing[0]}: it is missing, expected a value, as in workflow.yaml")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,7 @@ TRAINS_ALWAYS = "the parameter train is always"
 
 def check_workflow(args: argparse.Namespace) -> None:
     """Run `check-workflow`."""
-    values = {name: getattr(args, name.replace("-", "_")) for name in parameters.NAMES}
-    checked = parameters.check(values, args.workflow, args.namespace)
+    checked = parameters.check(args.parameters, args.workflow, args.namespace)
     train, reason = True, TRAINS_ALWAYS
     if checked["train"] == parameters.IF_NEEDED:
         from distml.administration import retraining  # here, because the Kubernetes client loads slowly
@@ -25,7 +24,7 @@ def check_workflow(args: argparse.Namespace) -> None:
 
 
 def add_check_workflow(subcommands: "command_line.Subcommands") -> None:
-    """Add the options of `check-workflow`, a workflow's first step: one per parameter, of any text."""
+    """Add the options of `check-workflow`, a workflow's first step."""
     parser = subcommands.add_parser(
         "check-workflow",
         help="check a workflow's parameters, and decide whether it trains",
@@ -35,8 +34,12 @@ def add_check_workflow(subcommands: "command_line.Subcommands") -> None:
     command_line.add_volume(parser)
     parser.add_argument("--workflow", required=True, help="name of the workflow")
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the workflow and of its service")
-    for name in parameters.NAMES:
-        parser.add_argument(f"--{name}", required=True, help=f"the workflow's parameter {name}")
+    parser.add_argument(
+        "--parameters",
+        type=parameters.parse,
+        required=True,
+        help="all parameters of the workflow, as Argo writes them: a JSON list of objects with a name and a value",
+    )
     parser.add_argument(
         "--outputs", type=command_line.path, required=True, help="folder for the files train (true or false) and reason"
     )
