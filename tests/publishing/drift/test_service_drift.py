@@ -1,12 +1,16 @@
 """The check for drift, with replicas on loopback and an API server that lists them."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from urllib3.exceptions import HTTPError
 
 from distml.publishing.drift import features, service_drift
+from distml.step import outcome
+from support.data_sources import closed_port
 from support.replicas import Api, one_slice, window
 
 ALIKE, SHIFTED = [2500, 2500], [560, 440]
@@ -129,3 +133,20 @@ def test_without_a_ready_replica_nothing_is_known(api: Api, slices: Any, message
     api.lists = [slices]
     with pytest.raises(service_drift.Unanswered, match=message):
         service_drift.look("flowers", "here")
+
+
+def test_a_service_that_does_not_exist_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "no name")))
+    api.lists = [[]]
+    with pytest.raises(outcome.StepError) as failed:
+        service_drift.look("flowers", "here")
+    assert str(failed.value) == (
+        "the images of flowers are not known: the cluster has no Service flowers-predictor in the namespace here; check"
+        " both names, or that KServe's controller runs"
+    )
+    assert failed.value.exit_status == 2
+
+
+def test_an_address_without_a_server_is_asked_about() -> None:
+    with pytest.raises(service_drift.Unanswered, match=r"Connection refused>; is a server running there\?$"):
+        service_drift.look_at([f"http://127.0.0.1:{closed_port()}"], "flowers")

@@ -57,17 +57,26 @@ def look(service: str, namespace: str) -> Look:
         Unanswered: a replica, or the API server, does not answer, or no replica is ready.
         NotCounted: a replica does not count its images.
         NoReference: the version has no reference.
-        StepError: this account may not list the replicas.
+        StepError: there is no such service, or this account may not list the replicas.
     """
     from distml.publishing.service.replicas import Replicas, Unlisted  # here: the Kubernetes client loads slowly
 
+    replicas = Replicas(f"{service}-predictor", namespace)
     try:
-        urls, _ = Replicas(f"{service}-predictor", namespace).ready()
+        urls, _ = replicas.ready()
     except Unlisted as error:
         raise Unanswered(f"the images of {service} are not known: {error}") from None
     if not urls:
         raise Unanswered(f"no replica of {service} is ready; run kubectl describe inferenceservice {service}")
-    return look_at(urls, service)
+    try:
+        return look_at(urls, service)
+    except Unanswered:
+        if replicas.service_exists():
+            raise
+    raise outcome.StepError(
+        f"the images of {service} are not known: the cluster has no Service {service}-predictor in the namespace"
+        f" {namespace}; check both names, or that KServe's controller runs"
+    )
 
 
 def look_at(urls: Sequence[str], model: str) -> Look:
@@ -110,9 +119,9 @@ def _ask(url: str, model: str) -> _Answer:
                 f"{url} does not count the images of {model}: {error}; update its image, or train without this check:"
                 " set the parameter train to always"
             ) from None
-        raise Unanswered(
-            f"{url} does not report its images: {smoke_test.describe(error)}; see its pod, and run this again"
-        ) from None
+        refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
+        advice = "is a server running there?" if refused else "see its pod, and run this again"
+        raise Unanswered(f"{url} does not report its images: {smoke_test.describe(error)}; {advice}") from None
 
 
 def _parse(url: str, document: dict[str, Any]) -> _Answer:
