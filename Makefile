@@ -205,7 +205,7 @@ serving: ## install the predictor's runtime; needs KServe
 	kubectl kustomize manifests/serving | kubectl apply -f -
 
 workflow: ## run the workflow once and wait until it ends
-	name=$$($(KUBECTL) create -f workflow.yaml --output=name) && $(wait_for_workflow)
+	@name=$$($(KUBECTL) create -f workflow.yaml --output=name) && $(wait_for_workflow)
 
 workflow-template: ## make workflow-template.yaml, which retrain.yaml starts, from workflow.yaml
 	{ echo '# Made from workflow.yaml by `make workflow-template`: edit that file. retrain.yaml starts it.'; \
@@ -213,7 +213,7 @@ workflow-template: ## make workflow-template.yaml, which retrain.yaml starts, fr
 	    -e 's/^  generateName: distml-$$/  name: distml/' workflow.yaml; } >workflow-template.yaml
 
 retrain: ## start the workflow of the CronWorkflow retrain now, wait until it ends, and say whether it trained
-	name=$$($(KUBECTL) get cronworkflow retrain --output=jsonpath="$$retraining" | \
+	@name=$$($(KUBECTL) get cronworkflow retrain --output=jsonpath="$$retraining" | \
 	  $(KUBECTL) create -f - --output=name) && ($(wait_for_workflow)) && \
 	$(KUBECTL) get $$name --output=go-template='{{range .status.nodes}}{{if eq .displayName "check"}}{{range .outputs.parameters}}{{.name}}: {{.value}}{{"\n"}}{{end}}{{end}}{{end}}'
 

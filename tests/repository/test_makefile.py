@@ -169,6 +169,13 @@ def test_make_serve_passes_its_variables_to_the_script(variables: list[str], rel
     assert vars(serve.parse_args(arguments)) == {**vars(serve.parse_args([])), **changed}
 
 
+@pytest.mark.parametrize("target", ["workflow", "retrain"])
+def test_make_does_not_print_the_shell_that_waits_for_a_workflow(clone: Clone, target: str) -> None:
+    clone.program("kubectl", "echo no cluster >&2; exit 1")
+    ended = clone.run("make", target)
+    assert (ended.returncode, ended.stdout, ended.stderr.splitlines()[0]) == (2, "", "no cluster")
+
+
 def test_make_run_refuses_a_value_of_fresh_other_than_1_and_0() -> None:
     ended = subprocess.run(["make", "-n", "run", "FRESH=yes"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
