@@ -208,6 +208,7 @@ def test_the_report_page_of_a_single_model_compares_with_none(write: Write) -> N
     text = section(write("one model").page, "How sure is this?")
     assert text.startswith("plain-seed1: no other model to compare with. This run has a single model. Line: the 95")
     assert "McNemar" not in text
+    assert "make run SEEDS=3 or the workflow's parameter seeds shows how different." in text
 
 
 def test_the_report_page_shows_the_spread_only_for_several_seeds(write: Write) -> None:

@@ -114,8 +114,13 @@ def test_a_guarded_predictor_starts_with_the_released_version(folder: Path, rele
     publish(folder, 3)
     if released:
         History(folder).append(Event.RELEASED, released)
-    first = VersionWatch(folder, 1, BOUNDS).first()
-    assert first and first.number == number
+    watch = VersionWatch(folder, 1, BOUNDS)
+    assert watch.first()
+    (release,) = watch.releases
+    assert (release.version, release.reason) == (
+        number,
+        "the predictor started with it; that is not recorded in the history",
+    )
 
 
 @pytest.mark.parametrize(("damaged", "number"), [([2], 1), ([1, 2], 3)])

@@ -47,7 +47,7 @@ class VersionWatch:
         order = choice.order_at_the_start(offered, state.released) if self._bounds else offered
         version = self._first_intact(order, None)
         if version:
-            self._enter(version, Stage.RELEASED, "the predictor started with it")
+            self._enter(version, Stage.RELEASED, "the predictor started with it; that is not recorded in the history")
         return version
 
     async def follow(self, batcher: Batcher, switch_to: Callable[[ServedVersion], None], seconds: float) -> None:
