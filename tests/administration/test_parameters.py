@@ -168,7 +168,7 @@ def test_a_job_of_any_seed_and_of_1000_workers_has_a_valid_name() -> None:
 
 def test_a_global_batch_has_at_most_the_training_images() -> None:
     assert refusal(batch_per_worker="12800", train_images="25599") == (
-        "parameters workers and batch-per-worker: a global batch of 2 * 12800 = 25600 is more than the 25599 training"
+        "parameters workers and batch-per-worker: a global batch of 25600 is more than the 25599 training"
         " images; lower one of the two, or raise train-images"
     )
     assert check(batch_per_worker="12800", train_images="25600")["batch-per-worker"] == 12_800

@@ -172,10 +172,9 @@ def when_to_train(text: str) -> str:
 
 def _check_global_batch(values: Mapping[str, Any]) -> None:
     workers, batch, images = values["workers"], values["batch-per-worker"], values["train-images"]
-    if workers * batch > images:
+    if excess := training_settings.excess_of_global_batch(batch, workers, images):
         raise outcome.StepError(
-            f"parameters workers and batch-per-worker: a global batch of {workers} * {batch} = {workers * batch} is"
-            f" more than the {images} training images; lower one of the two, or raise train-images"
+            f"parameters workers and batch-per-worker: {excess}; lower one of the two, or raise train-images"
         )
 
 

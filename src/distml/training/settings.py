@@ -35,16 +35,13 @@ class Settings:
         Raises:
             StepError: a global batch is larger than the training set.
         """
-        if (global_batch := args.batch_per_worker * workers) > args.train_images:
-            raise outcome.StepError(
-                f"a global batch of {global_batch} is more than the {args.train_images} training images; lower"
-                " --batch-per-worker or train on fewer workers"
-            )
+        if excess := excess_of_global_batch(args.batch_per_worker, workers, args.train_images):
+            raise outcome.StepError(f"{excess}; lower --batch-per-worker or train on fewer workers")
         return cls(
             workers=workers,
             epochs=args.epochs,
             batch_per_worker=args.batch_per_worker,
-            learning_rate=args.learning_rate or peak_learning_rate(global_batch),
+            learning_rate=args.learning_rate or peak_learning_rate(args.batch_per_worker * workers),
             train_images=args.train_images,
             precision=args.precision,
         )
@@ -58,6 +55,14 @@ class Settings:
         values = asdict(self)
         del values["workers"]
         return [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+
+
+def excess_of_global_batch(batch_per_worker: int, workers: int, train_images: int) -> str:
+    """Return in a few words that a global batch is larger than the training set, or "" if it is not."""
+    global_batch = batch_per_worker * workers
+    if global_batch <= train_images:
+        return ""
+    return f"a global batch of {global_batch} is more than the {train_images} training images"
 
 
 def peak_learning_rate(global_batch: int) -> float:
