@@ -180,6 +180,7 @@ def test_a_global_batch_has_at_most_the_training_images() -> None:
         ("epoch", r"did you mean epochs\?"),
         ("zzz", "expected only models, seeds, workers, "),
         ("Train", r"did you mean train\?"),
+        ("imgae", r"did you mean image\?"),
     ],
 )
 def test_an_unknown_parameter_is_refused(name: str, expected: str) -> None:

@@ -28,7 +28,6 @@ NAMES = (
     *("models", "seeds", "workers", "epochs", "batch-per-worker", "train-images", "training-deadline"),
     *("accuracy-floor", "class-floor", "tolerance", "keep-runs", "train", "service"),
 )
-# Not checked: the step runs in this image, so the kubelet has pulled it.
 IMAGE = "image"
 PLAIN_NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 # Names of Services: RFC 1035, as Kubernetes checks them. KServe has the same rule for an InferenceService.
@@ -67,10 +66,11 @@ def check(values: Mapping[str, str], workflow: str, namespace: str) -> dict[str,
 
 
 def _check_names(values: Mapping[str, str]) -> None:
+    known = (*NAMES, IMAGE)
     for name in values:
-        if name not in (*NAMES, IMAGE):
-            similar = difflib.get_close_matches(name, NAMES, 1)
-            expected = f"did you mean {similar[0]}?" if similar else f"expected only {', '.join((*NAMES, IMAGE))}"
+        if name not in known:
+            similar = difflib.get_close_matches(name, known, 1)
+            expected = f"did you mean {similar[0]}?" if similar else f"expected only {', '.join(known)}"
             raise outcome.StepError(f"parameter {name}: there is no parameter of this name; {expected}")
     if missing := [name for name in NAMES if name not in values]:
         raise outcome.StepError(f"parameter {missing[0]}: it is missing, expected a value, as in workflow.yaml")

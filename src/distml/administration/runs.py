@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from distml.protocol.contract import counted
 from distml.publishing import runs
 from distml.publishing.runs import Run
 from distml.step import command_line, outcome
@@ -92,10 +93,9 @@ def _row(run: Run, results: dict[str, str]) -> tuple[str, ...]:
 
 
 def _summary(volume: Volume, removed: list[Run], dry_run: bool) -> str:
-    count = f"{len(removed)} run{'' if len(removed) == 1 else 's'}"
     size, free = sum(run.size for run in removed) / 1e6, shutil.disk_usage(volume.root).free / 1e6
     verb = "would be removed, which would free" if dry_run else "removed, which freed"
-    return f"{count} {verb} {size:,.1f} MB; the volume has {free:,.0f} MB free"
+    return f"{counted(len(removed), 'run')} {verb} {size:,.1f} MB; the volume has {free:,.0f} MB free"
 
 
 def add_remove_runs(subcommands: "command_line.Subcommands") -> None:
