@@ -1,7 +1,7 @@
 # `make help` lists the targets. These are the variables that make accepts on its command line. Of the environment's
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR CLASS_FLOOR \
-  TOLERANCE HTTP_PORT GRPC_PORT RELEASE TO REASON PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  TOLERANCE HTTP_PORT GRPC_PORT RELEASE TO REASON SIGNING_KEY PUBLIC_KEY PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -34,6 +34,8 @@ GRPC_PORT := 8081
 RELEASE :=
 TO :=
 REASON :=
+SIGNING_KEY :=
+PUBLIC_KEY :=
 RUN := .venv/bin/python
 # Quote $(1) as one word for the shell, whatever blanks and quotes it contains.
 quoted = '$(subst ','\'',$(1))'
@@ -119,12 +121,14 @@ run: ## ingest, train three models on real workers, select, publish, report
 	  $(if $(MODELS),--models $(call quoted,$(MODELS))) $(if $(SEEDS),--seeds $(call quoted,$(SEEDS))) \
 	  $(if $(FLOOR),--accuracy-floor $(call quoted,$(FLOOR))) \
 	  $(if $(CLASS_FLOOR),--class-floor $(call quoted,$(CLASS_FLOOR))) \
-	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh)
+	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh) \
+	  $(if $(SIGNING_KEY),--signing-key $(call quoted,$(SIGNING_KEY)))
 
 serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)
 	@sh environment.sh run
 	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
-	  --grpc-port $(call quoted,$(GRPC_PORT)) $(if $(RELEASE),--release $(call quoted,$(RELEASE)))
+	  --grpc-port $(call quoted,$(GRPC_PORT)) $(if $(RELEASE),--release $(call quoted,$(RELEASE))) \
+	  $(if $(PUBLIC_KEY),--public-key $(call quoted,$(PUBLIC_KEY)))
 
 history: ## print what happened to each published version
 	@sh environment.sh run
@@ -133,7 +137,7 @@ history: ## print what happened to each published version
 roll-back: ## go back to the version before the newest, or to version TO, and record REASON
 	@sh environment.sh run
 	@$(RUN) src/pipeline_admin.py roll-back --volume $(call quoted,$(DATA)) $(if $(TO),--to=$(call quoted,$(TO))) \
-	  $(if $(REASON),--reason=$(call quoted,$(REASON)))
+	  $(if $(REASON),--reason=$(call quoted,$(REASON))) $(if $(PUBLIC_KEY),--public-key=$(call quoted,$(PUBLIC_KEY)))
 
 test: ## run every test that needs no cluster, except test-hostile
 	@sh environment.sh dev

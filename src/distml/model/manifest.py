@@ -9,6 +9,8 @@ from distml.step import outcome
 from distml.step.atomic_files import sha256_of_files, write_json
 
 MANIFEST = "manifest.json"
+# The file that signs a published version, manifest included; publishing/versions/signature.py writes it.
+SIGNATURE = "model.sig"
 
 
 def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise outcome.StepError(
             f"{folder} has no finished model ({MANIFEST} is missing); train or publish again"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):  # such as an endless list in a list
         manifest = None
     if not (isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) and "digest" in manifest):
         raise outcome.StepError(f"{path} is damaged; remove {folder} and train or publish again")
@@ -63,7 +65,7 @@ def verified(folder: Path) -> dict[str, Any]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    return {name: sha256 for name, sha256 in sha256_of_files(folder).items() if name != MANIFEST}
+    return {name: sha256 for name, sha256 in sha256_of_files(folder).items() if name not in (MANIFEST, SIGNATURE)}
 
 
 def _digest(manifest: dict[str, Any]) -> str:

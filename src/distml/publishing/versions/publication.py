@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.versions import decisions, folders
+from distml.publishing.versions import decisions, folders, signature
 from distml.publishing.versions.history import FOLDER, History, State, describe
 from distml.publishing.versions.version_files import ADDED_FACTS, ADDED_FILES
 from distml.step import outcome
@@ -28,7 +28,12 @@ def current(volume: Volume) -> Path | None:
 
 
 def publish(
-    volume: Volume, candidate: Path, facts: dict, keep: int, complete: Callable[[Path], dict] = lambda work: {}
+    volume: Volume,
+    candidate: Path,
+    facts: dict,
+    keep: int,
+    complete: Callable[[Path], dict] = lambda work: {},
+    signing_key: Path | None = None,
 ) -> int:
     """Copy a candidate beside the versions, verify the copy, rename it to the next number, and record it.
 
@@ -38,6 +43,7 @@ def publish(
         facts: entries to add to the candidate's manifest.
         keep: number of versions to keep for a roll-back, at least 1.
         complete: adds files to the version before the files are hashed, and returns more entries for the manifest.
+        signing_key: PEM file of the private key that signs the version; None for an unsigned version.
 
     Returns:
         The version's number.
@@ -56,6 +62,8 @@ def publish(
             number = folders.next_number(volume, history.state(wait=True))
             published = datetime.now(UTC).isoformat(timespec="seconds")
             manifest = model_manifest.write(work, {**entries, "version": number, "published": published})
+            if signing_key:
+                signature.sign(work, signing_key)
             # Before the rename: a number may be lost, never given twice.
             write_json(volume.versions / folders.HIGHEST, number)
             # Another process may have given the number, and the version may be withdrawn already: then it has moved.
@@ -90,9 +98,14 @@ def _unneeded(volume: Volume, state: State, keep: int) -> list[int]:
 
 
 def publish_once(
-    volume: Volume, candidate: Path, facts: dict, keep: int, complete: Callable[[Path], dict] = lambda work: {}
+    volume: Volume,
+    candidate: Path,
+    facts: dict,
+    keep: int,
+    complete: Callable[[Path], dict] = lambda work: {},
+    signing_key: Path | None = None,
 ) -> int:
-    """Publish unless the newest version was made from this candidate; return the version's number.
+    """Publish unless the newest version was made from this candidate, and signed if there is a key; return its number.
 
     The arguments are those of `publish`; `candidate_digest` in `facts` identifies the candidate.
 
@@ -105,10 +118,11 @@ def publish_once(
         manifest = model_manifest.verified(published)
         same_candidate = manifest.get("candidate_digest") == facts["candidate_digest"]
         is_complete = manifest["files"].keys() >= ADDED_FILES and manifest.keys() >= ADDED_FACTS
-        if same_candidate and is_complete:
+        is_signed = signing_key is None or signature.is_signed_by(published, signing_key)
+        if same_candidate and is_complete and is_signed:
             say(f"already published as version {published.name}; its files verify")
             return int(published.name)
-    version = publish(volume, candidate, facts, keep, complete)
+    version = publish(volume, candidate, facts, keep, complete, signing_key)
     say(f"published as version {version}")
     return version
 
