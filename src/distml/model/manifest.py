@@ -1,7 +1,10 @@
 """The manifest of a SavedModel: facts about the model, and the hash of every file, which reveals damage."""
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from distml.step.atomic_files import sha256_of_files, write_json
 MANIFEST = "manifest.json"
 # The file that signs a published version, manifest included; publishing/versions/signature.py writes it.
 SIGNATURE = "model.sig"
+# The manifest and the signature of a version with ten files have 10 KB together.
+MOST_BYTES = 1 << 20
 
 
 def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(read_small(path))
     except (FileNotFoundError, NotADirectoryError):
         raise outcome.StepError(
             f"{folder} has no finished model ({MANIFEST} is missing); train or publish again"
@@ -42,6 +47,28 @@ def read(folder: Path) -> dict[str, Any]:
     if not (isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) and "digest" in manifest):
         raise outcome.StepError(f"{path} is damaged; remove {folder} and train or publish again")
     return manifest
+
+
+def read_small(path: Path) -> bytes:
+    """Return the content of a file that whoever can write to the volume may have replaced.
+
+    A pipe never blocks, and a file without an end never fills the memory.
+
+    Raises:
+        ValueError: it is not a regular file, or it has more than `MOST_BYTES`.
+        OSError: it is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(MOST_BYTES + 1) if regular else b""
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ENXIO, errno.ELOOP):  # a folder, a socket, a link to itself
+            raise
+        regular = False
+    if not regular or len(content) > MOST_BYTES:
+        raise ValueError(f"{path} is not a regular file of at most {MOST_BYTES} bytes")
+    return content
 
 
 def verified(folder: Path) -> dict[str, Any]:
@@ -56,7 +83,11 @@ def verified(folder: Path) -> dict[str, Any]:
         if expected.get(name) != found.get(name):
             state = "is missing" if name not in found else "is damaged" if name in expected else "is not listed"
             raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
-    if manifest["digest"] != _digest(manifest):
+    try:
+        intact = manifest["digest"] == _digest(manifest)
+    except RecursionError:
+        intact = False
+    if not intact:
         raise outcome.StepError(
             f"{folder / MANIFEST} is damaged (its content does not match its digest); remove {folder} and train or"
             " publish again"
