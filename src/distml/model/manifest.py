@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.atomic_files import sha256_of_files, write_json
+from distml.step.atomic_files import sha256_of_file, write_json
 
 MANIFEST = "manifest.json"
 # The file that signs a published version, manifest included; publishing/versions/signature.py writes it.
@@ -23,7 +23,7 @@ def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     `digest`, one hash over the facts and all file hashes, identifies the model and its facts.
     """
-    manifest = {**facts, "files": _hashes(folder)}
+    manifest = {**facts, "files": {name: sha256_of_file(folder / name) for name in sorted(_names(folder))}}
     manifest["digest"] = _digest(manifest)
     write_json(folder / MANIFEST, manifest)
     return manifest
@@ -78,11 +78,13 @@ def verified(folder: Path) -> dict[str, Any]:
         StepError: the manifest is missing, a file is missing, damaged or not listed, or a fact was changed.
     """
     manifest = read(folder)
-    expected, found = manifest["files"], _hashes(folder)
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            state = "is missing" if name not in found else "is damaged" if name in expected else "is not listed"
-            raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
+    expected, found = manifest["files"], _names(folder)
+    # The names first: a file that does not belong here may have any size, and is not read.
+    wrong = {name: "is missing" if name in expected else "is not listed" for name in expected.keys() ^ found}
+    damaged = (name for name in sorted(found) if sha256_of_file(folder / name) != expected[name])
+    for name in sorted(wrong) or damaged:
+        state = wrong.get(name, "is damaged")
+        raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
     try:
         intact = manifest["digest"] == _digest(manifest)
     except RecursionError:
@@ -95,8 +97,10 @@ def verified(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    return {name: sha256 for name, sha256 in sha256_of_files(folder).items() if name not in (MANIFEST, SIGNATURE)}
+def _names(folder: Path) -> set[str]:
+    """Return the relative POSIX paths of the files below `folder` that a manifest lists: all but the hidden ones."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix() for path in files} - {MANIFEST, SIGNATURE}
 
 
 def _digest(manifest: dict[str, Any]) -> str:
