@@ -50,6 +50,9 @@ def remove_runs(volume: Volume) -> None:
 
 DECISIONS: dict[str, Callable[[Volume], Any]] = {
     "publish": lambda volume: publication.publish(volume, candidate(volume), {}, keep=2),
+    "publish signed": lambda volume: publication.publish(
+        volume, candidate(volume), {}, keep=2, signing_key=volume.root / "key.pem"
+    ),
     "release": lambda volume: decisions.release(volume, 4, "it is good"),
     "release without links": release_without_links,
     "withdraw": lambda volume: decisions.withdraw(volume, 4, "it is bad"),
