@@ -6,6 +6,7 @@ A helper process, without TensorFlow and threads, forks the processes that decid
 """
 
 import errno
+import importlib
 import itertools
 import os
 import shutil
@@ -142,6 +143,8 @@ def main(task: str, names: str, template: str, folder: str) -> None:
         statuses = [_status(child) for child in children]
         assert set(statuses) <= {0, 2, 3}, statuses
         return
+    if names == "publish signed":
+        importlib.import_module("model_signing.signing")  # once, because it loads slowly
     for writes in itertools.count():
         volume = Volume(Path(folder) / f"{writes:03}")
         shutil.copytree(template, volume.root)
