@@ -15,6 +15,7 @@ from pathlib import Path
 from distml.data import fashion_mnist, sources
 from distml.model import names
 from distml.publishing.selection import candidates, quality_gate
+from distml.publishing.versions import signature
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.volume import hold_lock
@@ -64,7 +65,8 @@ def run_all(args: argparse.Namespace, settings: Settings, lock: int) -> None:
     heading("select, publish, report")
     candidates_of_run = ("--run", run, "--models", models, *seeds)
     gate = quality_gate.options(args)
-    run_step(lock, "model_selection.py", "--volume", args.volume, *candidates_of_run, *gate)
+    signing = ("--signing-key", args.signing_key) if args.signing_key else ()
+    run_step(lock, "model_selection.py", "--volume", args.volume, *candidates_of_run, *gate, *signing)
     say(f"whole run:       {time.monotonic() - started:.0f} s")
 
 
@@ -108,6 +110,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--run", type=command_line.run_name, help="name of the run, a folder below runs/ (default: a hash)"
     )
     quality_gate.add_options(parser)
+    signature.add_signing_key(parser)
     parser.add_argument("--fresh", action="store_true", help="first remove all files of earlier runs from the volume")
     return parser.parse_args(argv)
 

@@ -15,7 +15,7 @@ from distml.publishing import runs
 from distml.publishing.report import report, summary
 from distml.publishing.selection import candidates, evaluation, lead, quality_gate, ranking, scores
 from distml.publishing.selection.ranking import Evaluated, RankedModel
-from distml.publishing.versions import conversion, decisions, publication
+from distml.publishing.versions import conversion, decisions, publication, signature
 from distml.step import command_line, outcome
 from distml.step.atomic_files import remove_abandoned
 from distml.step.progress_bar import say, working
@@ -41,7 +41,9 @@ def main(args: argparse.Namespace) -> None:
     }
     with working("converting the model and comparing both forms"):
         complete = partial(conversion.add, model=model, volume=volume)
-        version = publication.publish_once(volume, best.candidate.folder, facts, args.keep_versions, complete)
+        version = publication.publish_once(
+            volume, best.candidate.folder, facts, args.keep_versions, complete, args.signing_key
+        )
     with working("writing the report"):
         content = report.write(
             volume,
@@ -99,6 +101,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     quality_gate.add_options(parser)
     parser.add_argument("--keep-versions", type=command_line.positive, default=5, help="published versions to keep")
+    signature.add_signing_key(parser)
     return parser.parse_args(argv)
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from distml.data import fashion_mnist, input_pipeline
 from distml.model import image_decoding, saved_model
-from distml.publishing.versions import publication
+from distml.publishing.versions import publication, signature
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
 from distml.step.text_table import table
@@ -53,7 +53,8 @@ def main(args: argparse.Namespace) -> None:
     folder = publication.current(args.volume)
     if folder is None:
         raise outcome.StepError(f"no published model in {args.volume.versions}; publish one or choose another --volume")
-    model, manifest = saved_model.load(folder)
+    with signature.checked(folder, args.public_key) as verified:
+        model, manifest = saved_model.load(verified)
     say(f"version {folder.name} answers: {manifest['model']}, digest {manifest['digest'][:12]}\n")
     answers = ask_about_files(model, files) if files else ask_about_test_set(model, args)
     say(answer_table(answers, manifest["class_names"]))
@@ -169,6 +170,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=samples, default=10, help=f"number of test images, 1 to {MOST_SAMPLES}")
     parser.add_argument("--seed", type=command_line.positive, default=1, help="seed that chooses the test images")
     parser.add_argument("--output", type=Path, default="predictions.png", help="PNG file to write")
+    signature.add_public_key(parser)
     return parser.parse_args(argv)
 
 

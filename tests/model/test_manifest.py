@@ -1,5 +1,6 @@
 """Damage that the manifest of a model reveals, and the errors that report it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,4 +38,31 @@ def test_a_manifests_digest_changes_with_its_facts(model: Path) -> None:
 def test_a_malformed_manifest_is_reported_as_damaged(model: Path, content: str) -> None:
     (model / manifest.MANIFEST).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(outcome.StepError, match="is damaged; remove"):
+        manifest.verified(model)
+
+
+@pytest.mark.parametrize("kind", ["endless", "nested", "folder", "pipe", "device", "link to itself"])
+def test_a_file_of_any_kind_in_place_of_a_manifest_is_reported(model: Path, kind: str) -> None:
+    path = model / manifest.MANIFEST
+    if kind == "endless":
+        os.truncate(path, 1 << 40)
+    elif kind == "nested":
+        path.write_text('{"files": {}, "digest": "", "more": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    else:
+        path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind in ("device", "link to itself"):
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with pytest.raises(outcome.StepError, match="is damaged; remove"):
+        manifest.verified(model)
+
+
+def test_a_file_that_is_not_listed_is_not_read(model: Path) -> None:
+    (model / "more").touch()
+    os.truncate(model / "more", 1 << 40)
+    (model / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(outcome.StepError, match="more is not listed"):
         manifest.verified(model)

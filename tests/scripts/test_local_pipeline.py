@@ -15,7 +15,8 @@ from distml.data import fashion_mnist, published_files, sources
 from distml.model import manifest
 from distml.step import command_line, outcome
 from distml.step.volume import Volume
-from support.project import SOURCE
+from support.project import SOURCE, run_script
+from support.signing_keys import make
 
 
 @pytest.fixture
@@ -187,3 +188,22 @@ def test_a_volume_needs_a_name_and_may_start_with_a_home_folder() -> None:
     assert command_line.volume("~/volume") == Volume(Path(os.environ["HOME"]) / "volume")
     with pytest.raises(argparse.ArgumentTypeError, match="begins with a home folder that is not known"):
         command_line.volume("~nobody-of-this-name/volume")
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_selection_gets_the_signing_key(
+    started: list[str], volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    steps = []
+    monkeypatch.setattr(local_pipeline, "run_step", lambda lock, *words: steps.append([str(word) for word in words]))
+    key = make(tmp_path, "key").private
+    run(volume, f"--signing-key={key if signed else ''}")
+    assert model_selection.parse_args(steps[-1][1:]).signing_key == (key if signed else None)
+
+
+@pytest.mark.parametrize("script", ["local_pipeline.py", "model_selection.py"])
+def test_a_missing_signing_key_is_refused_before_anything_is_done(tmp_path: Path, script: str) -> None:
+    ended = run_script(script, "--volume", tmp_path / "volume", "--signing-key", tmp_path / "key.pem")
+    reason = f"argument --signing-key: cannot read the private key {tmp_path / 'key.pem'}: No such file or directory"
+    assert (ended.returncode, ended.stderr) == (2, f"{script}: {reason}; see --help\n")
+    assert not (tmp_path / "volume").exists()

@@ -15,12 +15,13 @@ from distml.data.input_pipeline import Split
 from distml.model import manifest as model_manifest
 from distml.model import saved_model
 from distml.publishing.selection import evaluation
-from distml.publishing.versions import folders, publication
+from distml.publishing.versions import folders, publication, signature
 from distml.publishing.versions.history import History
 from distml.publishing.versions.version_files import GOLDEN, LITE_MODEL
 from distml.step import outcome
 from distml.step.volume import Volume
 from support.project import run_script
+from support.signing_keys import make
 
 SPLITS = {5_000: "validation", 10_000: "test"}
 
@@ -228,3 +229,14 @@ def test_of_several_seeds_the_best_one_of_the_best_model_is_published(
     assert (report["seed"], report["models"][winner]["seeds"].keys()) == (1, {"1", "2"})
     select(volume, "--seed", 2, "--seeds", 1)
     assert model_manifest.verified(volume.version(2))["seed"] == 2
+
+
+def test_a_version_that_this_key_did_not_sign_is_published_again(
+    volume: Volume, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, key in ((2, make(tmp_path, "first")), (3, make(tmp_path, "second"))):
+        for line in (f"published as version {number}, signed", f"already published as version {number}, signed; its"):
+            select(volume, "--signing-key", key.private)
+            assert line in capsys.readouterr().out
+        assert signature.verify(volume.version(number), key.public)["version"] == number
+    assert folders.numbers(volume.versions) == [1, 2, 3]

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import pipeline_admin
-from distml.publishing.versions import history_table, publication
+from distml.publishing.versions import history_table, publication, signature
 from distml.step.volume import Volume
 from support.crashes import candidate
 from support.project import SOURCE, run_script
 from support.refusals import refuse
+from support.signing_keys import make
 
 SUBCOMMANDS = (
     *("check-workflow", "end-training", "smoke-test", "confirm-release", "history", "release", "withdraw", "roll-back"),
@@ -119,6 +120,16 @@ def test_each_decision_is_printed_in_one_line(volume: Volume, capsys: pytest.Cap
         "version 3 is released",
         "version 3 is released already; nothing is recorded",
     ]
+
+
+@pytest.mark.parametrize("decision", ["release --version=3", "roll-back --to=2", "roll-back"])
+def test_a_decision_with_a_public_key_refuses_an_unsigned_version(
+    volume: Volume, tmp_path: Path, decision: str
+) -> None:
+    before = volume.history.read_text()
+    with pytest.raises(signature.NotVerified, match="is not signed; publish it with --signing-key"):
+        admin(volume, *decision.split(), f"--public-key={make(tmp_path, 'key').public}")
+    assert volume.history.read_text() == before
 
 
 def test_history_prints_the_table_that_is_kept_on_the_volume(

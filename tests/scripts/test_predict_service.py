@@ -1,6 +1,7 @@
 """Predictions of the published model: their table, their picture, and wrong input."""
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from PIL import Image
 
 import predict_service
 from distml.model import manifest, saved_model
+from distml.model.manifest import MANIFEST, SIGNATURE
 from distml.model.variants import MODELS
+from distml.publishing.versions import signature
 from distml.step import outcome
 from distml.step.volume import Volume
+from support.bad_versions import flip_a_byte
 from support.project import CLASS_NAMES
+from support.signing_keys import Keys, make
 
 PROBABILITIES = np.full((2, 10), 0.01, np.float32)
 PROBABILITIES[0, [1, 3]] = 0.75, 0.17
@@ -148,3 +153,60 @@ def test_a_number_of_samples_outside_its_range_is_refused(samples: str, capsys: 
     with pytest.raises(SystemExit):
         predict_service.parse_args(["--samples", samples])
     assert "argument --samples" in capsys.readouterr().err
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return make(tmp_path, "key")
+
+
+@pytest.fixture
+def signed(published: Volume, tmp_path: Path, keys: Keys) -> Volume:
+    """Return a volume with the signed versions 1 and 2."""
+    volume = Volume(tmp_path / "signed")
+    for number in (1, 2):
+        shutil.copytree(published.version(1), volume.version(number))
+        facts = manifest.read(volume.version(number))
+        manifest.write(volume.version(number), {**facts, "version": number})
+        signature.sign(volume.version(number), keys.private)
+    return volume
+
+
+def test_a_signed_version_answers(
+    predict: Callable[..., Path], signed: Volume, keys: Keys, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = image_file(tmp_path / "a.png")
+    predict(file, "--volume", signed, "--public-key", keys.public)
+    assert capsys.readouterr().out.startswith("version 2 answers: plain, digest ")
+
+
+def files(version: Path) -> list[Path]:
+    return sorted(path for path in version.rglob("*") if path.is_file())
+
+
+def test_a_changed_byte_in_any_file_of_the_newest_version_is_refused(
+    predict: Callable[..., Path], signed: Volume, keys: Keys, tmp_path: Path
+) -> None:
+    version, image = signed.version(2), image_file(tmp_path / "a.png")
+    assert {"saved_model.pb", MANIFEST, SIGNATURE} <= {path.name for path in files(version)}
+    for path in files(version):
+        flip_a_byte(path)
+        with pytest.raises(outcome.StepError, match=f"{version}"):
+            predict(image, "--volume", signed, "--public-key", keys.public)
+        flip_a_byte(path)
+    signature.verify(version, keys.public)
+
+
+def test_a_version_that_is_unsigned_or_signed_otherwise_is_refused(
+    predict: Callable[..., Path], signed: Volume, keys: Keys, tmp_path: Path
+) -> None:
+    image, other = image_file(tmp_path / "a.png"), make(tmp_path, "other")
+    options = (image, "--volume", signed, "--public-key")
+    with pytest.raises(signature.NotVerified, match="2 was not signed with the private key of "):
+        predict(*options, other.public)
+    shutil.copytree(signed.version(1), signed.version(3))
+    with pytest.raises(signature.NotVerified, match="3 was signed as version 1; remove the folder"):
+        predict(*options, keys.public)
+    (signed.version(3) / SIGNATURE).unlink()
+    with pytest.raises(signature.NotVerified, match="3 is not signed; publish it with --signing-key "):
+        predict(*options, keys.public)

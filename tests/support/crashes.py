@@ -6,6 +6,7 @@ A helper process, without TensorFlow and threads, forks the processes that decid
 """
 
 import errno
+import importlib
 import itertools
 import os
 import shutil
@@ -50,6 +51,9 @@ def remove_runs(volume: Volume) -> None:
 
 DECISIONS: dict[str, Callable[[Volume], Any]] = {
     "publish": lambda volume: publication.publish(volume, candidate(volume), {}, keep=2),
+    "publish signed": lambda volume: publication.publish(
+        volume, candidate(volume), {}, keep=2, signing_key=volume.root / "key.pem"
+    ),
     "release": lambda volume: decisions.release(volume, 4, "it is good"),
     "release without links": release_without_links,
     "withdraw": lambda volume: decisions.withdraw(volume, 4, "it is bad"),
@@ -139,6 +143,8 @@ def main(task: str, names: str, template: str, folder: str) -> None:
         statuses = [_status(child) for child in children]
         assert set(statuses) <= {0, 2, 3}, statuses
         return
+    if names == "publish signed":
+        importlib.import_module("model_signing.signing")  # once, because it loads slowly
     for writes in itertools.count():
         volume = Volume(Path(folder) / f"{writes:03}")
         shutil.copytree(template, volume.root)

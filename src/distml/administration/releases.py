@@ -5,6 +5,7 @@ import argparse
 from distml.protocol.client import model_name
 from distml.protocol.contract import MODEL_NAME
 from distml.publishing.service.smoke_test import check_service, service_url
+from distml.publishing.versions import signature
 from distml.step import command_line
 
 
@@ -17,7 +18,7 @@ def confirm_release(args: argparse.Namespace) -> None:
     """Run `confirm-release`."""
     from distml.publishing.service import confirmation  # here, because the Kubernetes client loads slowly
 
-    confirmation.confirm_release(args.volume, args.version, args.service, args.namespace, args.timeout)
+    confirmation.confirm_release(args.volume, args.version, args.service, args.namespace, args.timeout, args.public_key)
 
 
 def add_smoke_test(subcommands: "command_line.Subcommands") -> None:
@@ -51,4 +52,5 @@ def add_confirm_release(subcommands: "command_line.Subcommands") -> None:
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the InferenceService")
     parser.add_argument("--version", type=command_line.positive, required=True, help="number of the published version")
     parser.add_argument("--timeout", type=command_line.positive, default=600, help="seconds to wait for the replicas")
+    signature.add_public_key(parser)
     parser.set_defaults(task=confirm_release)

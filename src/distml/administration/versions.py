@@ -3,7 +3,7 @@
 import argparse
 import errno
 
-from distml.publishing.versions import decisions, folders, history_table
+from distml.publishing.versions import decisions, folders, history_table, signature
 from distml.publishing.versions.history import History
 from distml.step import command_line, outcome
 from distml.step.progress_bar import say
@@ -25,7 +25,7 @@ def show_history(args: argparse.Namespace) -> None:
 
 def release(args: argparse.Namespace) -> None:
     """Run `release`."""
-    record = decisions.release(args.volume, args.version, args.reason)
+    record = decisions.release(args.volume, args.version, args.reason, args.public_key)
     say(f"version {args.version} is released" + ("" if record else " already; nothing is recorded"))
 
 
@@ -37,7 +37,7 @@ def withdraw(args: argparse.Namespace) -> None:
 
 def roll_back(args: argparse.Namespace) -> None:
     """Run `roll-back`."""
-    record = decisions.roll_back(args.volume, args.to, args.reason)
+    record = decisions.roll_back(args.volume, args.to, args.reason, args.public_key)
     newer = ", ".join(map(str, record.facts["withdrawn"]))
     say(f"rolled back to version {record.version}; withdrawn: {newer}; predictors follow within seconds")
 
@@ -59,6 +59,8 @@ def add_decisions(subcommands: "command_line.Subcommands") -> None:
             parser.add_argument(
                 "--to", type=command_line.positive, help="number of the version (default: the one before the newest)"
             )
+        if name in ("release", "roll-back"):
+            signature.add_public_key(parser)
         if name != "history":
             parser.add_argument("--reason", type=command_line.sentence, default="", help="a sentence for the history")
         parser.set_defaults(task=task)

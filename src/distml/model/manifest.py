@@ -1,16 +1,21 @@
 """The manifest of a SavedModel: facts about the model, and the hash of every file, which reveals damage."""
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.atomic_files import sha256_of_files, write_json
+from distml.step.atomic_files import sha256_of_file, write_json
 
 MANIFEST = "manifest.json"
 # The file that signs a published version, manifest included; publishing/versions/signature.py writes it.
 SIGNATURE = "model.sig"
+# The manifest and the signature of a version with ten files have 10 KB together.
+MOST_BYTES = 1 << 20
 
 
 def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -18,7 +23,7 @@ def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
 
     `digest`, one hash over the facts and all file hashes, identifies the model and its facts.
     """
-    manifest = {**facts, "files": _hashes(folder)}
+    manifest = {**facts, "files": {name: sha256_of_file(folder / name) for name in sorted(_names(folder))}}
     manifest["digest"] = _digest(manifest)
     write_json(folder / MANIFEST, manifest)
     return manifest
@@ -32,7 +37,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(read_small(path))
     except (FileNotFoundError, NotADirectoryError):
         raise outcome.StepError(
             f"{folder} has no finished model ({MANIFEST} is missing); train or publish again"
@@ -44,6 +49,28 @@ def read(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def read_small(path: Path) -> bytes:
+    """Return the content of a file that whoever can write to the volume may have replaced.
+
+    A pipe never blocks, and a file without an end never fills the memory.
+
+    Raises:
+        ValueError: it is not a regular file, or it has more than `MOST_BYTES`.
+        OSError: it is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(MOST_BYTES + 1) if regular else b""
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ENXIO, errno.ELOOP):  # a folder, a socket, a link to itself
+            raise
+        regular = False
+    if not regular or len(content) > MOST_BYTES:
+        raise ValueError(f"{path} is not a regular file of at most {MOST_BYTES} bytes")
+    return content
+
+
 def verified(folder: Path) -> dict[str, Any]:
     """Return the manifest of `folder` after checking each file's hash and the digest.
 
@@ -51,12 +78,18 @@ def verified(folder: Path) -> dict[str, Any]:
         StepError: the manifest is missing, a file is missing, damaged or not listed, or a fact was changed.
     """
     manifest = read(folder)
-    expected, found = manifest["files"], _hashes(folder)
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            state = "is missing" if name not in found else "is damaged" if name in expected else "is not listed"
-            raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
-    if manifest["digest"] != _digest(manifest):
+    expected, found = manifest["files"], _names(folder)
+    # The names first: a file that does not belong here may have any size, and is not read.
+    wrong = {name: "is missing" if name in expected else "is not listed" for name in expected.keys() ^ found}
+    damaged = (name for name in sorted(found) if sha256_of_file(folder / name) != expected[name])
+    for name in sorted(wrong) or damaged:
+        state = wrong.get(name, "is damaged")
+        raise outcome.StepError(f"{folder / name} {state}; remove {folder} and train or publish again")
+    try:
+        intact = manifest["digest"] == _digest(manifest)
+    except RecursionError:
+        intact = False
+    if not intact:
         raise outcome.StepError(
             f"{folder / MANIFEST} is damaged (its content does not match its digest); remove {folder} and train or"
             " publish again"
@@ -64,8 +97,10 @@ def verified(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    return {name: sha256 for name, sha256 in sha256_of_files(folder).items() if name not in (MANIFEST, SIGNATURE)}
+def _names(folder: Path) -> set[str]:
+    """Return the relative POSIX paths of the files below `folder` that a manifest lists: all but the hidden ones."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix() for path in files} - {MANIFEST, SIGNATURE}
 
 
 def _digest(manifest: dict[str, Any]) -> str:

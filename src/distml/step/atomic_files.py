@@ -227,7 +227,7 @@ def read_created_json(path: Path, seconds: float) -> Any:
 def _parsed(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

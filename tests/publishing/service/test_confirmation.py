@@ -12,12 +12,13 @@ from urllib3.exceptions import HTTPError
 import pipeline_admin
 from distml.model import manifest
 from distml.publishing.service import confirmation, replicas, smoke_test
-from distml.publishing.versions import decisions
+from distml.publishing.versions import decisions, signature
 from distml.publishing.versions.history import History
 from distml.step import outcome
 from distml.step.volume import Volume
 from support.predictor_process import predictor
 from support.replicas import Api, Replica, one_slice
+from support.signing_keys import make
 
 Start = Callable[..., Replica]
 Releases = Callable[..., dict]
@@ -281,3 +282,31 @@ def test_a_real_predictor_that_started_with_the_version_confirms_it(
         api.lists = [[{"endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"port": running.http_port}]}]]
         confirm(volume, version=1)
     assert last_record(volume) == ("released", 1, "every replica of flowers has taken it over")
+
+
+@pytest.mark.parametrize("spoil", ["", "unsigned", "other key", "renumbered", "damaged"])
+def test_only_a_version_that_verifies_is_confirmed(
+    api: Api, start: Start, two_versions: Volume, tmp_path: Path, spoil: str
+) -> None:
+    keys, folder = make(tmp_path, "key"), two_versions.version(2)
+    decisions.complete(two_versions)
+    number = 1 if spoil == "renumbered" else 2
+    digest = manifest.write(folder, {"model": "plain", "version": number})["digest"]
+    if spoil != "unsigned":
+        signature.sign(folder, make(tmp_path, "other").private if spoil == "other key" else keys.private)
+    if spoil == "damaged":
+        (folder / "saved_model.pb").write_text("damaged")
+    released = [{"version": "2", "digest": digest, "stage": "released", "reason": ""}]
+    replica = start({"releases": released}, {"releases": released})
+    api.lists = [[one_slice(replica)]]
+    before = History(two_versions.versions).records()
+    options = [f"--volume={two_versions}", "--version=2", "--service=flowers", f"--public-key={keys.public}"]
+    arguments = pipeline_admin.parse_args(["confirm-release", *options])
+    if not spoil:
+        pipeline_admin.main(arguments)
+        assert last_record(two_versions)[:2] == ("released", 2)
+        return
+    with pytest.raises(outcome.StepError, match=f"{folder}") as refused:
+        pipeline_admin.main(arguments)
+    assert refused.value.exit_status == 2
+    assert (History(two_versions.versions).records(), len(replica.statuses)) == (before, 2)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from distml.model import manifest
-from distml.publishing.versions import decisions, folders, history, history_table, publication
+from distml.publishing.versions import decisions, folders, history, history_table, publication, signature
 from distml.publishing.versions.history import Event, History
 from distml.step import atomic_files
 from distml.step.volume import Volume
 from support.crashes import DECISIONS, at_once, candidate, killed_before_each_write
+from support.signing_keys import make
 
 
 @pytest.fixture
@@ -116,3 +117,12 @@ def test_decisions_at_the_same_time_agree_afterwards(volume: Volume) -> None:
     assert [record.sequence for record in records] == [*range(1, len(records) + 1)]
     assert sorted(record.version for record in records if record.event is Event.PUBLISHED) == [*range(1, 11)]
     assert marks(volume)[0] in digests(volume)
+
+
+def test_a_publication_killed_at_any_write_shows_no_half_signed_version(volume: Volume, tmp_path: Path) -> None:
+    keys = make(volume.root, "key")
+    copies = killed_before_each_write("publish signed", volume.root, tmp_path / "copies")
+    shown = [copy for copy in copies if copy.version(5).exists()]
+    assert 1 < len(shown) < len(copies) - 5
+    for copy in shown:
+        assert signature.verify(copy.version(5), keys.public)["version"] == 5

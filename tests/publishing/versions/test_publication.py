@@ -35,9 +35,10 @@ def test_a_version_number_is_not_reused_after_a_roll_back(volume: Volume, candid
     assert folders.numbers(volume.versions) == [1, 3]
 
 
-def test_a_damaged_record_of_the_highest_version_is_an_error(volume: Volume, candidate: Path) -> None:
+@pytest.mark.parametrize("content", ["", "[]", "1e999", "[" * 100_000])
+def test_a_damaged_record_of_the_highest_version_is_an_error(volume: Volume, candidate: Path, content: str) -> None:
     publication.publish(volume, candidate, {}, keep=5)
-    (volume.versions / folders.HIGHEST).write_text("")
+    (volume.versions / folders.HIGHEST).write_text(content)
     with pytest.raises(outcome.StepError, match=r"\.highest is damaged; write the highest version number"):
         publication.publish(volume, candidate, {}, keep=5)
 

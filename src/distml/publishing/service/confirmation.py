@@ -5,12 +5,13 @@ counts too, or it starts after the decision and finds it in the history.
 """
 
 import time
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from distml.protocol.contract import Stage
 from distml.publishing.service import smoke_test
 from distml.publishing.service.replicas import Replicas, Unlisted
-from distml.publishing.versions import decisions, folders
+from distml.publishing.versions import decisions, folders, signature
 from distml.publishing.versions.history import History, State
 from distml.step import outcome
 from distml.step.progress_bar import say, working
@@ -32,7 +33,9 @@ class Answer(NamedTuple):
     text: str
 
 
-def confirm_release(volume: Volume, version: int, service: str, namespace: str, seconds: float) -> None:
+def confirm_release(
+    volume: Volume, version: int, service: str, namespace: str, seconds: float, public_key: Path | None = None
+) -> None:
     """Wait until each ready replica of an InferenceService has taken the version over, then record that it is released.
 
     If a replica rejects it, or does not take it over in time, record that it is rejected. If it was not taken over
@@ -44,20 +47,26 @@ def confirm_release(volume: Volume, version: int, service: str, namespace: str, 
         service: name of the InferenceService, and of its model.
         namespace: namespace of the InferenceService.
         seconds: how long the replicas may take.
+        public_key: PEM file of the key that the version has to verify with; None for no check.
 
     Raises:
+        NotVerified: the owner of the key did not sign the version; no replica is asked.
         StepError: there is no such version or service, or this account may not list the replicas.
         Refused: the version was rejected, or an administrator withdrew it meanwhile.
         NotReleased: it was not taken over, but a newer version is offered, or no other version could answer, or an
             administrator released it.
     """
-    state = decisions.complete(volume)
+    state = decisions.complete(volume, public_key)
     _check_wanted(volume, version)
-    offered = _intact(volume, state)
-    if version not in offered:
-        known = ", ".join(map(str, offered)) or "none: nothing is published"
+    intact = _intact(volume, state)
+    if public_key and version in folders.offered(volume.versions, state):
+        # The history is not signed, so only the version itself says which digest was.
+        digest = signature.verify(volume.version(version), public_key)["digest"]
+    elif not public_key and version in intact:
+        digest = state.published[version].facts["digest"]
+    else:
+        known = ", ".join(map(str, intact)) or "none: nothing is published"
         raise outcome.StepError(f"there is no intact version {version}; choose from {known}")
-    digest = state.published[version].facts["digest"]
     replicas = Replicas(f"{service}-predictor", namespace)
     started = time.monotonic()
     rounds = 0  # in a row, in which nothing was missing

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distml.model import manifest as model_manifest
-from distml.publishing.versions import folders, history_table
+from distml.publishing.versions import folders, history_table, signature
 from distml.publishing.versions.history import Event, History, Record, State, describe
 from distml.step import outcome
 from distml.step.volume import Volume
@@ -30,17 +30,18 @@ class Withdrawn(outcome.Refused):
         )
 
 
-def complete(volume: Volume) -> State:
+def complete(volume: Volume, public_key: Path | None = None) -> State:
     """Complete what a killed process left, and return the state.
 
-    A version without a record (a killed publication, a folder copied by hand, a volume of an older release) gets one.
+    A version without a record (a killed publication, a folder copied by hand, a volume of an older release) gets one,
+    unless there is a public key and the version does not verify with it.
     """
     history = History(volume.versions)
     state = history.state(wait=True)
     for number in folders.offered(volume.versions, state):
         if number not in state.published:
             try:
-                manifest = model_manifest.verified(volume.version(number))
+                manifest = _verified(volume.version(number), public_key)
             except (outcome.StepError, OSError):
                 continue  # damaged: no predictor serves it either; or another process has moved it
             record_publication(history, number, manifest, "found on the volume")
@@ -96,15 +97,16 @@ def reject(volume: Volume, version: int, reason: str) -> None:
     _decide(volume, choose, reason)
 
 
-def release(volume: Volume, version: int, reason: str) -> Record | None:
+def release(volume: Volume, version: int, reason: str, public_key: Path | None = None) -> Record | None:
     """Release a version, also one that was withdrawn or rejected; return its record, None if it is released already.
 
     Raises:
+        NotVerified: there is a public key, and the owner of its private key did not sign the version.
         StepError: there is no such version, it is damaged, or a newer one is offered, which predictors would try again.
     """
 
     def choose(state: State) -> Choice | None:
-        _check_kept(volume, state, version)
+        _check_kept(volume, state, version, public_key)
         offered = folders.offered(volume.versions, state)
         if offered and offered[-1] > version:
             raise outcome.StepError(
@@ -113,7 +115,7 @@ def release(volume: Volume, version: int, reason: str) -> Record | None:
             )
         return None if version == state.released else (Event.RELEASED, version, {})
 
-    record = _decide(volume, choose, reason)
+    record = _decide(volume, choose, reason, public_key)
     _check_there(volume, version)
     return record
 
@@ -139,15 +141,17 @@ def withdraw(volume: Volume, version: int, reason: str) -> None:
     _decide(volume, choose, reason)
 
 
-def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
+def roll_back(volume: Volume, to: int | None, reason: str, public_key: Path | None = None) -> Record:
     """Release an older version again, and withdraw every newer one, in one decision; return its record.
 
     Args:
         volume: the volume.
         to: number of the version, which may be a withdrawn one; None for the one before the newest.
         reason: a sentence, or "".
+        public_key: PEM file of the key that the older version has to verify with; None for no check.
 
     Raises:
+        NotVerified: the owner of the key did not sign the older version.
         StepError: there is no such version, it is damaged, or no newer one is offered.
     """
 
@@ -158,7 +162,7 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
         if len(offered) == 1 and to is None:
             raise outcome.StepError(f"there is no version before version {offered[0]} to roll back to")
         target = offered[-2] if to is None else to
-        _check_kept(volume, state, target)
+        _check_kept(volume, state, target, public_key)
         newer = [number for number in offered if number > target]
         if not newer:
             raise outcome.StepError(
@@ -167,7 +171,7 @@ def roll_back(volume: Volume, to: int | None, reason: str) -> Record:
             )
         return Event.ROLLED_BACK, target, {"withdrawn": newer}
 
-    record = _decide(volume, choose, reason)
+    record = _decide(volume, choose, reason, public_key)
     assert record
     _check_there(volume, record.version)
     return record
@@ -201,12 +205,16 @@ def _check_there(volume: Volume, version: int) -> None:
         raise outcome.StepError(f"version {version} was removed from the volume at the same time; {remedy}")
 
 
-def _check_kept(volume: Volume, state: State, version: int) -> None:
-    """Raise StepError if the volume has no such version, or its files are damaged."""
+def _check_kept(volume: Volume, state: State, version: int, public_key: Path | None) -> None:
+    """Raise StepError if the volume has no such version, its files are damaged, or its signature does not verify."""
     kept = folders.kept(volume.versions, state)
     if version not in kept:
         raise outcome.StepError(_missing(version, state, kept))
-    model_manifest.verified(folders.find(volume, version))
+    _verified(folders.find(volume, version), public_key)
+
+
+def _verified(folder: Path, public_key: Path | None) -> dict:
+    return signature.verify(folder, public_key) if public_key else model_manifest.verified(folder)
 
 
 def _missing(version: int, state: State, others: list[int]) -> str:
@@ -218,10 +226,12 @@ def _missing(version: int, state: State, others: list[int]) -> str:
     return f"{what}; " + (f"choose from {', '.join(map(str, others))}" if others else "nothing is published")
 
 
-def _decide(volume: Volume, choose: Callable[[State], Choice | None], reason: str) -> Record | None:
+def _decide(
+    volume: Volume, choose: Callable[[State], Choice | None], reason: str, public_key: Path | None = None
+) -> Record | None:
     """Record what `choose` makes of the state; choose again if another decision was faster."""
     while True:
-        state = complete(volume)
+        state = complete(volume, public_key)
         choice = choose(state)
         if choice is None:
             return None
@@ -230,5 +240,5 @@ def _decide(volume: Volume, choose: Callable[[State], Choice | None], reason: st
             folders.put_back(volume, version)
         record = History(volume.versions).append(event, version, reason, after=state.sequence, **facts)
         if record:
-            complete(volume)
+            complete(volume, public_key)
             return record

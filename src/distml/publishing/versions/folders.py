@@ -7,6 +7,7 @@ import contextlib
 import json
 from pathlib import Path
 
+from distml.model.manifest import read_small
 from distml.publishing.versions.history import State
 from distml.step import outcome
 from distml.step.atomic_files import make_folder, rename_folder
@@ -42,10 +43,10 @@ def next_number(volume: Volume, state: State) -> int:
     """
     path = volume.versions / HIGHEST
     try:
-        highest = int(json.loads(path.read_text()))
+        highest = int(json.loads(read_small(path)))
     except FileNotFoundError:
         highest = 0
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise outcome.StepError(f"{path} is damaged; write the highest version number ever published into it") from None
     away = numbers(volume.versions / WITHDRAWN)
     return max(highest, *numbers(volume.versions), *away, *state.published, *state.withdrawn, 0) + 1

@@ -113,17 +113,17 @@ def publish_once(
         Refused: a version that was made from this candidate was withdrawn or rejected.
     """
     check_not_withdrawn(volume, facts["candidate_digest"])
-    published = current(volume)
+    published, signed = current(volume), ", signed" if signing_key else ""
     if published:
         manifest = model_manifest.verified(published)
         same_candidate = manifest.get("candidate_digest") == facts["candidate_digest"]
         is_complete = manifest["files"].keys() >= ADDED_FILES and manifest.keys() >= ADDED_FACTS
         is_signed = signing_key is None or signature.is_signed_by(published, signing_key)
         if same_candidate and is_complete and is_signed:
-            say(f"already published as version {published.name}; its files verify")
+            say(f"already published as version {published.name}{signed}; its files verify")
             return int(published.name)
     version = publish(volume, candidate, facts, keep, complete, signing_key)
-    say(f"published as version {version}")
+    say(f"published as version {version}{signed}")
     return version
 
 

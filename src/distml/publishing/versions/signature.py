@@ -10,17 +10,18 @@ Source: https://github.com/ossf/model-signing-spec
 
 import argparse
 import contextlib
+import errno
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from distml.model import manifest as model_manifest
-from distml.model.manifest import SIGNATURE
+from distml.model.manifest import SIGNATURE, read_small
 from distml.step import command_line, outcome
 from distml.step.atomic_files import copy_folder, write_text
 
-# That of a version with ten files has 4 KB.
-MOST_BYTES = 1 << 20
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
 COMMANDS = {
     "private": "openssl ecparam -name prime256v1 -genkey -noout -out private.pem",
     "public": "openssl ec -in private.pem -pubout -out public.pem",
@@ -31,26 +32,37 @@ class NotVerified(outcome.StepError):
     """A version is unsigned, or its signature does not fit its files, its number or the public key."""
 
 
+class NotAKey(OSError):
+    """A file without a usable key. As an OSError it says nothing about a version."""
+
+    def __init__(self, path: Path, kind: str):
+        reason = f"not a {kind} key on the curve P-256, P-384 or P-521, in PEM and without a password"
+        super().__init__(errno.EINVAL, reason, str(path))
+
+
 def sign(folder: Path, private_key: Path) -> None:
     """Write the signature of the version in `folder` into it, in place of another.
 
     Args:
         folder: the version, with its manifest.
         private_key: PEM file of an elliptic-curve key.
+
+    Raises:
+        OSError: the key or a file of the version cannot be read.
     """
     from model_signing import hashing, signing  # here, because it loads slowly and few need it
 
-    path = folder / SIGNATURE
+    _load(private_key, "private")
     config = signing.Config().use_elliptic_key_signer(private_key=private_key)
-    config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[path]))
+    config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[folder / SIGNATURE]))
     with tempfile.TemporaryDirectory() as work:
         made = Path(work) / SIGNATURE
         config.sign(folder, made)
-        write_text(path, made.read_text())
+        write_text(folder / SIGNATURE, made.read_text())
 
 
-def verify(folder: Path, public_key: Path) -> None:
-    """Check the files of a version against its manifest, and both against its signature.
+def verify(folder: Path, public_key: Path) -> dict[str, Any]:
+    """Check the files of a version against its manifest, and both against its signature; return the manifest.
 
     Args:
         folder: the version; its name is the version's number.
@@ -59,26 +71,44 @@ def verify(folder: Path, public_key: Path) -> None:
     Raises:
         NotVerified: the version is unsigned, was signed for another number, or its signature does not fit.
         StepError: the manifest is missing, or a file of the version is damaged.
-        OSError: a file cannot be read.
+        OSError: the key or a file of the version cannot be read.
     """
+    _load(public_key, "public")
     manifest = model_manifest.verified(folder)
-    path = folder / SIGNATURE
-    public_key.read_bytes()  # a key that cannot be read says nothing about the version
-    if not path.is_file():
-        raise NotVerified(f"{folder} is not signed; publish it with --signing-key (make run SIGNING_KEY=...)")
-    if path.stat().st_size > MOST_BYTES:
-        raise NotVerified(f"{path} is too long for a signature; remove {folder} and publish again")
+    _check_plain(folder)
+    try:
+        content = read_small(folder / SIGNATURE)
+    except FileNotFoundError:
+        raise NotVerified(f"{folder} is not signed; publish it with --signing-key (make run SIGNING_KEY=...)") from None
+    except ValueError as error:
+        raise NotVerified(f"{error}, so it is no signature; remove {folder}, or publish it again") from None
     from model_signing import verifying
 
-    try:
-        verifying.Config().use_elliptic_key_verifier(public_key=public_key).verify(folder, path)
-    except OSError:
-        raise
-    except Exception as error:  # any kind: a signature may be any file
-        raise NotVerified(f"{folder} {_reason(error, public_key)}; remove it, or publish it again") from None
+    config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            config.verify(folder, Path(file.name))
+        except OSError:
+            raise
+        except Exception as error:  # any kind: a signature may be any file
+            raise NotVerified(f"{folder} {_reason(error, public_key)}; remove it, or publish it again") from None
     # Otherwise an older version could come back under a newer number.
     if str(manifest.get("version")) != folder.name:
         raise NotVerified(f"{folder} was signed as version {manifest.get('version')}; remove the folder")
+    return manifest
+
+
+def _check_plain(folder: Path) -> None:
+    """Raise NotVerified for a file that manifest or signature would pass over, such as `.gitignore`, or a pipe."""
+    for path in (folder, *folder.rglob("*")):
+        hidden = path != folder and path.name.startswith(".")
+        if hidden or path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise NotVerified(
+                f"{path} is hidden, a link or a special file, and no signature covers it; remove {folder}, or publish"
+                " it again"
+            )
 
 
 def _reason(error: Exception, public_key: Path) -> str:
@@ -95,10 +125,10 @@ def is_signed_by(folder: Path, private_key: Path) -> bool:
     """Return whether the version in `folder` verifies with the public half of a private key."""
     from cryptography.hazmat.primitives import serialization
 
-    key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    key = _load(private_key, "private").public_key()
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     with tempfile.NamedTemporaryFile() as file:
-        file.write(public)
+        file.write(pem)
         file.flush()
         try:
             verify(folder, Path(file.name))
@@ -166,26 +196,35 @@ def public_key(text: str) -> Path | None:
 def _key(text: str, kind: str) -> Path | None:
     if not text:
         return None
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     path = command_line.path(text)
     try:
-        content = path.read_bytes()
+        _load(path, kind)
+    except NotAKey as error:
+        raise argparse.ArgumentTypeError(f"{path} is {error.strerror}; make one with {COMMANDS[kind]}") from None
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot read the {kind} key {path}: {error.strerror}") from None
+    return path
+
+
+def _load(path: Path, kind: str) -> Any:
+    """Return the key in a PEM file.
+
+    Raises:
+        NotAKey: it is not a key of this kind, on a curve that the format knows, without a password.
+        OSError: the file cannot be read.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
     try:
+        content = read_small(path)
         if kind == "private":
-            key = serialization.load_pem_private_key(content, password=None)
-            supported = isinstance(key, ec.EllipticCurvePrivateKey)
+            key: Any = serialization.load_pem_private_key(content, password=None)
         else:
             key = serialization.load_pem_public_key(content)
-            supported = isinstance(key, ec.EllipticCurvePublicKey)
-    except (ValueError, TypeError):  # TypeError: it has a password
-        supported = False
-    if not supported or key.curve.name not in ("secp256r1", "secp384r1", "secp521r1"):
-        raise argparse.ArgumentTypeError(
-            f"{path} is not a {kind} key on the curve P-256, P-384 or P-521, in PEM and without a password; make one"
-            f" with {COMMANDS[kind]}"
-        )
-    return path
+        curve = key.curve.name
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):  # TypeError: it has a password
+        curve = ""
+    if curve not in CURVES:
+        raise NotAKey(path, kind)
+    return key
