@@ -1,4 +1,4 @@
-"""Who may write what on the volume: every container that mounts the claim. No cluster is needed."""
+"""The rights on the volume of every container that mounts the claim. No cluster is needed."""
 
 from pathlib import Path
 from typing import Any
