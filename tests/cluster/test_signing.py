@@ -161,15 +161,16 @@ def test_a_missing_key_stops_the_selection_without_a_retry(trained: str) -> None
 
 def test_a_signed_version_is_released(published: templates.Ended, released: templates.Ended) -> None:
     assert "model.sig" in execute("access-model", "ls", f"{VERSIONS}/1").split()
-    assert released.output == f"version 1 is released: every replica of {SERVICE} has taken it over\n"
-    assert released.status == 0
+    assert released.status == 0, released.output
+    assert released.output.endswith(f"version 1 is released: every replica of {SERVICE} has taken it over\n")
     records = [json.loads(execute("access-model", "cat", f"{VERSIONS}/{FOLDER}/{name}")) for name in history()]
     assert [(record["event"], record["version"]) for record in records] == [("published", 1), ("released", 1)]
 
 
 def test_kubectl_exec_predicts_with_no_version_that_is_refused(refusals: dict[int, str]) -> None:
     for number, (_, sentence) in REFUSED.items():
-        assert refusals[number].startswith(f"2: predict-service.py: {VERSIONS}/{number} {sentence}"), refusals[number]
+        assert refusals[number].startswith("2: "), refusals[number]
+        assert f"predict-service.py: {VERSIONS}/{number} {sentence}" in refusals[number]
 
 
 def test_the_predictor_refuses_each_and_answers_with_the_signed_one(refusals: dict[int, str], predictor: str) -> None:
