@@ -13,11 +13,13 @@ from pathlib import Path
 from distml.data import sources
 from distml.data.fashion_mnist import FACTS, MANIFEST, verified_manifest
 from distml.step import command_line, outcome
-from distml.step.atomic_files import folder_beside, rename_folder, write_json
+from distml.step.atomic_files import folder_beside, make_folder, rename_folder, write_json
 from distml.step.progress_bar import counting, say, working
 
 
 def main(args: argparse.Namespace) -> None:
+    # A training pod mounts this folder read-only. If it were missing, the kubelet would make it, for root.
+    make_folder(args.volume.versions)
     if args.volume.dataset.exists():
         manifest = verified_manifest(args.volume)
         say(f"already there and verified: {describe(manifest)} in {args.volume.dataset}")

@@ -15,11 +15,18 @@ TEMPLATES = {template["name"]: template for template in SPEC["templates"]}
 
 # The manifests' expressions: a parameter as a number, perhaps multiplied, or as a text in quotes.
 EXPRESSION = r"{{=((?P<factor>\d+) \* )?(?P<kind>asInt|toJson)\(workflow\.parameters(\.|\[')(?P<name>[\w-]+)('\])?\)}}"
+# The commands' expressions: a path, unless a parameter has the value that needs none.
+CHOICE = r"{{=workflow\.parameters\.(?P<name>\w+) == '(?P<value>\w+)' \? '(?P<then>[^']*)' : '(?P<otherwise>[^']*)'}}"
 
 
 def evaluated(expression: re.Match[str], value: str) -> str:
     """Return what Argo replaces an expression with that reads a parameter of this value."""
     return json.dumps(value) if expression["kind"] == "toJson" else str(int(expression["factor"] or 1) * int(value))
+
+
+def chosen(choice: re.Match[str], value: str) -> str:
+    """Return what Argo replaces a choice with that compares a parameter of this value."""
+    return choice["then"] if value == choice["value"] else choice["otherwise"]
 
 
 def filled(document: dict | str, values: dict[str, str]) -> str:
@@ -31,6 +38,7 @@ def filled(document: dict | str, values: dict[str, str]) -> str:
     # In a document that is JSON already, a text within a text.
     known["workflow.parameters"] = listed if isinstance(document, str) else json.dumps(listed)[1:-1]
     text = re.sub(EXPRESSION, lambda match: evaluated(match, known[f"workflow.parameters.{match['name']}"]), text)
+    text = re.sub(CHOICE, lambda match: chosen(match, known[f"workflow.parameters.{match['name']}"]), text)
     return re.sub(r"{{([\w.-]+)}}", lambda match: known[match[1]], text)
 
 
@@ -44,6 +52,7 @@ def pod(name: str, template: str, values: dict[str, str]) -> dict:
     container = {"name": "main", **deepcopy(SPEC["templateDefaults"]["container"])}
     container |= json.loads(filled(TEMPLATES[template]["container"], values))
     container["image"] = filled(container["image"], values)
+    volumes = [*SPEC["volumes"], *TEMPLATES[template].get("volumes", [])]
     used = {mount["name"] for mount in container["volumeMounts"]}
     return {
         "apiVersion": "v1",
@@ -54,7 +63,7 @@ def pod(name: str, template: str, values: dict[str, str]) -> dict:
             "serviceAccountName": TEMPLATES[template].get("serviceAccountName", SPEC["serviceAccountName"]),
             "securityContext": SPEC["securityContext"],
             "containers": [container],
-            "volumes": [volume for volume in SPEC["volumes"] if volume["name"] in used],
+            "volumes": [volume for volume in volumes if volume["name"] in used],
         },
     }
 

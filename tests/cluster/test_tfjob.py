@@ -20,6 +20,23 @@ def test_two_workers_ingest_once_and_end_with_the_same_weights(trained: str) -> 
     assert len(tfjobs.history(trained)) == 3
 
 
+def test_a_worker_can_neither_write_nor_move_the_versions(trained: str) -> None:
+    spec = tfjobs.pod(tfjobs.tfjob("versions"))
+    del spec["initContainers"]
+    (container,) = spec["containers"]
+    script = "touch saved_model_versions/1; mv saved_model_versions away; touch probe && rm probe && echo wrote"
+    container |= {"command": ["sh", "-c", script], "workingDir": "/trained_model"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "versions"}}
+    create({**pod, "spec": {**spec, "restartPolicy": "Never"}})
+    wait_until("the pod has ended", 60, lambda: get("pod", "versions")["status"]["phase"] == "Succeeded")
+    assert kubectl("logs", "versions").splitlines() == [
+        "touch: cannot touch 'saved_model_versions/1': Read-only file system",
+        "mv: cannot move 'saved_model_versions' to 'away': Device or resource busy",
+        "wrote",
+    ]
+    kubectl("delete", "pod", "versions")
+
+
 def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -> None:
     job = tfjobs.tfjob("killed", "--epochs=3", "--train-images=25600")
     # A container cannot kill its process 1. With a shared process namespace the worker is not process 1.

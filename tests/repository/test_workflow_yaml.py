@@ -13,7 +13,6 @@ import serve
 from cluster import templates
 from distml.administration import parameters
 from distml.model import names
-from distml.publishing.service import replicas
 from distml.training import failure_record
 from distml.training.group import tfjobs
 from support.project import ROOT
@@ -70,6 +69,21 @@ def test_each_steps_command_is_a_script_that_parses_its_arguments(name: Any) -> 
     module = {link: module for module, link in links}[path]
     assert program == "python3"
     importlib.import_module(module).parse_args([filled(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("step", "option", "path"),
+    [("select", "signing_key", "/signing-key/private.pem"), ("release", "public_key", "/public-key/public.pem")],
+)
+def test_a_step_gets_its_key_unless_signatures_are_ignored(step: str, option: str, path: str) -> None:
+    name = f"--{option.replace('_', '-')}="
+    (given,) = (argument for argument in CONTAINERS[step]["command"] if argument.startswith(name))
+    assert filled(given) == filled(given, signatures="ignored") == name
+    # A value that the first step refuses needs the key too, since that step can be left out.
+    for value in ("required", "Ignored", ""):
+        assert filled(given, signatures=value) == name + path
+    (mount,) = (mount for mount in CONTAINERS[step]["volumeMounts"] if path.startswith(mount["mountPath"]))
+    assert mount["readOnly"] is True
 
 
 def test_the_training_script_parses_the_workers_command() -> None:
@@ -256,7 +270,7 @@ def test_every_template_is_used_and_every_used_template_exists() -> None:
 def test_every_parameter_is_used_and_every_used_parameter_exists() -> None:
     used = set(re.findall(r"workflow\.parameters(?:\.|\[')([\w-]+)", (ROOT / "workflow.yaml").read_text()))
     assert used == PARAMETERS.keys() - {"train"}  # which only the first step reads, as one of all parameters
-    assert len(used) == 13
+    assert len(used) == 14
 
 
 def test_every_step_has_a_deadline_and_repeatable_steps_a_retry() -> None:
@@ -335,28 +349,3 @@ def test_argos_controller_may_update_the_memoisation_cache() -> None:
 def test_the_workflow_has_no_field_that_argo_4_removed() -> None:
     text = (ROOT / "workflow.yaml").read_text()
     assert re.findall(r"^\s*(schedule|mutex|semaphore|podPriority):", text, re.MULTILINE) == []
-
-
-def test_each_account_has_only_the_rights_that_its_steps_need() -> None:
-    roles = yaml.safe_load_all((ROOT / "manifests/pipeline/roles.yaml").read_text())
-    assert {role["metadata"]["name"]: role["rules"] for role in roles} == {
-        "pipeline-step": [rule("argoproj.io", ["workflowtaskresults"], ["create", "patch"])],
-        "pipeline-train": [rule("kubeflow.org", ["tfjobs"], ["create", "get"])],
-        "pipeline-end": [
-            rule("kubeflow.org", ["tfjobs"], ["list", "delete"]),
-            rule("", ["pods", "events"], ["list"]),
-        ],
-        "pipeline-serve": [rule("serving.kserve.io", ["inferenceservices"], ["create", "get", "patch"])],
-        "pipeline-replicas": [rule(replicas.GROUP, [replicas.PLURAL], ["list"])],
-    }
-    accounts = yaml.safe_load_all((ROOT / "manifests/pipeline/service-accounts.yaml").read_text())
-    bindings = yaml.safe_load_all((ROOT / "manifests/pipeline/role-bindings.yaml").read_text())
-    all_accounts = [account["metadata"]["name"] for account in accounts]
-    bound = {binding["roleRef"]["name"]: [subject["name"] for subject in binding["subjects"]] for binding in bindings}
-    assert bound == {"pipeline-step": all_accounts} | {name: [name] for name in all_accounts[1:]}
-    used = {template.get("serviceAccountName", SPEC["serviceAccountName"]) for template in TEMPLATES.values()}
-    assert used == set(all_accounts)
-
-
-def rule(group: str, resources: list[str], verbs: list[str]) -> dict:
-    return {"apiGroups": [group], "resources": resources, "verbs": verbs}

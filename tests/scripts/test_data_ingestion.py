@@ -5,6 +5,7 @@ import gzip
 import json
 import shutil
 import signal
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ def test_a_second_ingestion_reports_that_the_data_set_is_verified(
 ) -> None:
     ingest(volume_with_data)
     assert capsys.readouterr().out.startswith("already there and verified: Fashion-MNIST, 60,000 + 10,000 images")
+
+
+def test_ingestion_makes_the_folder_that_training_pods_mount(volume: Volume) -> None:
+    assert not volume.versions.exists()
+    ingest(volume)
+    assert stat.filemode(volume.versions.stat().st_mode) == "drwxr-xr-x"
+    assert list(volume.versions.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_versions_is_reported_first(tmp_path: Path) -> None:
+    Volume(tmp_path).versions.write_text("")
+    ended = run_script("data_ingestion.py", "--volume", tmp_path)
+    expected = f"cannot use {tmp_path}/saved_model_versions: File exists; a file is where a folder is expected"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"data_ingestion.py: {expected}\n")
 
 
 def test_the_error_about_a_damaged_data_set_names_the_file(tmp_path: Path, volume_with_data: Volume) -> None:

@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -24,9 +24,10 @@ from distml.training import settings as training_settings
 HIGHEST_NUMBER = 2**31 - 1
 LONGEST_TRAINING = HIGHEST_NUMBER - 60
 ALWAYS, IF_NEEDED = "always", "if-needed"
+IGNORED, REQUIRED = "ignored", "required"
 NAMES = (
     *("models", "seeds", "workers", "epochs", "batch-per-worker", "train-images", "training-deadline"),
-    *("accuracy-floor", "class-floor", "tolerance", "keep-runs", "train", "service"),
+    *("accuracy-floor", "class-floor", "tolerance", "signatures", "keep-runs", "train", "service"),
 )
 IMAGE = "image"
 PLAIN_NUMBER = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -86,8 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         "seeds": seeds,
         "workers": command_line.positive,
         "training-deadline": training_deadline,
+        "signatures": one_of(IGNORED, REQUIRED),
         "keep-runs": command_line.integer,
-        "train": when_to_train,
+        "train": one_of(ALWAYS, IF_NEEDED),
         "service": label,
     }
     for name, type_of_value in types.items():
@@ -163,11 +165,15 @@ def label(text: str) -> str:
     return text
 
 
-def when_to_train(text: str) -> str:
-    """Accept one of the two conditions for training (argparse type)."""
-    if text not in (ALWAYS, IF_NEEDED):
-        raise argparse.ArgumentTypeError(f"{text!r} is not known, expected {ALWAYS} or {IF_NEEDED}")
-    return text
+def one_of(*values: str) -> Callable[[str], str]:
+    """Return a function that accepts only these values (argparse type)."""
+
+    def parse_value(text: str) -> str:
+        if text not in values:
+            raise argparse.ArgumentTypeError(f"{text!r} is not known, expected {' or '.join(values)}")
+        return text
+
+    return parse_value
 
 
 def _check_global_batch(values: Mapping[str, Any]) -> None:
