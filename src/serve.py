@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distml.protocol.client import model_name
 from distml.protocol.contract import MODEL_NAME
+from distml.publishing.versions import signature
 from distml.step import command_line, outcome
 
 
@@ -37,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
         cors_origins=args.cors_origins,
         has_page=not args.no_page,
         bounds=bounds if args.release == "guarded" else None,
+        public_key=args.public_key,
     )
     server.serve(options)
 
@@ -105,6 +107,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="origins, separated by commas, whose pages may ask from a browser, such as https://example.com; * for all",
     )
     parser.add_argument("--no-page", action="store_true", help="serve no page at /")
+    signature.add_public_key(parser)
     add_release_options(parser)
     return parser.parse_args(argv)
 

@@ -39,6 +39,7 @@ class Options:
         cors_origins: the origins whose pages may read answers in a browser.
         has_page: serve the page at /.
         bounds: of the trial of a newer version; None lets a newer version answer at once.
+        public_key: PEM file; only versions signed with its private key are served; None serves every version.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Options:
     cors_origins: list[str]
     has_page: bool
     bounds: Bounds | None
+    public_key: Path | None = None
 
 
 def serve(options: Options) -> None:
@@ -67,11 +69,14 @@ def serve(options: Options) -> None:
         )
     check_port("--http-port (make serve HTTP_PORT=...)", options.http_port)
     check_port("--grpc-port (make serve GRPC_PORT=...)", options.grpc_port)
-    watch = VersionWatch(options.folder, options.engine_threads, options.bounds)
+    if options.public_key:
+        import model_signing  # noqa: F401 - takes a second, which no request should wait for
+    watch = VersionWatch(options.folder, options.engine_threads, options.bounds, options.public_key)
     version = watch.first()
     if version is None:
+        newest = f" ({watch.newest_refusal[1]})" if watch.newest_refusal[1] else ""
         raise outcome.StepError(
-            f"no published model in {options.folder} can be served; publish one or choose another --volume"
+            f"no published model in {options.folder} can be served{newest}; publish one or choose another --volume"
             " (make serve DATA=...)"
         )
     predictor = Predictor(version, options.model_name, watch.releases)

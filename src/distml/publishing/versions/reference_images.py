@@ -3,6 +3,8 @@
 A predictor compares a newer version with the one that answers on these images, before any request reaches it.
 """
 
+import hashlib
+import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +38,19 @@ def write(folder: Path, reference: ReferenceImages) -> None:
     )
 
 
-def read(folder: Path) -> ReferenceImages:
-    """Read the reference images of the version in `folder`.
+def read(folder: Path, sha256: str) -> ReferenceImages:
+    """Read the reference images of the version in `folder`; `sha256` is their hash in its verified manifest.
 
     Raises:
-        StepError: they are missing or malformed.
+        StepError: they are missing, malformed, or changed since the manifest was verified.
         OSError: the disk fails.
     """
     try:
-        with np.load(folder / REFERENCE, allow_pickle=False) as arrays:
+        content = (folder / REFERENCE).read_bytes()
+        # The bytes that are hashed are those that are parsed: the file may change in between.
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError("its hash is not that of the manifest")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             reference = ReferenceImages(arrays["images"], arrays["labels"], arrays["probabilities"])
     except FileNotFoundError:
         raise outcome.StepError(f"{folder} lacks {REFERENCE}; publish again") from None

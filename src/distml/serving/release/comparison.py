@@ -10,7 +10,7 @@ import numpy as np
 
 from distml.publishing.versions import reference_images
 from distml.publishing.versions.reference_images import ReferenceImages
-from distml.publishing.versions.version_files import AGREEMENT
+from distml.publishing.versions.version_files import AGREEMENT, REFERENCE
 from distml.serving.release.served_version import ServedVersion
 
 # Images that both versions classify at a time; a request waits at most that long more: two or three milliseconds if
@@ -185,7 +185,7 @@ def read_reference(folder: Path, version: ServedVersion) -> ReferenceImages:
         StepError: they are missing or malformed.
         Rejected: a label is not that of a class.
     """
-    reference = reference_images.read(folder)
+    reference = reference_images.read(folder, version.manifest["files"].get(REFERENCE, ""))
     if not (reference.labels.min() >= 0 and reference.labels.max() < len(version.class_names)):
         raise Rejected("its reference images have labels without a class")
     return reference

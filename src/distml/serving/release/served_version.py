@@ -13,6 +13,7 @@ from distml.model.lite_engine import LiteEngine
 from distml.protocol import v1
 from distml.protocol.contract import FILES
 from distml.publishing.drift import image_intensity
+from distml.publishing.versions import signature
 from distml.publishing.versions.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
 
@@ -71,13 +72,24 @@ def _is_histogram(intensity: dict[str, Any]) -> bool:
     )
 
 
-def load(folder: Path, threads: int) -> ServedVersion:
+def load(folder: Path, threads: int, public_key: Path | None = None) -> ServedVersion:
     """Load the version in `folder`, and test it with its golden request.
 
+    With a public key, manifest, engine and golden request come from a verified private copy; the engine keeps its file
+    mapped when the copy is removed.
+
     Raises:
+        NotVerified: the version has no signature that fits the public key.
         StepError: the version is damaged, cannot be loaded, or gives a wrong answer to its golden request.
+        OSError: a file of the version, or the public key, cannot be read.
     """
-    manifest = model_manifest.verified(folder)
+    with signature.checked(folder, public_key) as verified:
+        return _load(verified, folder, threads)
+
+
+def _load(verified: Path, folder: Path, threads: int) -> ServedVersion:
+    """Load the version from the folder `verified`; messages name `folder`."""
+    manifest = model_manifest.verified(verified)
     if LITE_MODEL not in manifest["files"] or GOLDEN not in manifest["files"]:
         raise outcome.StepError(f"{folder} lacks {LITE_MODEL} or {GOLDEN}; publish again")
     try:
@@ -85,9 +97,9 @@ def load(folder: Path, threads: int) -> ServedVersion:
             raise ValueError("its manifest is incomplete")
         if not _is_histogram(manifest["training_intensity"]):
             raise ValueError("its histogram of the training images has wrong edges, counts or sum")
-        golden = json.loads((folder / GOLDEN).read_text())
+        golden = json.loads((verified / GOLDEN).read_text())
         samples = [instance[FILES]["b64"] for instance in golden["request"]["instances"]]
-        version = ServedVersion(int(folder.name), manifest, LiteEngine(folder / LITE_MODEL, threads), samples)
+        version = ServedVersion(int(folder.name), manifest, LiteEngine(verified / LITE_MODEL, threads), samples)
         answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()).images)
         if answer.shape[1] != len(version.class_names):
             raise ValueError(f"its model has {answer.shape[1]} outputs but {len(version.class_names)} class names")

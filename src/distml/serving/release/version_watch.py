@@ -26,20 +26,23 @@ from distml.step import outcome
 class VersionWatch:
     """The watch of one folder of numbered versions, with its history."""
 
-    def __init__(self, folder: Path, threads: int, bounds: Bounds | None = None):
+    def __init__(self, folder: Path, threads: int, bounds: Bounds | None = None, public_key: Path | None = None):
         self._folder = folder
         self._threads = threads
         self._bounds = bounds
+        self._public_key = public_key
         self._history = History(folder)
         self.releases = Releases()
         self._trial: Trial | None = None
         self._trial_task: asyncio.Task[None] | None = None
-        # A version whose files change is tried again: damaged versions have the time of the newest change here, and
-        # versions that a trial rejected their digest.
-        self._damaged: dict[int, float] = {}
+        # A version whose files change is tried again, and so are all if the public key changes: damaged versions have
+        # the times of the newest change here, and versions that a trial rejected their digest.
+        self._damaged: dict[int, tuple[float, float]] = {}
         self._rejected: dict[int, str] = {}
         # Versions that could not be read at the last check, so that the log says it once.
         self._unreadable: set[int] = set()
+        # The highest number of a refused version, and why it was refused.
+        self.newest_refusal = (0, "")
 
     def first(self) -> ServedVersion | None:
         """Load the version with which the predictor starts; return None if no version is intact."""
@@ -127,17 +130,14 @@ class VersionWatch:
             if version:
                 return version
         order = choice.order_after(current.number, offered, state)
-        return self._first_intact(self._untried(order), current)
-
-    def _untried(self, numbers: list[int]) -> list[int]:
-        """Return the versions that are not known to be damaged or rejected."""
-        return [number for number in numbers if not self._is_refused(number)]
+        return self._first_intact([number for number in order if not self._is_refused(number)], current)
 
     def _is_refused(self, number: int) -> bool:
+        """Return whether a version is known to be damaged or rejected."""
         folder = self._folder / str(number)
         if number in self._rejected and _digest(folder) in (None, self._rejected[number]):
             return True
-        return number in self._damaged and self._damaged[number] == _newest_change(folder)
+        return number in self._damaged and self._damaged[number] == self._changed(folder)
 
     def _first_intact(self, order: Iterable[int], current: ServedVersion | None) -> ServedVersion | None:
         """Load the first intact version in `order`; return None if it is `current`, or if there is none.
@@ -157,10 +157,10 @@ class VersionWatch:
         try:
             if current and number == current.number and _digest(folder) == current.manifest["digest"]:
                 return current
-            changed = _newest_change(folder)
+            changed = self._changed(folder)
             if self._damaged.get(number) == changed:
                 return None
-            version = served_version.load(folder, self._threads)
+            version = served_version.load(folder, self._threads, self._public_key)
         except outcome.StepError as error:
             self._damaged[number] = changed
             self._refuse(number, error)
@@ -186,17 +186,21 @@ class VersionWatch:
                 switch_to(version)
         except Exception as error:
             batcher.version = before
-            self._damaged[version.number] = _newest_change(self._folder / str(version.number))
+            self._damaged[version.number] = self._changed(self._folder / str(version.number))
             self._refuse(version.number, error)
         else:
             self._rejected.pop(version.number, None)  # the history has the last word
             self._enter(version, Stage.RELEASED, reason)
+
+    def _changed(self, folder: Path) -> tuple[float, float]:
+        return _newest_change(folder), _newest_change(self._public_key) if self._public_key else 0.0
 
     def _refuse(self, number: int, error: Exception) -> None:
         metrics.REFUSED.inc()
         reason = str(error) or type(error).__name__
         event_log.failure("version refused", version=number, reason=reason)
         self.releases.enter(number, "", Stage.REJECTED, reason)
+        self.newest_refusal = max(self.newest_refusal, (number, reason))
 
     def _enter(self, version: ServedVersion, stage: Stage, reason: str) -> None:
         self.releases.enter(version.number, version.manifest["digest"], stage, reason)
@@ -238,9 +242,9 @@ def _digest(folder: Path) -> str | None:
         return None
 
 
-def _newest_change(folder: Path) -> float:
-    """Return the time of the last change of a file in `folder`, in seconds since 1970; 0 if it cannot be read."""
+def _newest_change(path: Path) -> float:
+    """Return the time of the last change of a file, or in a folder, in seconds since 1970; 0 if it cannot be read."""
     try:
-        return max((path.stat().st_mtime for path in folder.rglob("*")), default=0.0)
+        return max((file.stat().st_mtime for file in (path, *path.rglob("*"))), default=0.0)
     except OSError:  # such as a version that is being removed
         return 0.0
