@@ -1,7 +1,8 @@
 # `make help` lists the targets. These are the variables that make accepts on its command line. Of the environment's
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR CLASS_FLOOR \
-  TOLERANCE HTTP_PORT GRPC_PORT RELEASE TO REASON SIGNING_KEY PUBLIC_KEY PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  TOLERANCE HOST HTTP_PORT GRPC_PORT RELEASE TO REASON SIGNING_KEY \
+  PUBLIC_KEY PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -29,6 +30,7 @@ FRESH := 0
 FLOOR :=
 CLASS_FLOOR :=
 TOLERANCE :=
+HOST := localhost
 HTTP_PORT := 8080
 GRPC_PORT := 8081
 RELEASE :=
@@ -124,9 +126,9 @@ run: ## ingest, train three models on real workers, select, publish, report
 	  $(if $(TOLERANCE),--tolerance $(call quoted,$(TOLERANCE))) $(if $(filter 1,$(FRESH)),--fresh) \
 	  $(if $(SIGNING_KEY),--signing-key $(call quoted,$(SIGNING_KEY)))
 
-serve: ## serve the newest published model: HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)
+serve: ## serve the newest published model at HOST (localhost): HTTP on HTTP_PORT (8080), gRPC on GRPC_PORT (8081)
 	@sh environment.sh run
-	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --http-port $(call quoted,$(HTTP_PORT)) \
+	@$(RUN) src/serve.py --volume $(call quoted,$(DATA)) --host $(call quoted,$(HOST)) --http-port $(call quoted,$(HTTP_PORT)) \
 	  --grpc-port $(call quoted,$(GRPC_PORT)) $(if $(RELEASE),--release $(call quoted,$(RELEASE))) \
 	  $(if $(PUBLIC_KEY),--public-key $(call quoted,$(PUBLIC_KEY)))
 

@@ -30,6 +30,7 @@ def main(args: argparse.Namespace) -> None:
     options = server.Options(
         folder=args.model_dir or args.volume.versions,
         model_name=args.model_name,
+        host=args.host,
         http_port=args.http_port,
         grpc_port=args.grpc_port,
         engine_threads=args.engine_threads,
@@ -87,6 +88,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.step_parser(__doc__.splitlines()[0])
     parser.add_argument("--model-dir", type=Path, help="folder of the published versions (default: the volume's)")
     parser.add_argument("--model-name", type=model_name, default=MODEL_NAME, help="name under which the model answers")
+    parser.add_argument(
+        "--host",
+        default="",
+        help="name or address of this machine at which to listen; localhost for this machine only (default: all)",
+    )
     parser.add_argument(
         "--http-port", type=command_line.port, default=8080, help="port of V1 and V2 over REST, and of /metrics"
     )

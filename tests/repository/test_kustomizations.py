@@ -21,6 +21,7 @@ KUSTOMIZATIONS = {
     "manifests/kustomization.yaml",
     "manifests/argo-workflows/kustomization.yaml",
     "manifests/components/gpu/kustomization.yaml",
+    "manifests/components/model-signing/kustomization.yaml",
     "manifests/components/openshift/kustomization.yaml",
     "manifests/components/read-write-many/kustomization.yaml",
     "manifests/kubeflow-training/kustomization.yaml",

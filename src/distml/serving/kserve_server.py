@@ -49,7 +49,7 @@ class PublishedVersionsOnly(ModelRepositoryExtension):
 class PredictorServer(ModelServer):
     """KServe's server with one predictor, behind the front doors."""
 
-    def __init__(self, predictor: Predictor, http_port: int, grpc_port: int, http_app: Callable):
+    def __init__(self, predictor: Predictor, host: str, http_port: int, grpc_port: int, http_app: Callable):
         # With several processes, each would have its own metrics and queue.
         super().__init__(
             http_port,
@@ -61,9 +61,12 @@ class PredictorServer(ModelServer):
             timeout_keep_alive=limits.SECONDS_OF_KEEP_ALIVE,
         )
         self._http_app = http_app
+        self._host = host
         self.dataplane = ModelReadinessDataPlane(model_registry=self.registered_models)
         self.model_repository_extension = PublishedVersionsOnly(model_registry=self.registered_models)
-        self._grpc_server = GRPCServer(grpc_port, predictor, self.dataplane, self.model_repository_extension)
+        self._grpc_server = GRPCServer(
+            network.format_address(host or "::", grpc_port), predictor, self.dataplane, self.model_repository_extension
+        )
 
     def setup_event_loop(self) -> None:
         """Choose uvloop. KServe would set up a loop here that it never runs."""
@@ -75,7 +78,7 @@ class PredictorServer(ModelServer):
         config.app, config.http, config.ws, config.proxy_headers = self._http_app, Connection, "none", False
         # KServe's REST server listens on IPv4 only.
         uvicorn_server = self._rest_server._server
-        uvicorn_server.serve = partial(uvicorn_server.serve, sockets=[network.listen(self.http_port)])
+        uvicorn_server.serve = partial(uvicorn_server.serve, sockets=network.listen_at(self._host, self.http_port))
         self.servers.append(self._grpc_server.start())
         await super()._serve()
 

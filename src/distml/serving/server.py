@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class Options:
     Attributes:
         folder: the folder of the published versions.
         model_name: the name under which the model answers.
+        host: a name or an address of this machine; "" for each of its addresses.
         http_port: port of V1 and V2 over REST, and of the page.
         grpc_port: port of V2 over gRPC.
         engine_threads: number of threads per inference.
@@ -44,6 +46,7 @@ class Options:
 
     folder: Path
     model_name: str
+    host: str
     http_port: int
     grpc_port: int
     engine_threads: int
@@ -67,10 +70,10 @@ def serve(options: Options) -> None:
             f"REST and gRPC cannot share port {options.http_port}; choose another --grpc-port (make serve"
             " GRPC_PORT=...)"
         )
-    check_port("--http-port (make serve HTTP_PORT=...)", options.http_port)
-    check_port("--grpc-port (make serve GRPC_PORT=...)", options.grpc_port)
+    check_port(options.host, "--http-port (make serve HTTP_PORT=...)", options.http_port)
+    check_port(options.host, "--grpc-port (make serve GRPC_PORT=...)", options.grpc_port)
     if options.public_key:
-        import model_signing  # noqa: F401 - takes a second, which no request should wait for
+        from model_signing import verifying  # noqa: F401 - takes a second, which no request should wait for
     watch = VersionWatch(options.folder, options.engine_threads, options.bounds, options.public_key)
     version = watch.first()
     if version is None:
@@ -88,7 +91,7 @@ def serve(options: Options) -> None:
         measuring = asyncio.create_task(volume_usage.follow(options.folder))
         drain_on_sigterm(predictor, options.drain_seconds)
         ports = {"http_port": options.http_port, "grpc_port": options.grpc_port}
-        event_log.event("serving", **ports, model=options.model_name)
+        event_log.event("serving", host=options.host or "all", **ports, model=options.model_name)
         yield
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
         watching.cancel()
@@ -97,7 +100,8 @@ def serve(options: Options) -> None:
 
     model_server.app.router.lifespan_context = while_running
     app = http_app(predictor, options)
-    PredictorServer(predictor, options.http_port, options.grpc_port, app).start([RegisteredModel(predictor)])
+    server = PredictorServer(predictor, options.host, options.http_port, options.grpc_port, app)
+    server.start([RegisteredModel(predictor)])
 
 
 def http_app(predictor: Predictor, options: Options) -> FrontDoor | CrossOrigin:
@@ -107,11 +111,16 @@ def http_app(predictor: Predictor, options: Options) -> FrontDoor | CrossOrigin:
     return CrossOrigin(front_door, options.cors_origins) if options.cors_origins else front_door
 
 
-def check_port(option: str, port: int) -> None:
+def check_port(host: str, option: str, port: int) -> None:
     """Raise StepError if `port` cannot be used: KServe would end with a stack trace, or gRPC would share the port."""
     try:
-        network.listen(port).close()
+        for listener in network.listen_at(host, port):
+            listener.close()
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno in network.WITHOUT_IPV6:
+            raise outcome.StepError(
+                f"{host} is no address of this machine; choose another --host (make serve HOST=...), such as localhost"
+            ) from None
         raise outcome.StepError(
             f"cannot listen on port {port}: {network.reason(error)}; choose another {option}"
         ) from None

@@ -51,6 +51,32 @@ def listen(port: int) -> socket.socket:
     return socket.create_server(("", port), backlog=128)
 
 
+def listen_at(host: str, port: int) -> list[socket.socket]:
+    """Listen on each address of `host`, or on every address of this machine if `host` is empty.
+
+    Raises:
+        OSError: the port is in use, or forbidden to this user; or this machine has no such address.
+    """
+    if not host:
+        return [listen(port)]
+    listeners: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, address in dict.fromkeys(
+        (family, address[0]) for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ):
+        try:
+            listeners.append(socket.create_server((str(address), port), family=family, backlog=128))
+        except OSError as error:
+            if error.errno not in WITHOUT_IPV6:  # `localhost` often is an IPv6 address too, on machines without IPv6
+                for listener in listeners:
+                    listener.close()
+                raise
+            missing = error
+    if missing and not listeners:
+        raise missing
+    return listeners
+
+
 def free_addresses(count: int) -> list[str]:
     """Return `count` loopback addresses with ports that are free now, on IPv6 if the machine has no IPv4."""
     listeners = [listen(0) for _ in range(count)]

@@ -245,7 +245,7 @@ def test_the_server_metadata_offers_no_loading_of_models() -> None:
 
 def test_idle_connections_outlive_those_of_common_proxies() -> None:
     nginx_and_aws, traefik, google_cloud = 60, 90, 600
-    server = PredictorServer(FakePredictor(), 1, 2, FrontDoor)
+    server = PredictorServer(FakePredictor(), "", 1, 2, FrontDoor)
     assert max(nginx_and_aws, traefik, google_cloud) < server.timeout_keep_alive == limits.SECONDS_OF_KEEP_ALIVE
 
 

@@ -54,10 +54,16 @@ class VersionedInferenceServicer(InferenceServicer):
 
 
 class GRPCServer:
-    """A gRPC server on one port, with the interface of KServe's: KServe's own offers inference alone."""
+    """A gRPC server at one address, with the interface of KServe's: KServe's own offers inference alone."""
 
-    def __init__(self, port: int, predictor: Predictor, data_plane: DataPlane, repository: ModelRepositoryExtension):
-        self._port = port
+    def __init__(
+        self,
+        address: str,
+        predictor: Predictor,
+        data_plane: DataPlane,
+        repository: ModelRepositoryExtension,
+    ):
+        self._address = address
         self._inference = VersionedInferenceServicer(predictor, data_plane, repository)
         self._health = HealthServicer(predictor, {health.OVERALL_HEALTH, INFERENCE, predictor.model_name})
         self._server: grpc.aio.Server | None = None
@@ -73,7 +79,7 @@ class GRPCServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = (INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
-        self._server.add_insecure_port(f"[::]:{self._port}")
+        self._server.add_insecure_port(self._address)
         await self._server.start()
         await self._server.wait_for_termination()
 
