@@ -172,7 +172,7 @@ clean: ## remove .venv and the tools' caches, not the volume (DATA)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 
 requirements: ## pin the packages of requirements/*.in for Linux (x86-64, arm64) and macOS (arm64)
-	for name in run dev bench peers/mlserver peers/litserve peers/bentoml peers/ray-serve; do \
+	for name in run dev bench security checkov peers/mlserver peers/litserve peers/bentoml peers/ray-serve; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt || exit; done
 	sed -E '/^tensorflow-cpu==/d; s/^tensorflow==([^;]*);.*/tensorflow[and-cuda]==\1/' requirements/run.in | \

@@ -1,0 +1,82 @@
+"""The project's objects as a scanner of manifests understands them: each pod template becomes a plain Pod.
+
+A scanner looks for pods in Deployments and Jobs, but not in TFJobs, workflows and serving runtimes.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from environment import ROOT
+
+Object = dict[str, Any]
+NAMESPACE = "kubeflow"
+# Kinds that a scanner reads as they are.
+PLAIN = {"Pod", "Job", "Service", "Role", "RoleBinding", "ServiceAccount", "NetworkPolicy", "ConfigMap"}
+RUNTIME: Object = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
+NOT_OF_A_POD = {"model", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy", "timeout"}
+# What a workflow's pod gets from the workflow unless its template says otherwise.
+INHERITED = ("securityContext", "automountServiceAccountToken", "serviceAccountName", "volumes")
+
+
+def objects(root: Path = ROOT) -> list[Object]:
+    """Return the objects to scan, of every YAML file at the top of the project and in manifests/."""
+    files = sorted([*root.glob("[!.]*.yaml"), *root.glob("manifests/**/*.yaml")])
+    found = [each for path in files for document in yaml.safe_load_all(path.read_text()) for each in scanned(document)]
+    unique: dict[str, Object] = {}
+    for each in found:  # workflow-template.yaml repeats workflow.yaml
+        unique.setdefault(f"{each['kind']}/{each['metadata']['name']}/{each}", each)
+    return list(unique.values())
+
+
+def scanned(document: Object | None) -> list[Object]:
+    """Return a document as plain objects; none for an object without pods or permissions, such as a claim."""
+    if not document:
+        return []
+    kind, metadata, spec = document["kind"], document.get("metadata", {}), document.get("spec", {})
+    name = metadata.get("name") or metadata.get("generateName", "").rstrip("-")
+    if kind in PLAIN:
+        return [document | {"metadata": {**metadata, "namespace": NAMESPACE}}]
+    if kind == "TFJob":
+        templates = [each["template"] for each in spec["tfReplicaSpecs"].values()]
+        return [pod(name, each["spec"], each.get("metadata", {}).get("labels")) for each in templates]
+    if kind in ("Workflow", "WorkflowTemplate"):
+        return [each for template in spec["templates"] for each in step(spec, template)]
+    if kind == "InferenceService" and spec["predictor"]["model"].get("runtime") == RUNTIME["metadata"]["name"]:
+        return [pod(f"predictor-{name}", predictor_spec(spec["predictor"]))]
+    return []
+
+
+def predictor_spec(predictor: Object) -> Object:
+    """Return the pod spec that KServe makes of the runtime's and the service's, without what is KServe's own."""
+    fields = {key: value for key, value in predictor.items() if key not in NOT_OF_A_POD}
+    spec = {key: value for key, value in RUNTIME["spec"].items() if key in ("containers", "volumes")} | fields
+    model = {key: value for key, value in predictor["model"].items() if key in ("resources", "securityContext", "args")}
+    return spec | {"containers": [spec["containers"][0] | model]}
+
+
+def pod(name: str, spec: Object, labels: dict[str, str] | None = None) -> Object:
+    """Return a Pod in the pipeline's namespace."""
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels or {}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def step(workflow: Object, template: Object) -> list[Object]:
+    """Return the Pod of a workflow's template, and those of the object that the template creates."""
+    name = f"step-{template['name']}"
+    found = []
+    manifest = template.get("resource", {}).get("manifest")
+    if manifest and template["resource"].get("action") in ("create", "apply"):
+        document = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "1", manifest))  # a value for each of Argo's expressions
+        document["metadata"]["name"] = f"{name}-object"
+        found += scanned(document)
+    if "container" in template:
+        defaults = workflow.get("templateDefaults", {}).get("container", {})
+        spec = {key: template.get(key, workflow.get(key)) for key in INHERITED if key in {**workflow, **template}}
+        # The template's own volumes are added to the workflow's.
+        spec["volumes"] = [*workflow.get("volumes", []), *template.get("volumes", [])]
+        spec["containers"] = [{"name": "main", **defaults, **template["container"]}]
+        labels = {**workflow.get("podMetadata", {}).get("labels", {}), **template.get("metadata", {}).get("labels", {})}
+        found.append(pod(name, spec, labels))
+    return found
