@@ -100,7 +100,7 @@ ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
-.PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements cluster image install train serving \
+.PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements sbom scan cluster image install train serving \
   workflow workflow-template retrain dashboard clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
@@ -179,6 +179,14 @@ requirements: ## pin the packages of requirements/*.in for Linux (x86-64, arm64)
 	  uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-emit-package backports-strenum \
 	    --constraint requirements/run.txt - -o requirements/run-gpu.txt
+
+sbom: ## write the bill of materials of the image to sbom.json, and print the licences; needs docker
+	@sh environment.sh dev
+	@$(RUN) security/sbom.py --image $(call quoted,$(IMAGE))
+
+scan: ## look for weak settings in the manifests, and for known holes in the pinned packages
+	@sh environment.sh dev
+	@$(RUN) security/scan.py manifests packages
 
 cluster: ## create a cluster with kind (or CLUSTER_TOOL=k3d)
 	$(CREATE_CLUSTER)

@@ -68,7 +68,7 @@ def step(workflow: Object, template: Object) -> list[Object]:
     found = []
     manifest = template.get("resource", {}).get("manifest")
     if manifest and template["resource"].get("action") in ("create", "apply"):
-        document = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "1", manifest))  # a value for each of Argo's expressions
+        document = yaml.safe_load(filled_in(workflow, manifest))
         document["metadata"]["name"] = f"{name}-object"
         found += scanned(document)
     if "container" in template:
@@ -76,7 +76,14 @@ def step(workflow: Object, template: Object) -> list[Object]:
         spec = {key: template.get(key, workflow.get(key)) for key in INHERITED if key in {**workflow, **template}}
         # The template's own volumes are added to the workflow's.
         spec["volumes"] = [*workflow.get("volumes", []), *template.get("volumes", [])]
-        spec["containers"] = [{"name": "main", **defaults, **template["container"]}]
+        container = {"name": "main", **defaults, **template["container"]}
+        spec["containers"] = [container | {"image": filled_in(workflow, container["image"])}]
         labels = {**workflow.get("podMetadata", {}).get("labels", {}), **template.get("metadata", {}).get("labels", {})}
         found.append(pod(name, spec, labels))
     return found
+
+
+def filled_in(workflow: Object, text: str) -> str:
+    """Return a text with the workflow's default image and with 1 for each of Argo's other expressions."""
+    (image,) = (each["value"] for each in workflow["arguments"]["parameters"] if each["name"] == "image")
+    return re.sub(r"\{\{.*?\}\}", "1", re.sub(r"\{\{[^}]*parameters\.image[^}]*\}\}", image, text))

@@ -23,7 +23,7 @@ from environment import ROOT, ScanError, program, report
 
 # What the bill needs from the image: the packages' metadata, not the packages.
 SITE = "lib/python3*/site-packages/*.dist-info"
-FILES = f"opt/venv/{SITE} usr/local/{SITE} usr/share/doc/*/copyright var/lib/dpkg/status etc/os-release"
+FILES = f"opt/venv/{SITE} usr/local/{SITE} usr/share/doc/*/copyright var/lib/dpkg/status usr/lib/os-release"
 # A base image may have no packages in /usr/local.
 COLLECT = f"cd / && ls -d {FILES} 2>/dev/null | tar --create --files-from=-"
 Component = dict[str, Any]
@@ -58,16 +58,19 @@ def unpack(image: str, folder: Path) -> None:
 
 
 def copyright_licences(file: Path) -> list[str]:
-    """Return the licences that a machine-readable copyright file names, in order; none for other files."""
+    """Return the licences that a Debian copyright file names, in alphabetical order.
+
+    A file for machines names them in fields; other files refer to the texts of Debian's common licences.
+    """
     text = file.read_text(errors="replace") if file.exists() else ""
-    if not re.match(r"\s*Format(-Specification)?:", text):
-        return []
-    return sorted({" ".join(found.split()) for found in re.findall(r"^License:[ \t]*(\S.*)$", text, re.MULTILINE)})
+    machine_readable = re.match(r"\s*Format(-Specification)?:", text)
+    pattern = r"^License:[ \t]*(\S.*)$" if machine_readable else r"/usr/share/common-licenses/([\w.-]*\w)"
+    return sorted({" ".join(found.split()) for found in re.findall(pattern, text, re.MULTILINE)})
 
 
 def debian_components(root: Path) -> list[Component]:
     """Return a component for each installed Debian package of an unpacked image."""
-    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', (root / "etc/os-release").read_text(), re.MULTILINE))
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', (root / "usr/lib/os-release").read_text(), re.MULTILINE))
     distribution = f"{release['ID']}-{release['VERSION_ID']}"
     found = []
     for block in (root / "var/lib/dpkg/status").read_text().split("\n\n"):
@@ -123,13 +126,30 @@ def licences_of(component: Component) -> list[str]:
 
 
 def print_licences(bill: dict[str, Any]) -> None:
-    counts = collections.Counter(name for each in bill["components"] for name in licences_of(each))
-    width = max(map(len, counts), default=7)
-    print(f"{'licence':{width}}  components")
-    for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        print(f"{name:{width}}  {count:10}")
-    unknown = sorted(each["name"] for each in bill["components"] if not licences_of(each))
-    print(f"\nno known licence: {', '.join(unknown) or 'none'}")
+    """Print how many components have each licence, Python's and Debian's apart, and those without a known one."""
+    parts: dict[str, list[Component]] = {"Python": [], "Debian": []}
+    for each in bill["components"]:
+        parts["Python" if each.get("purl", "").startswith("pkg:pypi/") else "Debian"].append(each)
+    for part, components in parts.items():
+        counts = collections.Counter(name for each in components for name in licences_of(each))
+        width = max([len(part) + 9, *map(len, counts)])
+        if components:
+            print(f"{part + ' licence':{width}}  components\n{'-' * width}  ----------")
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            print(f"{name:{width}}  {count:10}")
+        unknown = sorted(each["name"] for each in components if not licences_of(each))
+        if components:
+            print(f"without a known licence: {', '.join(unknown) or 'none'}\n")
+
+
+def write(bill: dict[str, Any], output: Path) -> None:
+    """Write the bill beside its place and rename it."""
+    part = output.with_name(f"{output.name}.part")
+    try:
+        part.write_text(json.dumps(bill, indent=1) + "\n")
+        part.replace(output)
+    except OSError as error:
+        raise ScanError(f"cannot write {output}: {error.strerror}; name another file with --output") from None
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -144,13 +164,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> int:
     try:
         bill = image_bill(args.image) if args.image else python_components(args.python)
-        part = args.output.with_name(f"{args.output.name}.part")
-        part.write_text(json.dumps(bill, indent=1) + "\n")
-        part.replace(args.output)
+        write(bill, args.output)
     except ScanError as error:
         return report(error)
-    except OSError as error:
-        return report(ScanError(f"cannot write {args.output}: {error.strerror}; name another file with --output"))
     print_licences(bill)
     print(f"bill of materials: {args.output}, {len(bill['components'])} components")
     return 0

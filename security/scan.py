@@ -1,7 +1,7 @@
 """Scan the manifests and the pinned packages; exit 1 on a finding that security/exceptions.yaml does not accept.
 
-    python security/scan.py manifests   # needs only a package registry, for the scanner itself
-    python security/scan.py packages    # asks PyPI's vulnerability service about requirements/*.txt
+python security/scan.py manifests   # needs only a package registry, for the scanner itself
+python security/scan.py packages    # asks PyPI's vulnerability service about requirements/*.txt
 """
 
 import argparse
