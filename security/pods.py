@@ -14,7 +14,7 @@ Object = dict[str, Any]
 NAMESPACE = "kubeflow"
 # Kinds that a scanner reads as they are.
 PLAIN = {"Pod", "Job", "Service", "Role", "RoleBinding", "ServiceAccount", "NetworkPolicy", "ConfigMap"}
-RUNTIME: Object = yaml.safe_load((ROOT / "manifests/serving/serving-runtime.yaml").read_text())
+RUNTIME = "manifests/serving/serving-runtime.yaml"
 NOT_OF_A_POD = {"model", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy", "timeout"}
 # What a workflow's pod gets from the workflow unless its template says otherwise.
 INHERITED = ("securityContext", "automountServiceAccountToken", "serviceAccountName", "volumes")
@@ -23,14 +23,16 @@ INHERITED = ("securityContext", "automountServiceAccountToken", "serviceAccountN
 def objects(root: Path = ROOT) -> list[Object]:
     """Return the objects to scan, of every YAML file at the top of the project and in manifests/."""
     files = sorted([*root.glob("[!.]*.yaml"), *root.glob("manifests/**/*.yaml")])
-    found = [each for path in files for document in yaml.safe_load_all(path.read_text()) for each in scanned(document)]
+    found = [
+        each for path in files for document in yaml.safe_load_all(path.read_text()) for each in scanned(document, root)
+    ]
     unique: dict[str, Object] = {}
     for each in found:  # workflow-template.yaml repeats workflow.yaml
         unique.setdefault(f"{each['kind']}/{each['metadata']['name']}/{each}", each)
     return list(unique.values())
 
 
-def scanned(document: Object | None) -> list[Object]:
+def scanned(document: Object | None, root: Path = ROOT) -> list[Object]:
     """Return a document as plain objects; none for an object without pods or permissions, such as a claim."""
     if not document:
         return []
@@ -42,16 +44,17 @@ def scanned(document: Object | None) -> list[Object]:
         templates = [each["template"] for each in spec["tfReplicaSpecs"].values()]
         return [pod(name, each["spec"], each.get("metadata", {}).get("labels")) for each in templates]
     if kind in ("Workflow", "WorkflowTemplate"):
-        return [each for template in spec["templates"] for each in step(spec, template)]
-    if kind == "InferenceService" and spec["predictor"]["model"].get("runtime") == RUNTIME["metadata"]["name"]:
-        return [pod(f"predictor-{name}", predictor_spec(spec["predictor"]))]
+        return [each for template in spec["templates"] for each in step(spec, template, root)]
+    if kind == "InferenceService" and "runtime" in spec["predictor"]["model"]:
+        runtime = yaml.safe_load((root / RUNTIME).read_text())
+        return [pod(f"predictor-{name}", predictor_spec(runtime, spec["predictor"]))]
     return []
 
 
-def predictor_spec(predictor: Object) -> Object:
+def predictor_spec(runtime: Object, predictor: Object) -> Object:
     """Return the pod spec that KServe makes of the runtime's and the service's, without what is KServe's own."""
     fields = {key: value for key, value in predictor.items() if key not in NOT_OF_A_POD}
-    spec = {key: value for key, value in RUNTIME["spec"].items() if key in ("containers", "volumes")} | fields
+    spec = {key: value for key, value in runtime["spec"].items() if key in ("containers", "volumes")} | fields
     model = {key: value for key, value in predictor["model"].items() if key in ("resources", "securityContext", "args")}
     return spec | {"containers": [spec["containers"][0] | model]}
 
@@ -62,7 +65,7 @@ def pod(name: str, spec: Object, labels: dict[str, str] | None = None) -> Object
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def step(workflow: Object, template: Object) -> list[Object]:
+def step(workflow: Object, template: Object, root: Path) -> list[Object]:
     """Return the Pod of a workflow's template, and those of the object that the template creates."""
     name = f"step-{template['name']}"
     found = []
@@ -70,7 +73,7 @@ def step(workflow: Object, template: Object) -> list[Object]:
     if manifest and template["resource"].get("action") in ("create", "apply"):
         document = yaml.safe_load(filled_in(workflow, manifest))
         document["metadata"]["name"] = f"{name}-object"
-        found += scanned(document)
+        found += scanned(document, root)
     if "container" in template:
         defaults = workflow.get("templateDefaults", {}).get("container", {})
         spec = {key: template.get(key, workflow.get(key)) for key in INHERITED if key in {**workflow, **template}}
