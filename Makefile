@@ -102,7 +102,7 @@ ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
-.PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements cluster image install train serving \
+.PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements sbom scan cluster image install train serving \
   workflow workflow-template retrain dashboard clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
@@ -174,13 +174,21 @@ clean: ## remove .venv and the tools' caches, not the volume (DATA)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 
 requirements: ## pin the packages of requirements/*.in for Linux (x86-64, arm64) and macOS (arm64)
-	for name in run dev bench peers/mlserver peers/litserve peers/bentoml peers/ray-serve; do \
+	for name in run dev bench security checkov peers/mlserver peers/litserve peers/bentoml peers/ray-serve; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt || exit; done
 	sed -E '/^tensorflow-cpu==/d; s/^tensorflow==([^;]*);.*/tensorflow[and-cuda]==\1/' requirements/run.in | \
 	  uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-emit-package backports-strenum \
 	    --constraint requirements/run.txt - -o requirements/run-gpu.txt
+
+sbom: ## write the bill of materials of the image to sbom.json, and print the licences; needs docker
+	@sh environment.sh dev
+	@$(RUN) security/sbom.py --image $(call quoted,$(IMAGE))
+
+scan: ## look for weak settings in the manifests, and for known holes in the pinned packages
+	@sh environment.sh dev
+	@$(RUN) security/scan.py manifests packages
 
 cluster: ## create a cluster with kind (or CLUSTER_TOOL=k3d)
 	$(CREATE_CLUSTER)

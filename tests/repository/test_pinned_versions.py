@@ -18,6 +18,7 @@ OTHERS = {
     "pyproject.toml": {"0.1.0"},
     "test_report.py": {"2.99.1", "3.99.2"},
     "test_run_identity.py": {"2.99.1", "3.99.2"},
+    "test_scans.py": {"2.4.1"},
     "test_environment_python.py": {"3.12.9", "3.9.2", "2.7.18", "3.14.0"},
 }
 # Versions without the part's name before them: the part's name in the table, and a pattern that finds the version.
