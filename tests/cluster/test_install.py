@@ -148,9 +148,7 @@ def test_the_policies_select_the_controllers_that_are_installed(installed: None)
         assert {port["name"]: port["containerPort"] for port in container["ports"] if "name" in port} == ports
 
 
-def test_the_component_of_policies_adds_only_policies_that_the_api_server_accepts(
-    installed: None, tmp_path: Path
-) -> None:
+def test_the_network_policies_are_valid_and_change_nothing_else(installed: None, tmp_path: Path) -> None:
     before = list(yaml.safe_load_all(kubectl("kustomize", "manifests", timeout=600)))
     copy = tmp_path / "manifests"
     shutil.copytree(ROOT / "manifests", copy)
