@@ -1,13 +1,16 @@
 """The installation of manifests/: accounts and their rights, a namespace for restricted pods only, controllers."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from cluster.kube import NAMESPACE, get, kubectl, run, wait_until
+from cluster.kube import NAMESPACE, ROOT, get, kubectl, run, wait_until
 from support.check_cluster import CLUSTER_WIDE, LABEL, PATH
+from support.pod_templates import CONTROLLERS
 
 pytestmark = pytest.mark.cluster
 OTHER = "somebody-elses-controller"
@@ -135,3 +138,24 @@ def test_the_operator_serves_only_tfjobs(installed: None) -> None:
     (webhooks,) = (document["webhooks"] for document in rendered if document["kind"].endswith("WebhookConfiguration"))
     (rule,) = (rule for webhook in webhooks for rule in webhook["rules"])
     assert (len(webhooks), rule["apiGroups"], rule["resources"]) == (1, ["kubeflow.org"], ["tfjobs"])
+
+
+def test_the_policies_select_the_controllers_that_are_installed(installed: None) -> None:
+    for name, (labels, ports) in CONTROLLERS.items():
+        pod = get("deployment", name)["spec"]["template"]
+        assert pod["metadata"]["labels"] == labels
+        (container,) = pod["spec"]["containers"]
+        assert {port["name"]: port["containerPort"] for port in container["ports"] if "name" in port} == ports
+
+
+def test_the_network_policies_are_valid_and_change_nothing_else(installed: None, tmp_path: Path) -> None:
+    before = list(yaml.safe_load_all(kubectl("kustomize", "manifests", timeout=600)))
+    copy = tmp_path / "manifests"
+    shutil.copytree(ROOT / "manifests", copy)
+    file = copy / "kustomization.yaml"
+    file.write_text(file.read_text().replace("# components:\n# - ", "components:\n  - "))
+    after = list(yaml.safe_load_all(kubectl("kustomize", str(copy), timeout=600)))
+    added = [each for each in after if each["kind"] == "NetworkPolicy"]
+    assert [each for each in after if each["kind"] != "NetworkPolicy"] == before
+    assert added
+    kubectl("create", "--dry-run=server", "--filename=-", stdin=yaml.safe_dump_all(added))

@@ -22,6 +22,7 @@ KUSTOMIZATIONS = {
     "manifests/argo-workflows/kustomization.yaml",
     "manifests/components/gpu/kustomization.yaml",
     "manifests/components/model-signing/kustomization.yaml",
+    "manifests/components/network-policies/kustomization.yaml",
     "manifests/components/openshift/kustomization.yaml",
     "manifests/components/read-write-many/kustomization.yaml",
     "manifests/kubeflow-training/kustomization.yaml",
@@ -110,13 +111,15 @@ def test_all_that_is_installed_has_the_label_of_the_clean_up() -> None:
     parts = [load(f"manifests/{name}/kustomization.yaml") for name in (*names, "serving", "monitoring")]
     assert [part["labels"] for part in parts] == [[{"pairs": label}]] * 5
     kept = [line for line in CLUSTER_PAGE.splitlines() if f"--selector={'='.join(LABEL)}" in line]
-    assert [line.split()[:2] for line in kept] == [["kubectl", "delete"]] * 4
+    assert [line.split()[:2] for line in kept] == [["kubectl", "delete"]] * 5
 
 
-def test_the_root_kustomization_offers_every_component() -> None:
+def test_a_kustomization_offers_each_component() -> None:
     (many,) = load("manifests/components/read-write-many/kustomization.yaml")["patches"]
     assert yaml.safe_load(many["patch"]) == [{"op": "replace", "path": "/spec/accessModes", "value": ["ReadWriteMany"]}]
-    uncommented = re.sub(r"^# (components:|- )", r"\1", (ROOT / "kustomization.yaml").read_text(), flags=re.MULTILINE)
-    assert sorted(yaml.safe_load(uncommented)["components"]) == sorted(
-        str(path.parent.relative_to(ROOT)) for path in ROOT.glob("manifests/components/*/kustomization.yaml")
-    )
+    offered = []
+    for folder in (ROOT, ROOT / "manifests"):
+        text = (folder / "kustomization.yaml").read_text()
+        uncommented = re.sub(r"^# (components:|- )", r"\1", text, flags=re.MULTILINE)
+        offered += [folder / name for name in yaml.safe_load(uncommented)["components"]]
+    assert sorted(offered) == sorted(path.parent for path in ROOT.glob("manifests/components/*/kustomization.yaml"))
