@@ -118,8 +118,8 @@ def test_a_kustomization_offers_each_component() -> None:
     (many,) = load("manifests/components/read-write-many/kustomization.yaml")["patches"]
     assert yaml.safe_load(many["patch"]) == [{"op": "replace", "path": "/spec/accessModes", "value": ["ReadWriteMany"]}]
     offered = []
-    for folder in (ROOT, ROOT / "manifests"):
+    for folder in (ROOT, ROOT / "manifests", ROOT / "manifests/serving"):
         text = (folder / "kustomization.yaml").read_text()
         uncommented = re.sub(r"^# (components:|- )", r"\1", text, flags=re.MULTILINE)
-        offered += [folder / name for name in yaml.safe_load(uncommented)["components"]]
+        offered += [(folder / name).resolve() for name in yaml.safe_load(uncommented)["components"]]
     assert sorted(offered) == sorted(path.parent for path in ROOT.glob("manifests/components/*/kustomization.yaml"))

@@ -165,7 +165,7 @@ def test_make_serve_passes_its_variables_to_the_script(variables: list[str], rel
     assert first == "sh environment.sh run"
     python, script, *arguments = shlex.split(program.replace("\\\n", " "))
     assert (python, script) == (".venv/bin/python", "src/serve.py")
-    changed = {"volume": Volume(Path("a b")), "http_port": 1, "grpc_port": 2, "release": release}
+    changed = {"volume": Volume(Path("a b")), "host": "localhost", "http_port": 1, "grpc_port": 2, "release": release}
     assert vars(serve.parse_args(arguments)) == {**vars(serve.parse_args([])), **changed}
 
 

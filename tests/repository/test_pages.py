@@ -19,7 +19,7 @@ from support.project import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 README = (ROOT / "README.md").read_text()
-CHECKED_HERE = {"make", "kubectl", "curl", "hey", "python3", ".venv/bin/python"}
+CHECKED_HERE = {"make", "openssl", "kubectl", "curl", "hey", "python3", ".venv/bin/python"}
 # Programs with arguments that do not depend on files of this project, and assignments such as `SERVICE_HOSTNAME=…`.
 NOT_CHECKED = {
     *(
@@ -155,7 +155,7 @@ def test_readmes_table_has_the_variables_and_their_defaults() -> None:
     defaults = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+?)`? \|", README, re.MULTILINE))
     assert " ".join(defaults) == (
         "WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS DATA SOURCE FRESH FLOOR CLASS_FLOOR"
-        " TOLERANCE RELEASE PYTHON"
+        " TOLERANCE SIGNING_KEY PUBLIC_KEY HOST RELEASE PYTHON"
     )
     parsed = local_pipeline.parse_args([])
     names = ("WORKERS", "EPOCHS", "BATCH_PER_WORKER", "SEEDS", "FLOOR", "CLASS_FLOOR", "TOLERANCE")

@@ -42,7 +42,7 @@ def script_of(command: list[str]) -> tuple[ModuleType, list[str]]:
 
 def test_the_checks_cover_every_yaml_file_with_a_pod() -> None:
     kinds = {path.name: [document["kind"] for document in documents(str(path))] for path in files()}
-    assert len(files()) == 38
+    assert len(files()) == 39
     assert tuple(sorted(name for name, kind in kinds.items() if {"Pod", "TFJob", "Job"} & set(kind))) == PODS
     assert len(all_containers()) == 8
 

@@ -111,7 +111,7 @@ def test_a_predictor_starts_with_the_newest_version_that_verifies(volume: Volume
         assert version_of(server) == "2"
 
 
-def test_a_predictor_without_a_version_that_verifies_ends_with_one_sentence(volume: Volume, keys: Keys) -> None:
+def test_a_predictor_without_a_verified_version_ends_with_one_sentence(volume: Volume, keys: Keys) -> None:
     remove_the_signature(volume.version(1))
     options = ["--volume", volume, "--public-key", keys.public]
     command = [sys.executable, SERVE, *options, "--http-port", free_port(), "--grpc-port", free_port()]
