@@ -38,7 +38,17 @@ def program(name: str, packages: str) -> str:
     return str(folder / "bin" / name)
 
 
+def main() -> None:
+    """Make the environments of all tools."""
+    for packages in ("security", "checkov"):
+        program("python", packages)
+
+
 def report(error: ScanError) -> int:
     """Print the sentence, and return the exit status."""
     print(error, file=sys.stderr)
     return 2
+
+
+if __name__ == "__main__":
+    main()
