@@ -14,64 +14,6 @@ from support.pod_templates import CONTROLLERS
 
 pytestmark = pytest.mark.cluster
 OTHER = "somebody-elses-controller"
-RIGHTS = [
-    # The account of every step may report its result.
-    ("pipeline-step", "create", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-step", "patch", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-step", "get", "workflowtaskresults.argoproj.io", False),
-    ("pipeline-step", "create", "tfjobs.kubeflow.org", False),
-    ("pipeline-step", "patch", "inferenceservices.serving.kserve.io", False),
-    ("pipeline-step", "get", "secrets", False),
-    ("pipeline-step", "get", "pods", False),
-    ("pipeline-step", "create", "pods", False),
-    # pipeline-train creates TFJobs and reads their status; pipeline-end deletes them and lists their pods.
-    ("pipeline-train", "create", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-train", "create", "tfjobs.kubeflow.org", True),
-    ("pipeline-train", "get", "tfjobs.kubeflow.org", True),
-    ("pipeline-train", "list", "tfjobs.kubeflow.org", False),
-    ("pipeline-train", "delete", "tfjobs.kubeflow.org", False),
-    ("pipeline-train", "update", "tfjobs.kubeflow.org", False),
-    ("pipeline-train", "list", "pods", False),
-    ("pipeline-train", "create", "pods", False),
-    ("pipeline-train", "delete", "pods", False),
-    ("pipeline-train", "get", "secrets", False),
-    ("pipeline-train", "create", "inferenceservices.serving.kserve.io", False),
-    ("pipeline-end", "create", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-end", "list", "tfjobs.kubeflow.org", True),
-    ("pipeline-end", "delete", "tfjobs.kubeflow.org", True),
-    ("pipeline-end", "create", "tfjobs.kubeflow.org", False),
-    ("pipeline-end", "list", "pods", True),
-    ("pipeline-end", "delete", "pods", False),
-    ("pipeline-end", "list", "events", True),
-    ("pipeline-end", "get", "secrets", False),
-    # pipeline-serve creates and updates the InferenceService.
-    ("pipeline-serve", "create", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-serve", "create", "inferenceservices.serving.kserve.io", True),
-    ("pipeline-serve", "get", "inferenceservices.serving.kserve.io", True),
-    ("pipeline-serve", "patch", "inferenceservices.serving.kserve.io", True),
-    ("pipeline-serve", "delete", "inferenceservices.serving.kserve.io", False),
-    ("pipeline-serve", "create", "tfjobs.kubeflow.org", False),
-    ("pipeline-serve", "get", "secrets", False),
-    # pipeline-replicas lists the replicas of the predictor.
-    ("pipeline-replicas", "create", "workflowtaskresults.argoproj.io", True),
-    ("pipeline-replicas", "list", "endpointslices.discovery.k8s.io", True),
-    ("pipeline-replicas", "get", "endpointslices.discovery.k8s.io", False),
-    ("pipeline-replicas", "list", "pods", False),
-    ("pipeline-replicas", "get", "services", False),
-    ("pipeline-replicas", "patch", "inferenceservices.serving.kserve.io", False),
-    ("pipeline-replicas", "get", "secrets", False),
-    # The account of a pod that names none.
-    ("default", "create", "tfjobs.kubeflow.org", False),
-    ("default", "create", "workflowtaskresults.argoproj.io", False),
-]
-
-
-@pytest.mark.parametrize(("account", "verb", "resource", "may"), RIGHTS, ids=lambda value: str(value))
-def test_an_account_has_only_the_rights_that_it_needs(
-    account: str, verb: str, resource: str, may: bool, installed: None
-) -> None:
-    subject = f"--as=system:serviceaccount:{NAMESPACE}:{account}"
-    assert run("auth", "can-i", verb, resource, subject).stdout.strip() == ("yes" if may else "no")
 
 
 def test_the_namespace_refuses_a_pod_that_is_not_restricted(installed: None) -> None:
