@@ -10,7 +10,7 @@ import yaml
 
 from cluster.kube import NAMESPACE, ROOT, get, kubectl, run, wait_until
 from support.check_cluster import CLUSTER_WIDE, LABEL, PATH
-from support.pod_templates import CONTROLLERS
+from support.pod_templates import CONTROLLERS, tfjob_workers
 
 pytestmark = pytest.mark.cluster
 OTHER = "somebody-elses-controller"
@@ -88,6 +88,12 @@ def test_the_policies_select_the_controllers_that_are_installed(installed: None)
         assert pod["metadata"]["labels"] == labels
         (container,) = pod["spec"]["containers"]
         assert {port["name"]: port["containerPort"] for port in container["ports"] if "name" in port} == ports
+
+
+def test_the_policies_know_the_labels_that_the_operator_adds(trained: str) -> None:
+    labels = get("pod", f"{trained}-worker-0")["metadata"]["labels"]
+    (known,) = (one.labels for one in tfjob_workers() if one.name == "worker of the TFJob")
+    assert labels == known | {"training.kubeflow.org/job-name": trained}
 
 
 def test_the_network_policies_are_valid_and_change_nothing_else(installed: None, tmp_path: Path) -> None:

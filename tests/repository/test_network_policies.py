@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from support.pod_templates import CONTROLLERS, PodTemplate, pod_templates
 from support.project import ROOT
 from support.reachability import Peer, Policy, is_open, matches
-from support.yaml_files import documents, load
+from support.yaml_files import documents, files, load
 
 FOLDER = "manifests/components/network-policies"
 TEMPLATES = pod_templates()
@@ -48,6 +49,23 @@ LEAVING: dict[str, set[str]] = {
     "tensorboard": set(),
     "training-operator": STEP,
     "workflow-controller": STEP,
+}
+# The files with a pod or the model of a predictor. support/pod_templates.py reads one of those with equal pods: the
+# workflow's template equals the workflow, and KServe labels the predictors of all three services alike.
+POD_FILES = {
+    "access-model.yaml",
+    "autoscaled-inference-service-knative.yaml",
+    "autoscaled-inference-service.yaml",
+    "inference-service.yaml",
+    "manifests/argo-workflows/workflow-controller-deployment.yaml",
+    "manifests/kubeflow-training/training-operator-deployment.yaml",
+    "manifests/serving/serving-runtime.yaml",
+    "multi-worker-job.yaml",
+    "multi-worker-tfjob.yaml",
+    "predict-service.yaml",
+    "tensorboard.yaml",
+    "workflow-template.yaml",
+    "workflow.yaml",
 }
 # The ports of a pod of the project that another pod of the project reaches.
 WITHIN: dict[tuple[str, str], set[str]] = {
@@ -103,6 +121,23 @@ def test_the_policies_open_the_table_and_nothing_else() -> None:
 
 def test_the_table_has_every_pod_of_the_project_and_no_other() -> None:
     assert set(LEAVING) == {template.name for template in TEMPLATES}
+
+
+def test_every_file_with_a_pod_is_known() -> None:
+    pods = re.compile(r"^\s*(- )?(containers|modelFormat):", re.MULTILINE)
+    assert {str(path.relative_to(ROOT)) for path in files() if pods.search(path.read_text())} == POD_FILES
+
+
+def test_a_labelled_helper_pod_may_ask_the_predictors_by_name() -> None:
+    page = (ROOT / "docs/cluster.md").read_text()
+    ((name, key, value),) = re.findall(r"`kubectl label pod (\S+) (\S+)=(\S+)`", page)
+    pods = {pod.name: pod for pod in [*INSIDE, *OUTSIDE]}
+    labelled = replace(pods[name], labels=pods[name].labels | {key: value})
+    tried = [(target, port, number) for target in pods for port, number in (("UDP", 53), ("TCP", 443), ("TCP", 8080))]
+    open_ = {
+        (target, number) for target, port, number in tried if is_open(POLICIES, labelled, pods[target], (port, number))
+    }
+    assert open_ == {("predictor", 8080), *((outside.name, 53) for outside in OUTSIDE)}
 
 
 def test_every_port_of_a_pod_or_policy_is_tried() -> None:

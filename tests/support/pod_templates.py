@@ -61,13 +61,13 @@ def step_spec(name: str) -> dict[str, Any]:
 
 
 def resource_spec(name: str) -> dict[str, Any]:
-    """Build the pod of a resource template, in which Argo's executor calls kubectl in place of a program of ours."""
+    """Build the pod of a resource template: Argo's executor is its only container, calls kubectl and reports itself."""
     return {
         "restartPolicy": "Never",
         "serviceAccountName": templates.TEMPLATES[name]["serviceAccountName"],
         "securityContext": templates.SPEC["securityContext"],
         "initContainers": [executor("init")],
-        "containers": [executor("wait"), executor("main")],
+        "containers": [executor("main")],
     }
 
 
@@ -80,13 +80,14 @@ def executor(name: str) -> dict[str, Any]:
 
 
 def tfjob_workers() -> Iterator[PodTemplate]:
-    """Yield the workers of the step `tfjob` and of multi-worker-tfjob.yaml with the labels that the operator adds."""
+    """Yield the first workers of the step `tfjob` and of multi-worker-tfjob.yaml with the operator's labels."""
     of_step = templates.manifest("tfjob", EXAMPLE)
     of_step["metadata"]["name"] = of_step["metadata"]["generateName"] + "abcde"
     for name, job in (("worker of a workflow", of_step), ("worker of the TFJob", load("multi-worker-tfjob.yaml"))):
         worker = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]
         added = {
             "training.kubeflow.org/job-name": job["metadata"]["name"],
+            "training.kubeflow.org/job-role": "master",  # of worker 0 alone
             "training.kubeflow.org/operator-name": "tfjob-controller",
             "training.kubeflow.org/replica-index": "0",
             "training.kubeflow.org/replica-type": "worker",
