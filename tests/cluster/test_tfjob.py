@@ -24,17 +24,20 @@ def test_a_worker_can_neither_write_nor_move_the_versions(trained: str) -> None:
     spec = tfjobs.pod(tfjobs.tfjob("versions"))
     del spec["initContainers"]
     (container,) = spec["containers"]
-    script = "touch saved_model_versions/1; mv saved_model_versions away; touch probe && rm probe && echo wrote"
+    script = "mkdir saved_model_versions/probe; mv saved_model_versions away; touch probe && rm probe && echo wrote"
     container |= {"command": ["sh", "-c", script], "workingDir": "/trained_model"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "versions"}}
     create({**pod, "spec": {**spec, "restartPolicy": "Never"}})
-    wait_until("the pod has ended", 60, lambda: get("pod", "versions")["status"]["phase"] == "Succeeded")
-    assert kubectl("logs", "versions").splitlines() == [
-        "touch: cannot touch 'saved_model_versions/1': Read-only file system",
+    try:
+        wait_until("the pod has ended", 60, lambda: get("pod", "versions")["status"]["phase"] == "Succeeded")
+        printed = kubectl("logs", "versions").splitlines()
+    finally:
+        kubectl("delete", "pod", "versions")  # it would keep the claim
+    assert printed == [
+        "mkdir: cannot create directory 'saved_model_versions/probe': Read-only file system",
         "mv: cannot move 'saved_model_versions' to 'away': Device or resource busy",
         "wrote",
     ]
-    kubectl("delete", "pod", "versions")
 
 
 def test_a_killed_process_restarts_the_group_from_its_checkpoint(trained: str) -> None:
