@@ -178,6 +178,16 @@ def test_a_version_exchanged_during_the_copy_is_refused(
         pass
 
 
+def test_a_version_on_a_volume_with_a_relative_path_verifies(
+    tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = Volume(Path("relative"))
+    version = relative.version(publication.publish(relative, candidate(relative), {}, 5, signing_key=keys.private))
+    for folder in (version, version.absolute()):
+        signature.verify(folder, keys.public)
+
+
 def test_openssfs_program_accepts_our_version_and_no_change(version: Path, keys: Keys) -> None:
     assert program("verify", version, "--public_key", keys.public) == 0
     flip_a_byte(version / "saved_model.pb")

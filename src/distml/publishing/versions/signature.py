@@ -53,6 +53,7 @@ def sign(folder: Path, private_key: Path) -> None:
     from model_signing import hashing, signing  # here, because it loads slowly and few need it
 
     _load(private_key, "private")
+    folder = folder.absolute()  # the library takes a relative path to ignore as one below the version
     config = signing.Config().use_elliptic_key_signer(private_key=private_key)
     config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[folder / SIGNATURE]))
     with tempfile.TemporaryDirectory() as work:
@@ -89,7 +90,7 @@ def verify(folder: Path, public_key: Path) -> dict[str, Any]:
         file.write(content)
         file.flush()
         try:
-            config.verify(folder, Path(file.name))
+            config.verify(folder.absolute(), Path(file.name))
         except OSError:
             raise
         except Exception as error:  # any kind: a signature may be any file
