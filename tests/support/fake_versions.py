@@ -8,7 +8,9 @@ import numpy as np
 
 from distml.publishing.versions import reference_images
 from distml.publishing.versions.reference_images import ReferenceImages
+from distml.publishing.versions.version_files import REFERENCE
 from distml.serving.release.served_version import ServedVersion
+from distml.step.atomic_files import sha256_of_file
 
 Engine = Callable[[np.ndarray], np.ndarray]
 NAMES = [str(label) for label in range(10)]
@@ -55,8 +57,9 @@ def version(number: int, engine: Engine, names: list[str] = NAMES) -> ServedVers
     return ServedVersion(number, {"class_names": names, "digest": f"digest {number}", "model": "plain"}, engine)
 
 
-def write_reference(folder: Path, engine: Engine, count: int = 1000) -> None:
-    """Write the first `count` images with the engine's answers as reference images into the folder of a version."""
+def write_reference(folder: Path, engine: Engine, count: int = 1000) -> dict[str, str]:
+    """Write the first `count` images with the engine's answers as reference images; return the manifest's `files`."""
     (folder / "assets.extra").mkdir(exist_ok=True)
     reference = ReferenceImages(IMAGES[:count], LABELS[:count], engine(IMAGES[:count]))
     reference_images.write(folder, reference)
+    return {REFERENCE: sha256_of_file(folder / REFERENCE)}

@@ -37,7 +37,7 @@ def publish(folder: Path, number: int, engine: str = "right") -> None:
         model_manifest.write(work, {"engine": engine, "class_names": NAMES, "number": number})
 
 
-def load(folder: Path, threads: int) -> ServedVersion:
+def load(folder: Path, threads: int, public_key: Path | None) -> ServedVersion:
     manifest = json.loads((folder / model_manifest.MANIFEST).read_text())
     if manifest["engine"] not in ENGINES:
         raise StepError("damaged")
@@ -302,8 +302,8 @@ def test_a_version_that_cannot_be_read_for_a_moment_is_tried_again(
 ) -> None:
     loads = Mock(side_effect=[error, error, load])
 
-    def flaky(version: Path, threads: int) -> ServedVersion:
-        return load(version, threads) if version.name == "1" else loads()(version, threads)
+    def flaky(version: Path, threads: int, key: Path | None) -> ServedVersion:
+        return load(version, threads, key) if version.name == "1" else loads()(version, threads, key)
 
     async def main() -> None:
         async with following(folder) as running:

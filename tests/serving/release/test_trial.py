@@ -46,7 +46,7 @@ class Setting:
     """A batcher with version 1, and the trial of version 2."""
 
     def __init__(self, folder: Path, candidate: ServedVersion, trusted: ServedVersion, bounds: Bounds) -> None:
-        write_reference(folder, candidate.classify)
+        candidate.manifest["files"] = write_reference(folder, candidate.classify)
         self.batcher = Batcher(trusted)
         self.releases = Releases()
         self.stages: list[Stage] = []

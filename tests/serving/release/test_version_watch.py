@@ -27,7 +27,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def load(folder: Path, threads: int) -> ServedVersion:
+def load(folder: Path, threads: int, public_key: Path | None) -> ServedVersion:
     manifest = model_manifest.verified(folder)
     if manifest["label"] == "boom":
         raise StepError("boom")
