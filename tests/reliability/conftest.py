@@ -67,7 +67,7 @@ def name_of(item: pytest.Item) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
-    report: pytest.TestReport = yield  # type: ignore[assignment, misc]
+    report: pytest.TestReport = yield  # type: ignore[assignment]
     attack = attack_of(item)
     if attack and (report.when == "call" or report.outcome != "passed"):
         outcome, reason = results.HELD, ""

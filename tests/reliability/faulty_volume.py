@@ -215,7 +215,7 @@ def serve(folder: Path, point: Path, log: Path, at: int | None, fault: str) -> N
 
         def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
             self._change("utimens", path)
-            os.utime(self._path(path), ns=times)
+            os.utime(self._path(path), ns=times or (time.time_ns(),) * 2)
             return 0
 
     mfusepy.FUSE(Passing(), str(point), foreground=True, nothreads=True, entry_timeout=0, attr_timeout=0)

@@ -51,7 +51,7 @@ def prepare(folder: Path, source: Path, data: Path, steps: Steps) -> list[Step]:
         ("training", lambda volume: link(volume, data), ("multi_worker_distributed_training.py", *TRAINING)),
         (
             "selection",
-            lambda volume: (link(volume, data), publish_three(volume), train(volume, steps)),
+            lambda volume: train_beside_versions(volume, data, steps),
             *(("model_selection.py", "--accuracy-floor=0.01", "--keep-versions=2", f"--signing-key={keys.private}"),),
         ),
         ("release", publish_three, ("pipeline_admin.py", "release", "--version=3", "--reason=it is good")),
@@ -72,7 +72,9 @@ def link(volume: Volume, data: Path) -> None:
     volume.dataset.parent.symlink_to(data.parent)
 
 
-def train(volume: Volume, steps: Steps) -> None:
+def train_beside_versions(volume: Volume, data: Path, steps: Steps) -> None:
+    link(volume, data)
+    publish_three(volume)
     ended = steps.run("multi_worker_distributed_training.py", "--volume", volume, *TRAINING)
     assert ended.status == 0, ended.error
 
