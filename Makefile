@@ -2,7 +2,7 @@
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR CLASS_FLOOR \
   TOLERANCE HOST HTTP_PORT GRPC_PORT RELEASE TO REASON SIGNING_KEY \
-  PUBLIC_KEY PYTHON IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  PUBLIC_KEY PYTHON PART IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -38,6 +38,7 @@ TO :=
 REASON :=
 SIGNING_KEY :=
 PUBLIC_KEY :=
+PART := hour
 RUN := .venv/bin/python
 # Quote $(1) as one word for the shell, whatever blanks and quotes it contains.
 quoted = '$(subst ','\'',$(1))'
@@ -102,7 +103,7 @@ ifneq ($(filter-out 0 1,$(FRESH)),)
 $(error FRESH is $(FRESH); expected 1, to start over, or 0)
 endif
 
-.PHONY: help doctor run serve history roll-back test test-hostile lint format bench clean requirements sbom scan cluster image install train serving \
+.PHONY: help doctor run serve history roll-back test test-hostile reliability lint format bench clean requirements sbom scan cluster image install train serving \
   workflow workflow-template retrain dashboard clean-workflows test-cluster clean-cluster
 
 help: ## list the targets
@@ -148,6 +149,10 @@ test: ## run every test that needs no cluster, except test-hostile
 test-hostile: ## send 20,000 requests, most of them hostile, to a predictor on this machine
 	@sh environment.sh dev
 	$(RUN) -m pytest -m hostile tests/serving/test_hostile_requests.py
+
+reliability: ## try to break each promise; results in docs/reliability.md (PART=quick, hour or night)
+	@sh environment.sh dev
+	$(RUN) -m pytest --part=$(call quoted,$(PART)) tests/reliability
 
 lint: ## run ruff and mypy, and check the rules for imports
 	@sh environment.sh dev

@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from importlib.metadata import version
 
 import pytest
 
@@ -101,9 +100,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         "commit": commit(),
         "part": part,
         "minutes": round((time.time() - started) / 60),
-        "machine": f"{platform.machine()} with {machine.instruction_set()}, {len(machine.cores())} cores, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
-        f"TensorFlow {version('tensorflow-cpu')}",
+        "machine": f"{platform.machine()} with {machine.instruction_set()}, {len(machine.cores())} cores",
     }
     results.add(datetime.fromtimestamp(started).strftime("%Y-%m-%d %H:%M"), facts, entries)
 

@@ -18,6 +18,7 @@ from reliability.faulty_volume import FULL, KILL, READ_ONLY, Change
 from reliability.forked_steps import Ended, Steps, steps
 from reliability.pipeline_steps import Step
 from reliability.promises import Promise, attack
+from support import programs
 
 SEED = 20
 STREAMS = 2
@@ -110,6 +111,7 @@ def chosen(changes: list[Change], times: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, source_folder: Path, volume_with_data: Volume) -> Iterator[Bench]:
+    programs.program_or_skip("fusermount3", "fuse3")
     if reason := faulty_volume.reason_to_skip():
         pytest.skip(f"no folder can be mounted: {reason}")
     folder = tmp_path_factory.mktemp("killed")

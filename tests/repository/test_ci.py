@@ -74,7 +74,7 @@ def test_ci_installs_the_missing_packages_at_once(clone: Path) -> None:
     program(programs / "dpkg", '[ "$2" = make ]')
     program(programs / "apt-get", f"echo $* >> {clone}/apt-get.txt")
     assert start_of_ci(clone).stdout == STARTED
-    packages = "curl chromium chromium-driver default-jdk-headless"
+    packages = "curl chromium chromium-driver default-jdk-headless fuse3"
     assert (clone / "apt-get.txt").read_text().splitlines() == [
         "update -qq",
         f"install -y -qq --no-install-recommends {packages}",

@@ -28,10 +28,13 @@ def made(job: str) -> list[str]:
     return [word for command in commands if command.startswith("make ") for word in shlex.split(command)[1:]]
 
 
+RELIABILITY = ["reliability", "PART=quick", "PYTHON=python3.N"]
+
+
 def test_each_ci_job_runs_its_make_targets() -> None:
     assert {job: made(job) for job in JOBS} == {
         "lint": ["lint", "PYTHON=python3.11"],
-        "test": ["test", "PYTHON=python3.N", "test-hostile", "PYTHON=python3.N"],
+        "test": ["test", "PYTHON=python3.N", "test-hostile", "PYTHON=python3.N", *RELIABILITY],
         "cluster": ["cluster", "image", "test-cluster", "PYTHON=python3.11"],
     }
 
