@@ -13,7 +13,7 @@ from support.crashes import candidate
 from support.runs import write_run
 
 RUN = "run"
-TRAINING = ("--model", "plain", "--run", RUN, "--epochs", 2, "--train-images", 1280)
+TRAINING = ("--model", "plain", "--run", RUN, "--epochs", 3, "--train-images", 1280)
 
 
 class Step(NamedTuple):

@@ -200,6 +200,23 @@ def test_the_training_step_is_a_graph_function_and_not_inlined() -> None:
     assert steps and all(step.attr["_noinline"].b for step in steps)
 
 
+def test_the_leftovers_of_killed_chiefs_disappear_from_the_checkpoints(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    model = ReplicatedModel(
+        tf.distribute.get_strategy(), "plain", 1, settings_of(epochs=4, batch=8, images=16), steps_per_epoch=2
+    )
+    checkpoints = Checkpoints(model, True, folder, tmp_path / "logs")
+    for _ in range(3):
+        checkpoints.record(**dict.fromkeys(COLUMNS, 0.0))
+    intact = sorted(path.name for path in folder.iterdir())
+    (folder / "ckpt-3_temp").mkdir()
+    for name in ("ckpt-1.index", "ckpt-9.data-00000-of-00001", "checkpoint.tmp123", "ckpt-3_temp/part-0.tempstate4"):
+        (folder / name).touch()
+    checkpoints.remove_leftovers()
+    assert sorted(path.name for path in folder.iterdir()) == intact
+    assert checkpoints.restore(epochs=4) == 3
+
+
 def test_a_resumed_training_does_not_repeat_its_dropout(tmp_path: Path) -> None:
     settings = settings_of(epochs=2, batch=8, images=16)
     batch = (np.zeros((8, 28, 28, 1), np.uint8), np.zeros(8, np.int64))

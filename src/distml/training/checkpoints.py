@@ -2,6 +2,7 @@
 
 from distml.step.load_tensorflow import tf
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,15 @@ class Checkpoints:
             f"  validation accuracy {values['validation_accuracy']:.4f}  learning rate {values['learning_rate']:.5f}"
             f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
         )
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed chiefs left beside the last checkpoints. TensorFlow never does."""
+        kept = {Path(path).name for path in self._manager.checkpoints}
+        for path in self._checkpoints.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "checkpoint" and path.stem not in kept:
+                path.unlink(missing_ok=True)
 
     def facts(self) -> dict[str, Any]:
         """Return the training's metrics for the manifest."""

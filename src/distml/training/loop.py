@@ -69,6 +69,7 @@ class TrainingLoop:
         with self._bound("finishing the training"), working(f"saving {trained.name}"):
             agreement.on_weights(self._strategy, trained.name, trained.network, self._group.index)
             if self._group.is_chief:
+                checkpoints.remove_leftovers()
                 facts = {"run": job.run, **job.identity, "class_names": job.class_names}
                 facts |= {"model": model, "seed": seed, "hardware": worker.hardware(), **checkpoints.facts()}
                 export_candidate(job.volume, trained.exported(), facts)
