@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from environment import ROOT
+from environment import ROOT, ScanError
 
 Object = dict[str, Any]
 NAMESPACE = "kubeflow"
 # Kinds that a scanner reads as they are.
 PLAIN = {"Pod", "Job", "Service", "Role", "RoleBinding", "ServiceAccount", "NetworkPolicy", "ConfigMap"}
+# Kinds without a pod or a right of their own. A Deployment is whole or, without a selector, a patch of a remote base.
+WITHOUT = {
+    *("Component", "CronWorkflow", "Deployment", "Kustomization", "Namespace", "PersistentVolumeClaim", "PodMonitor"),
+    *("PrometheusRule", "ServingRuntime"),
+}
 RUNTIME = "manifests/serving/serving-runtime.yaml"
 NOT_OF_A_POD = {"model", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy", "timeout"}
 # What a workflow's pod gets from the workflow unless its template says otherwise.
@@ -33,12 +38,16 @@ def objects(root: Path = ROOT) -> list[Object]:
 
 
 def scanned(document: Object | None, root: Path = ROOT) -> list[Object]:
-    """Return a document as plain objects; none for an object without pods or permissions, such as a claim."""
+    """Return a document as plain objects; none for an object without pods or permissions, such as a claim.
+
+    Raises:
+        ScanError: nothing here knows whether such an object has pods.
+    """
     if not document:
         return []
     kind, metadata, spec = document["kind"], document.get("metadata", {}), document.get("spec", {})
     name = metadata.get("name") or metadata.get("generateName", "").rstrip("-")
-    if kind in PLAIN:
+    if kind in PLAIN or (kind == "Deployment" and "selector" in spec):
         return [document | {"metadata": {**metadata, "namespace": NAMESPACE}}]
     if kind == "TFJob":
         templates = [each["template"] for each in spec["tfReplicaSpecs"].values()]
@@ -48,7 +57,9 @@ def scanned(document: Object | None, root: Path = ROOT) -> list[Object]:
     if kind == "InferenceService" and "runtime" in spec["predictor"]["model"]:
         runtime = yaml.safe_load((root / RUNTIME).read_text())
         return [pod(f"predictor-{name}", predictor_spec(runtime, spec["predictor"]))]
-    return []
+    if kind in WITHOUT:
+        return []
+    raise ScanError(f"cannot scan {kind}/{name}: teach security/pods.py its pods, or add its kind to WITHOUT")
 
 
 def predictor_spec(runtime: Object, predictor: Object) -> Object:

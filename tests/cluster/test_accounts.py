@@ -24,11 +24,11 @@ def rights_of(user: str) -> set[accounts.Right]:
     return accounts.rights(status["resourceRules"])
 
 
-@pytest.mark.parametrize("account", [*accounts.STEPS, "default"])
+@pytest.mark.parametrize("account", [*accounts.STEPS, *accounts.CONTROLLERS, "default"])
 def test_an_account_has_exactly_the_rights_of_the_table(account: str, installed: None) -> None:
     every_user = rights_of("somebody")
     found = rights_of(f"system:serviceaccount:{NAMESPACE}:{account}")
-    assert found - every_user == accounts.STEPS.get(account, set())
+    assert found - every_user == {**accounts.STEPS, **accounts.CONTROLLERS}.get(account, set()) - every_user
 
 
 def test_the_namespace_has_no_other_account(installed: None) -> None:

@@ -105,5 +105,6 @@ def test_the_network_policies_are_valid_and_change_nothing_else(installed: None,
     after = list(yaml.safe_load_all(kubectl("kustomize", str(copy), timeout=600)))
     added = [each for each in after if each["kind"] == "NetworkPolicy"]
     assert [each for each in after if each["kind"] != "NetworkPolicy"] == before
-    assert added
+    policies = yaml.safe_load_all((ROOT / "manifests/components/network-policies/policies.yaml").read_text())
+    assert added == sorted(policies, key=lambda each: each["metadata"]["name"])
     kubectl("create", "--dry-run=server", "--filename=-", stdin=yaml.safe_dump_all(added))

@@ -178,6 +178,17 @@ def test_a_version_exchanged_during_the_copy_is_refused(
         pass
 
 
+def test_a_signature_covers_the_origin_of_a_really_trained_version(
+    trained_volume: Volume, tmp_path: Path, keys: Keys
+) -> None:
+    signed, trained = Volume(tmp_path / "signed"), trained_volume.candidate("first", "plain", 1)
+    number = publication.publish(signed, trained, {}, 5, signing_key=keys.private)
+    verified = signature.verify(signed.version(number), keys.public)
+    identity = json.loads((trained_volume.run("first") / "run.json").read_text())
+    assert {"data_sha256", "code_sha256", "software", "settings"} <= identity.keys()
+    assert verified.items() >= {**identity, "run": "first"}.items()
+
+
 def test_a_version_on_a_volume_with_a_relative_path_verifies(
     tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
