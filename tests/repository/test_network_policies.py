@@ -24,7 +24,7 @@ OUTSIDE = [
     Peer("internet", address="93.184.216.34"),
 ]
 DNS = {"UDP 53", "TCP 53"}
-API = {"TCP 443", "TCP 6443"}
+API = {"TCP 443", "TCP 6443", "TCP 8443", "TCP 16443"}
 STEP = DNS | API
 # The ports that each pod reaches on every host and pod of OUTSIDE.
 LEAVING: dict[str, set[str]] = {
