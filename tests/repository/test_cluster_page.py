@@ -5,6 +5,7 @@ import pytest
 from support import pages
 from support.makefile import dry_run
 from support.project import ROOT
+from support.yaml_files import load
 
 LINES = pages.lines(ROOT / "docs/cluster.md")
 
@@ -42,3 +43,12 @@ def test_make_clean_workflows_runs_the_cluster_pages_lines() -> None:
     expected = [line.replace("strategy-volume --ignore-not-found", "strategy-volume") for line in ran]
     start = LINES.index(expected[0])
     assert LINES[start : start + len(ran)] == expected
+
+
+def test_the_clean_up_deletes_both_keys_that_pods_mount() -> None:
+    mounted = [
+        volume for template in load("workflow.yaml")["spec"]["templates"] for volume in template.get("volumes", [])
+    ]
+    (secret,) = (volume["secret"]["secretName"] for volume in mounted if "secret" in volume)
+    (public,) = (volume["configMap"]["name"] for volume in mounted if "configMap" in volume)
+    assert f"kubectl delete secret/{secret} configmap/{public} --ignore-not-found" in LINES

@@ -101,3 +101,5 @@ def test_the_versions_of_python_packages_are_those_of_the_requirements() -> None
     pins = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements/run.in").read_text(), re.MULTILINE))
     assert rows()["TensorFlow, Keras"] == f"{pins['tensorflow']}, {pins['keras']}"
     assert rows()["KServe's Python server"] == pins["kserve"]
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE))
+    assert rows()["OpenSSF Model Signing, the format of signatures"] == pinned["model-signing"]

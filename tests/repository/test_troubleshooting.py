@@ -13,6 +13,7 @@ SOURCE = re.sub(r'"\n\s*f?"', "", "\n".join(path.read_text() for path in PROGRAM
 OF_KUBERNETES = {
     *(
         "Pending",
+        "ContainerCreating",
         "Init:Error",
         "Init:CrashLoopBackOff",
         "ErrImagePull",
