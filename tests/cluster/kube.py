@@ -1,6 +1,7 @@
-"""kubectl commands as a user types them, and waiting with a time limit."""
+"""Commands of kubectl and make as a user types them, and waiting with a time limit."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -24,6 +25,13 @@ def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 180) -> 
     done = run(*arguments, stdin=stdin, timeout=timeout)
     assert done.returncode == 0, f"kubectl {' '.join(arguments)}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def make(target: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run make, without the variables of a make that started the tests; any exit status is accepted."""
+    environment = {**os.environ, "MAKEFLAGS": ""}
+    command = ["make", "--no-print-directory", target]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder, check=False)
 
 
 def execute(pod: str, *command: str, timeout: float = 180) -> str:

@@ -77,7 +77,13 @@ class Ended:
 
 def run(name: str, template: str, **values: str) -> Ended:
     """Run a container template's pod to its end; in the names of `values` write __ for a dot."""
-    create(pod(name, template, {key.replace("__", "."): value for key, value in values.items()}))
+    return run_pod(pod(name, template, {key.replace("__", "."): value for key, value in values.items()}))
+
+
+def run_pod(document: dict) -> Ended:
+    """Run a pod to its end, and delete it."""
+    create(document)
+    name = document["metadata"]["name"]
 
     def ended() -> dict | None:
         statuses = get("pod", name)["status"].get("containerStatuses") or [{}]

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from cluster import kserve_stand_in, retraining, tfjobs, workflows
-from cluster.kube import NAMESPACE, ROOT, execute, forwarded, get, kubectl, run, runs, wait_until
+from cluster.kube import NAMESPACE, ROOT, execute, forwarded, get, kubectl, make, run, runs, wait_until
 from distml.administration import workflow
+from support import pages
 
 pytestmark = pytest.mark.cluster
 # The name of a second service.
@@ -67,23 +68,45 @@ def test_a_workflow_trains_all_models_and_serves_the_winner(first: tuple[str, di
     assert sorted(workflows.candidates(name)) == [f"{name}-{model}-1" for model in ("batchnorm", "dropout", "plain")]
 
 
-@pytest.fixture(scope="module")
-def calm(first: tuple[str, dict]) -> Iterator[tuple[str, dict]]:
-    """Let a workflow start by schedule, after images like those of the publication; yield its name and its status.
+def page_commands(start: str) -> list[str]:
+    """Return the commands of docs/workflow.md that begin with `start`, for the project's namespace."""
+    found = [line for line in pages.lines(ROOT / "docs/workflow.md") if line.startswith(start)]
+    return [line.replace("kubectl ", f"kubectl --namespace={NAMESPACE} ") for line in found]
 
-    Then send the negatives, for the next scheduled workflow; the tests in between need not wait for its minute.
+
+def test_the_pages_command_prints_the_outputs_of_a_workflow(first: tuple[str, dict]) -> None:
+    (newest,) = page_commands("WORKFLOW=$(")
+    (show,) = (line for line in page_commands("kubectl get workflow $WORKFLOW ") if "outputs" in line)
+    printed = subprocess.run(["sh", "-e", "-c", f"{newest}; {show}"], capture_output=True, text=True, check=True).stdout
+    assert dict(line.split(": ", 1) for line in printed.splitlines()) == workflows.outputs(first[1])
+
+
+@pytest.fixture(scope="module")
+def calm(first: tuple[str, dict]) -> Iterator[tuple[str, dict, str]]:
+    """Let a workflow start by schedule, after images like those of the publication, and one by `make retrain`.
+
+    Yield the first one's name and its status, and what make printed. Then send the negatives, for the next scheduled
+    workflow; the tests in between need not wait for its minute.
     """
     version = workflows.outputs(first[1])["version"]
     retraining.send(version, "originals")
     with retraining.every_minute():
         name = retraining.scheduled("false")
         status = workflows.wait_for(name, "Succeeded", seconds=120)
+        made = make("retrain")
         retraining.send(version, "negatives")
-        yield name, status
+        yield name, status, made.stdout + made.stderr
 
 
-def test_a_scheduled_workflow_trains_nothing_without_drift(first: tuple[str, dict], calm: tuple[str, dict]) -> None:
-    name, status = calm
+def test_make_retrain_prints_the_decision(calm: tuple[str, dict, str]) -> None:
+    ended = r"^workflow\.argoproj\.io/retrain-\w+: Succeeded 2/2 *\ntrain: false\nreason: version "
+    assert re.search(ended, calm[2], re.MULTILINE), calm[2]
+
+
+def test_a_scheduled_workflow_trains_nothing_without_drift(
+    first: tuple[str, dict], calm: tuple[str, dict, str]
+) -> None:
+    name, status, _ = calm
     found = workflows.outputs(status)
     version = workflows.outputs(first[1])["version"]
     reason = (
@@ -124,7 +147,7 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(first: tuple[str, dict], calm: tuple[str, dict]) -> Pair:
+def pair(first: tuple[str, dict], calm: tuple[str, dict, str]) -> Pair:
     before = get("inferenceservice", "flower-sample")["metadata"]["uid"]
     patch = {"spec": {"predictor": {"minReplicas": 2, "maxReplicas": 2}}}
     kubectl("patch", "inferenceservice", "flower-sample", "--type=merge", f"--patch={json.dumps(patch)}")
@@ -156,14 +179,25 @@ def test_a_scheduled_workflow_trains_on_drift_and_releases(first: tuple[str, dic
     assert re.search(rf" released +{found['version']} ", history)
 
 
-def releases(service: str, version: str) -> list[list[str]]:
-    """Return the stages of a version in each replica of a service."""
+def statuses(service: str) -> list[dict]:
+    """Return the status of the model in each replica of a service."""
     selector = f"--selector=serving.kserve.io/inferenceservice={service}"
     addresses = kubectl("get", "pods", selector, "--output=jsonpath={.items[*].status.podIP}").split()
     script = f"import urllib.request as u; print(u.urlopen('http://ADDRESS:8080/v1/models/{service}').read().decode())"
-    statuses = [execute("predict-service", "python3", "-c", script.replace("ADDRESS", one)) for one in addresses]
-    found = [json.loads(status)["releases"] for status in statuses]
+    scripts = [script.replace("ADDRESS", one) for one in addresses]
+    return [json.loads(execute("predict-service", "python3", "-c", one)) for one in scripts]
+
+
+def releases(service: str, version: str) -> list[list[str]]:
+    """Return the stages of a version in each replica of a service."""
+    found = [status["releases"] for status in statuses(service)]
     return [[entry["stage"] for entry in entries if entry["version"] == version] for entries in found]
+
+
+def answering() -> set[str]:
+    """Return the versions that answer in the replicas of both services."""
+    found = [entry for one in statuses("flower-sample") + statuses(OTHER) for entry in one["model_version_status"]]
+    return {entry["version"] for entry in found if entry["state"] == "AVAILABLE"}
 
 
 def last_decision() -> str:
@@ -213,6 +247,15 @@ def test_a_version_wrong_for_one_class_fails_the_workflow(pair: Pair) -> None:
     assert re.search(rf" rejected +{wrong} .* {reason}$", last_decision())
     # Argo does not retry a rejection.
     assert {node for node in workflows.nodes(status) if node.startswith(name)} == {name, f"{name}(0)"}
+
+
+def test_replicas_follow_a_roll_back_by_kubectl_exec(pair: Pair) -> None:
+    older, newest = sorted(int(workflows.outputs(status)["version"]) for status in pair.statuses)
+    admin = ("python3", "/pipeline-admin.py")
+    execute("access-model", *admin, "roll-back", f"--to={older}", "--reason=a test")
+    wait_until("the replicas have the older version", 30, lambda: answering() == {str(older)})
+    execute("access-model", *admin, "release", f"--version={newest}", "--reason=a test")
+    wait_until("the replicas have the newest version", 30, lambda: answering() == {str(newest)})
 
 
 def test_a_service_of_another_name_answers_under_that_name(pair: Pair) -> None:
