@@ -175,6 +175,27 @@ def test_make_does_not_print_the_shell_that_waits_for_a_workflow(clone: Clone, t
     assert (ended.returncode, ended.stdout, ended.stderr.splitlines()[0]) == (2, "", "no cluster")
 
 
+# Takes the place of kubectl for a workflow that has ended in a phase.
+ENDED = """case "$*" in
+  *" create "*) echo workflow.argoproj.io/distml-x;;
+  *--output=jsonpath=*) echo '%s 1/2 ';;
+  *--output=go-template=*) echo 'check(0): the reason';;
+esac"""
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "last"),
+    [("Succeeded", 0, []), ("Failed", 2, ["check(0): the reason"]), ("Error", 2, ["check(0): the reason"])],
+)
+def test_make_workflow_ends_with_the_workflow(clone: Clone, phase: str, status: int, last: list[str]) -> None:
+    clone.program("kubectl", ENDED % phase)
+    ended = clone.run("make", "--no-print-directory", "workflow")
+    assert (ended.returncode, ended.stdout.splitlines()) == (
+        status,
+        [f"workflow.argoproj.io/distml-x: {phase} 1/2 ", *last],
+    )
+
+
 def test_make_run_refuses_a_value_of_fresh_other_than_1_and_0() -> None:
     ended = subprocess.run(["make", "-n", "run", "FRESH=yes"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
