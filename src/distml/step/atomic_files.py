@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from distml.step import file_locks
+
 # Errors of file systems that lack a call or deny it to this user: Azure Files, exFAT, NTFS under WSL, object stores and
 # others under FUSE.
 NOT_SUPPORTED = (
@@ -29,9 +31,9 @@ def folder_beside(target: Path) -> Iterator[Path]:
     remove_abandoned(target)
     work = hidden_beside(target)
     work.mkdir(0o755)
-    set_mode(work, 0o755)
     try:
-        with naming(target):
+        with naming(target), file_locks.in_use(work):
+            set_mode(work, 0o755)
             yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -45,13 +47,13 @@ def hidden_beside(target: Path) -> Path:
 def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
     """Remove what killed processes left beside `target`, unless it changed in the last `older_than` seconds.
 
-    The name of `target` may be a glob pattern.
+    The name of `target` may be a glob pattern. A clock may jump, so what a process shows as in use stays in any case.
     """
     for leftover in target.parent.glob(f".{target.name}-*"):
         with contextlib.suppress(OSError):  # its owner may rename or remove it at this moment
             changed = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
             # Object stores may report no time for a folder; another process may be filling it.
-            if older_than and (changed <= 0 or time.time() - changed <= older_than):
+            if older_than and (changed <= 0 or time.time() - changed <= older_than or file_locks.is_in_use(leftover)):
                 continue
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -161,11 +163,13 @@ def _text_beside(target: Path, text: str) -> Iterator[Path]:
     remove_abandoned(target)
     work = hidden_beside(target)
     try:
-        with naming(target), work.open("x") as file:
-            file.write(text)
-            flush_to_disk(file)  # after a power cut, a renamed file must have its content
-        set_mode(work, 0o644)
-        yield work
+        work.touch(exist_ok=False)
+        with file_locks.in_use(work):
+            with naming(target), work.open("w") as file:
+                file.write(text)
+                flush_to_disk(file)  # after a power cut, a renamed file must have its content
+            set_mode(work, 0o644)
+            yield work
     finally:
         work.unlink(missing_ok=True)
 

@@ -5,11 +5,12 @@ import errno
 import fcntl
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from distml.step import outcome
+from distml.step import file_locks, outcome
 from distml.step.atomic_files import NOT_SUPPORTED, naming, remove_abandoned, remove_folder
 
 
@@ -111,7 +112,7 @@ def model_and_seed(name: str) -> tuple[str, int] | None:
 
 
 class InUse(outcome.StepError):
-    """Another run of the pipeline uses the volume; a retry may succeed."""
+    """Another process uses the volume; a retry may succeed."""
 
     exit_status = 1
 
@@ -131,6 +132,22 @@ def hold_lock(volume: Volume) -> Iterator[int]:
         with naming(volume.lock):
             _lock(volume, file.fileno())
         yield file.fileno()
+
+
+@contextlib.contextmanager
+def turn_in(folder: Path, seconds: float) -> Iterator[None]:
+    """Run the block while no other process has its turn in `folder`, which must exist.
+
+    Raises:
+        InUse: another process has not ended its turn after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    with file_locks.opened(folder) as descriptor:
+        while not file_locks.locked(descriptor):
+            if time.monotonic() > deadline:
+                raise InUse(f"another process has used {folder} for more than {seconds:.0f} s; wait until it ends")
+            time.sleep(0.1)
+        yield
 
 
 def _lock(volume: Volume, descriptor: int) -> None:
