@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,16 +52,37 @@ def test_a_version_without_a_candidate_digest_is_not_reused(volume: Volume, cand
     assert publication.publish_once(volume, candidate, {"candidate_digest": "digest"}, keep=5) == 2
 
 
+def completed(work: Path, left_out: str = "") -> dict:
+    """Add empty files and entries for the predictor, without one of them."""
+    (work / "assets.extra").mkdir()
+    for name in version_files.ADDED_FILES - {left_out}:
+        (work / name).touch()
+    return dict.fromkeys(version_files.ADDED_FACTS - {left_out})
+
+
+def test_a_candidate_that_is_published_twice_at_once_becomes_one_version(volume: Volume, candidate: Path) -> None:
+    numbers = []
+
+    def complete(work: Path) -> dict:
+        time.sleep(0.3)
+        return completed(work)
+
+    def publish() -> None:
+        numbers.append(publication.publish_once(volume, candidate, {"candidate_digest": "digest"}, 5, complete))
+
+    threads = [threading.Thread(target=publish) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (numbers, folders.numbers(volume.versions)) == ([1, 1], [1])
+
+
 @pytest.mark.parametrize(("left_out", "number"), [("", 1), ("drift_reference", 2), ("assets.extra/reference.npz", 2)])
 def test_a_version_that_lacks_what_the_predictor_needs_is_replaced(
     volume: Volume, candidate: Path, left_out: str, number: int
 ) -> None:
-    def complete(work: Path) -> dict:
-        (work / "assets.extra").mkdir()
-        for name in version_files.ADDED_FILES - {left_out}:
-            (work / name).touch()
-        return dict.fromkeys(version_files.ADDED_FACTS - {left_out})
-
+    complete = partial(completed, left_out=left_out)
     facts = {"candidate_digest": "digest"}
     publication.publish(volume, candidate, facts, 5, complete)
     assert publication.publish_once(volume, candidate, facts, 5, complete) == number

@@ -12,13 +12,17 @@ from distml.step import outcome
 from distml.step.atomic_files import (
     copy_folder,
     folder_beside,
+    make_folder,
     remove_abandoned,
     remove_folder,
     rename_folder,
     write_json,
 )
 from distml.step.progress_bar import say
-from distml.step.volume import Volume
+from distml.step.volume import Volume, turn_in
+
+# Longer than the slowest machine takes to convert and compare a model.
+SECONDS_OF_A_PUBLICATION = 600
 
 
 def current(volume: Volume) -> Path | None:
@@ -107,24 +111,28 @@ def publish_once(
 ) -> int:
     """Publish unless the newest version was made from this candidate, and signed if there is a key; return its number.
 
-    The arguments are those of `publish`; `candidate_digest` in `facts` identifies the candidate.
+    The arguments are those of `publish`; `candidate_digest` in `facts` identifies the candidate. Of several processes
+    at once, the first publishes.
 
     Raises:
         Refused: a version that was made from this candidate was withdrawn or rejected.
+        InUse: another process does not end its publication.
     """
-    check_not_withdrawn(volume, facts["candidate_digest"])
-    published, signed = current(volume), ", signed" if signing_key else ""
-    if published:
-        manifest = model_manifest.verified(published)
-        same_candidate = manifest.get("candidate_digest") == facts["candidate_digest"]
-        is_complete = manifest["files"].keys() >= ADDED_FILES and manifest.keys() >= ADDED_FACTS
-        is_signed = signing_key is None or signature.is_signed_by(published, signing_key)
-        if same_candidate and is_complete and is_signed:
-            say(f"already published as version {published.name}{signed}; its files verify")
-            return int(published.name)
-    version = publish(volume, candidate, facts, keep, complete, signing_key)
-    say(f"published as version {version}{signed}")
-    return version
+    make_folder(volume.versions)
+    with turn_in(volume.versions, SECONDS_OF_A_PUBLICATION):
+        check_not_withdrawn(volume, facts["candidate_digest"])
+        published, signed = current(volume), ", signed" if signing_key else ""
+        if published:
+            manifest = model_manifest.verified(published)
+            same_candidate = manifest.get("candidate_digest") == facts["candidate_digest"]
+            is_complete = manifest["files"].keys() >= ADDED_FILES and manifest.keys() >= ADDED_FACTS
+            is_signed = signing_key is None or signature.is_signed_by(published, signing_key)
+            if same_candidate and is_complete and is_signed:
+                say(f"already published as version {published.name}{signed}; its files verify")
+                return int(published.name)
+        version = publish(volume, candidate, facts, keep, complete, signing_key)
+        say(f"published as version {version}{signed}")
+        return version
 
 
 def check_not_withdrawn(volume: Volume, candidate_digest: str) -> None:
