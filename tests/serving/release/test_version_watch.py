@@ -1,6 +1,7 @@
 """The watch's choice of the version that takes over, with a fake loader and no model."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,20 @@ def test_a_damaged_current_version_is_reported_once_and_kept(watch: VersionWatch
     (tmp_path / "2" / model_manifest.MANIFEST).write_text("[]")
     assert [after(watch, second) for _ in range(3)] == [None] * 3
     assert refused() == before + 1
+
+
+def test_a_version_repaired_while_the_clock_is_behind_is_tried_again(watch: VersionWatch, tmp_path: Path) -> None:
+    current = first(watch)
+    publish(tmp_path, 2, "second")
+    record = tmp_path / "2" / model_manifest.MANIFEST
+    content = record.read_text()
+    record.write_text("[]")
+    os.utime(record, (1, 1))
+    assert after(watch, current) is None
+    record.write_text(content)
+    os.utime(record, (2, 2))
+    taken = after(watch, current)
+    assert taken and taken.number == 2
 
 
 def test_the_watch_refuses_a_version_that_fails_to_load_and_goes_on(watch: VersionWatch, tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ class VersionWatch:
         self._trial: Trial | None = None
         self._trial_task: asyncio.Task[None] | None = None
         # A version whose files change is tried again, and so are all if the public key changes: damaged versions have
-        # the times of the newest change here, and versions that a trial rejected their digest.
-        self._damaged: dict[int, tuple[float, float]] = {}
+        # the times of the changes here, and versions that a trial rejected their digest.
+        self._damaged: dict[int, frozenset] = {}
         self._rejected: dict[int, str] = {}
-        # Versions that could not be read at the last check, so that the log says it once.
+        # Unreadable at the last check, so that the log says it once.
         self._unreadable: set[int] = set()
         # The highest number of a refused version, and why it was refused.
         self.newest_refusal = (0, "")
@@ -192,8 +192,8 @@ class VersionWatch:
             self._rejected.pop(version.number, None)  # the history has the last word
             self._enter(version, Stage.RELEASED, reason)
 
-    def _changed(self, folder: Path) -> tuple[float, float]:
-        return _newest_change(folder), _newest_change(self._public_key) if self._public_key else 0.0
+    def _changed(self, folder: Path) -> frozenset:
+        return _times(folder).union(_times(self._public_key) if self._public_key else ())
 
     def _refuse(self, number: int, error: Exception) -> None:
         metrics.REFUSED.inc()
@@ -242,9 +242,9 @@ def _digest(folder: Path) -> str | None:
         return None
 
 
-def _newest_change(path: Path) -> float:
-    """Return the time of the last change of a file, or in a folder, in seconds since 1970; 0 if it cannot be read."""
+def _times(path: Path) -> frozenset:
+    """Return each file's last change, if readable; with a wrong clock, a repair may be older than the newest one."""
     try:
-        return max((file.stat().st_mtime for file in (path, *path.rglob("*"))), default=0.0)
+        return frozenset((file, file.stat().st_mtime) for file in (path, *path.rglob("*")))
     except OSError:  # such as a version that is being removed
-        return 0.0
+        return frozenset()
