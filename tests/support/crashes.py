@@ -9,9 +9,11 @@ import errno
 import importlib
 import itertools
 import os
+import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,9 +87,12 @@ def killed_before_each_write(decision: str, template: Path, folder: Path) -> lis
     return [Volume(path) for path in sorted(folder.iterdir())]
 
 
-def at_once(names: list[str], volume: Volume) -> None:
-    """Make several decisions at the same time, each in a process of its own."""
-    _help("at-once", ",".join(names), volume.root, volume.root)
+def at_once(names: list[str], volume: Volume, seconds: float = 0) -> None:
+    """Make several decisions at the same time, each in a process of its own that waits up to `seconds` at each write.
+
+    The random waits make the writes of the processes alternate in ever other orders.
+    """
+    _help("at-once", ",".join(names), volume.root, seconds)
 
 
 def before_writes(call: Callable[[], None]) -> None:
@@ -115,12 +120,12 @@ def _help(*arguments: object) -> None:
     subprocess.run(command, env=environment, check=True)
 
 
-def _fork(decide: Callable[[Volume], Any], volume: Volume, writes: float) -> int:
-    """Decide in a process that is killed after this number of writes; return its number."""
+def _fork(decide: Callable[[Volume], Any], volume: Volume, before_a_write: Callable[[], None]) -> int:
+    """Decide in a process that calls `before_a_write` before each of its writes; return its number."""
     if child := os.fork():
         return child
-    left = itertools.count()
-    before_writes(lambda: os._exit(KILLED) if next(left) >= writes else None)
+    random.seed()
+    before_writes(before_a_write)
     status = 1
     try:
         decide(volume)
@@ -137,18 +142,30 @@ def _status(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(task: str, names: str, template: str, folder: str) -> None:
+def killed_after(writes: int) -> Callable[[], None]:
+    """Return a function that kills the process in the call after `writes` calls."""
+    left = itertools.count()
+    return lambda: os._exit(KILLED) if next(left) >= writes else None
+
+
+def waiting(seconds: float) -> Callable[[], None]:
+    """Return a function that waits at random, up to `seconds`."""
+    return lambda: time.sleep(random.uniform(0, seconds))
+
+
+def main(task: str, names: str, template: str, last: str) -> None:
     if task == "at-once":
-        children = [_fork(DECISIONS[name], Volume(Path(folder)), float("inf")) for name in names.split(",")]
+        volume, wait = Volume(Path(template)), waiting(float(last))
+        children = [_fork(DECISIONS[name], volume, wait) for name in names.split(",")]
         statuses = [_status(child) for child in children]
         assert set(statuses) <= {0, 2, 3}, statuses
         return
     if names == "publish signed":
         importlib.import_module("model_signing.signing")  # once, because it loads slowly
     for writes in itertools.count():
-        volume = Volume(Path(folder) / f"{writes:03}")
+        volume = Volume(Path(last) / f"{writes:03}")
         shutil.copytree(template, volume.root)
-        status = _status(_fork(DECISIONS[names], volume, writes))
+        status = _status(_fork(DECISIONS[names], volume, killed_after(writes)))
         if status != KILLED:
             assert status == 0, status
             return
