@@ -13,18 +13,11 @@ import psutil
 import pytest
 
 from conftest import with_data
-from distml.model import manifest
 from distml.step import outcome
 from distml.step.volume import Volume
 from reliability.promises import Promise, attack
-from support.disturbed_group import DisturbedGroup
-from support.project import SOURCE
+from support.disturbed_group import EPOCHS, MODEL, DisturbedGroup, result, start
 
-SCRIPT = SOURCE / "multi_worker_distributed_training.py"
-# Dropout has most to lose: its random numbers continue after a restart.
-MODEL, EPOCHS = "dropout", 3
-OPTIONS = ("--model", MODEL, "--epochs", EPOCHS, "--train-images", 1280, "--start-timeout", 30, "--stall-timeout", 20)
-WEIGHTS = "variables/variables.data-00000-of-00001"
 # Longer than two timeouts, the end of a stopped worker and a restart, on a busy machine.
 SECONDS_TO_END = 240
 
@@ -64,16 +57,6 @@ def moments(times: int) -> tuple[int, random.Random, list[str]]:
         names += choice.sample(sorted(MOMENTS), len(MOMENTS))
     print(f"seed {seed}: {names[:times]}")
     return seed, choice, names[:times]
-
-
-def start(volume: Volume, run: str) -> DisturbedGroup:
-    return DisturbedGroup(SCRIPT, "--volume", volume, "--run", run, *OPTIONS)
-
-
-def result(volume: Volume, run: str) -> tuple[str, list[float]]:
-    """Return the hash of the candidate's weights, after all its files verified, and the loss of each epoch."""
-    found = manifest.verified(volume.candidate(run, MODEL, 1))
-    return found["files"][WEIGHTS], [epoch["loss"] for epoch in found["metrics"]["history"]]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,8 @@ def _fork(decide: Callable[[Volume], Any], volume: Volume, before_a_write: Calla
     except outcome.StepError as error:
         print(error)
         status = error.exit_status
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(status)

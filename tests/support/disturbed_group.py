@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
 
+from distml.model import manifest
 from distml.step import network
+from distml.step.volume import Volume
 from distml.training.group import local_launcher
 from support.project import ROOT, SOURCE
 
@@ -30,6 +31,13 @@ RESTARTS = 3
 # Fewer than the launcher's own, so that a worker that stays stopped after its peer's success does not cost a minute.
 SECONDS_AFTER_A_SUCCESS = 10
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+# Dropout has most to lose by a restart, after which its random numbers must go on.
+MODEL, EPOCHS = "dropout", 3
+OPTIONS = ("--model", MODEL, "--epochs", EPOCHS, "--train-images", 1280, "--start-timeout", 30, "--stall-timeout", 20)
+SCRIPT = SOURCE / "multi_worker_distributed_training.py"
+WEIGHTS = "variables/variables.data-00000-of-00001"
 
 
 class Proxy:
@@ -128,8 +136,8 @@ def main(*command: str) -> None:
 class DisturbedGroup:
     """The launcher's process and its output, line by line; the constructor waits until it listens to signals."""
 
-    def __init__(self, script: Path, *options: object, **environment: str) -> None:
-        command = [sys.executable, "-m", "support.disturbed_group", str(script), *map(str, options)]
+    def __init__(self, *options: object, **environment: str) -> None:
+        command = [sys.executable, "-m", "support.disturbed_group", str(SCRIPT), *map(str, options)]
         paths = {"PYTHONPATH": f"{SOURCE}:{ROOT / 'tests'}"}
         self.process = subprocess.Popen(
             command,
@@ -179,6 +187,17 @@ class DisturbedGroup:
         self.process.wait()
         self._reader.join(5)
         return status
+
+
+def start(volume: Volume, run: str, **environment: str) -> DisturbedGroup:
+    """Start the training of a run."""
+    return DisturbedGroup("--volume", volume, "--run", run, *OPTIONS, **environment)
+
+
+def result(volume: Volume, run: str) -> tuple[str, list[float]]:
+    """Return the hash of the candidate's weights, after all its files verified, and the loss of each epoch."""
+    found = manifest.verified(volume.candidate(run, MODEL, 1))
+    return found["files"][WEIGHTS], [epoch["loss"] for epoch in found["metrics"]["history"]]
 
 
 if __name__ == "__main__":
