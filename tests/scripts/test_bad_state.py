@@ -1,6 +1,7 @@
 """A damaged volume, a wrong environment or a wrong input: the scripts print one line with the remedy."""
 
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import data_ingestion
 import http_client
 import local_pipeline
 import model_selection
@@ -47,6 +49,20 @@ def test_a_damaged_data_manifest_is_reported_with_the_remedy(volume: Volume, con
     with pytest.raises(outcome.StepError) as refused:
         fashion_mnist.verified_manifest(volume)
     assert str(refused.value) == f"{path} is damaged; remove {volume.dataset} and run data ingestion"
+
+
+@pytest.mark.parametrize(
+    ("make", "state"), [(None, "is missing"), (Path.mkdir, "is damaged"), (os.mkfifo, "is damaged")]
+)
+def test_a_data_set_without_its_manifest_is_not_ingested_over(volume: Volume, make: Any, state: str) -> None:
+    """Ingestion finds the folder and leaves it alone, so to run ingestion alone would be no remedy."""
+    path = volume.dataset / fashion_mnist.MANIFEST
+    path.unlink()
+    if make:
+        make(path)
+    with pytest.raises(outcome.StepError) as refused:
+        data_ingestion.main(data_ingestion.parse_args(["--volume", str(volume)]))
+    assert str(refused.value) == f"{path} {state}; remove {volume.dataset} and run data ingestion"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]"])

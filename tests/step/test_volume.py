@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,21 @@ def test_clearing_a_volume_removes_versions_and_history_in_one_step(
     assert [path.name for path in volume.root.iterdir()] == ["runs"]
     assert publication.publish(volume, candidate, {}, keep=5) == 1
     assert [(record.event, record.version) for record in History(volume.versions).records()] == [("published", 1)]
+
+
+@pytest.mark.parametrize(("content", "waits"), [('{"a": 2', True), ("", True), ('{"a": ?}\n', False), ("\0\n", False)])
+def test_only_a_file_that_may_grow_is_waited_for_and_once(tmp_path: Path, content: str, waits: bool) -> None:
+    """Files of `create_json` end with a line break."""
+    path = tmp_path / "record.json"
+    path.write_text(content)
+    started = time.monotonic()
+    assert [volume_module.read_created_json(path, 0.3) for _ in range(20)] == [None] * 20
+    assert (time.monotonic() - started > 0.25) == waits
+    assert time.monotonic() - started < 3
+
+
+def test_a_file_that_grows_is_read_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text("{")
+    threading.Timer(0.2, path.write_text, ['{"a": 1}\n']).start()
+    assert volume_module.read_created_json(path, 10) == {"a": 1}

@@ -11,7 +11,7 @@ import numpy as np
 
 from distml.step import outcome
 from distml.step.atomic_files import sha256_of_files
-from distml.step.volume import Volume
+from distml.step.volume import Volume, read_small
 
 MANIFEST = "ingestion.json"
 # Entries that every manifest must have, whatever the source of the data.
@@ -69,15 +69,18 @@ def verified_manifest(volume: Volume) -> dict:
         StepError: nothing was ingested, or a file is missing or damaged.
     """
     path = volume.dataset / MANIFEST
-    if not path.is_file():
+    if not volume.dataset.exists():
         raise outcome.StepError(f"no data set in {volume.dataset}; run data ingestion first")
+    state = "is damaged"
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(read_small(path))
         valid = manifest.items() >= FACTS.items() and isinstance(manifest["files"], dict)
-    except (ValueError, AttributeError, KeyError):
+    except (FileNotFoundError, NotADirectoryError):
+        valid, state = False, "is missing"
+    except (ValueError, RecursionError, AttributeError, KeyError):
         valid = False
     if not valid:
-        raise outcome.StepError(f"{path} is damaged; remove {volume.dataset} and run data ingestion")
+        raise outcome.StepError(f"{path} {state}; remove {volume.dataset} and run data ingestion")
     found = sha256_of_files(volume.dataset)
     for name, sha256 in manifest["files"].items():
         if found.get(name) != sha256:

@@ -1,21 +1,17 @@
 """The manifest of a SavedModel: facts about the model, and the hash of every file, which reveals damage."""
 
-import errno
 import hashlib
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
 from distml.step.atomic_files import sha256_of_file, write_json
+from distml.step.volume import read_small
 
 MANIFEST = "manifest.json"
 # The file that signs a published version, manifest included; publishing/versions/signature.py writes it.
 SIGNATURE = "model.sig"
-# The manifest and the signature of a version with ten files have 10 KB together.
-MOST_BYTES = 1 << 20
 
 
 def write(folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -47,28 +43,6 @@ def read(folder: Path) -> dict[str, Any]:
     if not (isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) and "digest" in manifest):
         raise outcome.StepError(f"{path} is damaged; remove {folder} and train or publish again")
     return manifest
-
-
-def read_small(path: Path) -> bytes:
-    """Return the content of a file that whoever can write to the volume may have replaced.
-
-    A pipe never blocks, and a file without an end never fills the memory.
-
-    Raises:
-        ValueError: it is not a regular file, or it has more than `MOST_BYTES`.
-        OSError: it is missing or cannot be read.
-    """
-    try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            content = file.read(MOST_BYTES + 1) if regular else b""
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.ENXIO, errno.ELOOP):  # a folder, a socket, a link to itself
-            raise
-        regular = False
-    if not regular or len(content) > MOST_BYTES:
-        raise ValueError(f"{path} is not a regular file of at most {MOST_BYTES} bytes")
-    return content
 
 
 def verified(folder: Path) -> dict[str, Any]:

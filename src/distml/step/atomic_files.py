@@ -220,21 +220,6 @@ def _write_first(path: Path, content: bytes) -> None:
     set_mode(path, 0o644)
 
 
-def read_created_json(path: Path, seconds: float) -> Any:
-    """Return the content of a file of `create_json`; None if it is incomplete for `seconds`."""
-    deadline = time.monotonic() + seconds
-    while (content := _parsed(path)) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return content
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (ValueError, RecursionError):
-        return None
-
-
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:

@@ -1,17 +1,26 @@
-"""The shared volume: its paths, and its lock for one run of the whole pipeline at a time."""
+"""The shared volume: its paths, its lock for one run of the whole pipeline at a time, and reading its small files."""
 
 import contextlib
 import errno
 import fcntl
+import json
+import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from distml.step import file_locks, outcome
 from distml.step.atomic_files import NOT_SUPPORTED, naming, remove_abandoned, remove_folder
+
+# The manifest and the signature of a version with ten files have 10 KB together.
+MOST_BYTES = 1 << 20
+# Files that stayed incomplete while this process waited for them, each with its length.
+_incomplete: set[tuple[Path, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -165,3 +174,47 @@ def _lock(volume: Volume, descriptor: int) -> None:
             f"warning: {volume} has no file locks ({error.strerror}); nothing prevents a second run, so start one"
             " run at a time",
         )
+
+
+def read_small(path: Path) -> bytes:
+    """Return the content of a file that whoever can write to the volume may have replaced.
+
+    A pipe never blocks, and a file without an end never fills the memory.
+
+    Raises:
+        ValueError: it is not a regular file, or it has more than `MOST_BYTES`.
+        OSError: it is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(MOST_BYTES + 1) if regular else b""
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ENXIO, errno.ELOOP):  # a folder, a socket, a link to itself
+            raise
+        regular = False
+    if not regular or len(content) > MOST_BYTES:
+        raise ValueError(f"{path} is not a regular file of at most {MOST_BYTES} bytes")
+    return content
+
+
+def read_created_json(path: Path, seconds: float) -> Any:
+    """Return the content of a file of `create_json`; None if it is damaged, or incomplete for `seconds`.
+
+    A file that stayed incomplete is not waited for again.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            text = read_small(path)
+        except ValueError:
+            return None
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
+        may_grow = not text.endswith(b"\n") and (path, len(text)) not in _incomplete
+        if not may_grow or time.monotonic() >= deadline:
+            break
+        time.sleep(0.1)
+    if seconds:
+        _incomplete.add((path, len(text)))
+    return None

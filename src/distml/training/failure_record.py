@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distml.step import command_line, outcome
 from distml.step.atomic_files import write_json
-from distml.step.volume import Volume, model_and_seed
+from distml.step.volume import Volume, model_and_seed, read_small
 from distml.training.group import tf_config
 
 # The environment variable that names the record's file; without it, no record is kept.
@@ -66,8 +66,8 @@ def _volume_of(path: Path) -> Volume:
 def read(path: Path) -> Failure | None:
     """Return the failure recorded in the file; None if the file is missing or damaged."""
     try:
-        return Failure(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        return Failure(**json.loads(read_small(path)))
+    except (OSError, ValueError, RecursionError, TypeError):
         return None
 
 

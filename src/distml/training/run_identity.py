@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import atomic_files, outcome
-from distml.step.atomic_files import create_json, read_created_json, sha256_of_file
-from distml.step.volume import Volume
+from distml.step.atomic_files import create_json, sha256_of_file
+from distml.step.volume import Volume, read_created_json
 from distml.training.precision import AUTO, BFLOAT16, FLOAT32
 from distml.training.settings import Settings
 

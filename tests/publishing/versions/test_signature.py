@@ -16,10 +16,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from distml.model import manifest
-from distml.model.manifest import MANIFEST, MOST_BYTES, SIGNATURE
+from distml.model.manifest import MANIFEST, SIGNATURE
 from distml.publishing.versions import decisions, publication, signature
 from distml.step import outcome
-from distml.step.volume import Volume
+from distml.step.volume import MOST_BYTES, Volume
 from support.bad_versions import flip_a_byte
 from support.crashes import candidate
 from support.signing_keys import Keys, make

@@ -7,12 +7,11 @@ import contextlib
 import json
 from pathlib import Path
 
-from distml.model.manifest import read_small
 from distml.publishing.versions.history import State
 from distml.step import outcome
 from distml.step.atomic_files import make_folder, rename_folder
 from distml.step.progress_bar import say
-from distml.step.volume import Volume
+from distml.step.volume import Volume, read_small
 
 # File beside the versions with the highest number ever given. Servers ignore it: its name is not a number.
 HIGHEST = ".highest"

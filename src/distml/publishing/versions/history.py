@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import atomic_files
-from distml.step.atomic_files import create_json, make_folder, read_created_json
+from distml.step.atomic_files import create_json, make_folder
+from distml.step.volume import read_created_json
 
 # Folder beside the versions. Servers ignore it: its name is not a number.
 FOLDER = ".history"

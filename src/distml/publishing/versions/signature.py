@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from distml.model import manifest as model_manifest
-from distml.model.manifest import SIGNATURE, read_small
+from distml.model.manifest import SIGNATURE
 from distml.step import command_line, outcome
 from distml.step.atomic_files import copy_folder, write_text
+from distml.step.volume import read_small
 
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 COMMANDS = {

@@ -16,6 +16,7 @@ from distml.publishing.drift import image_intensity
 from distml.publishing.versions import signature
 from distml.publishing.versions.version_files import AGREEMENT, GOLDEN, LITE_MODEL
 from distml.step import outcome
+from distml.step.volume import read_small
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _load(verified: Path, folder: Path, threads: int) -> ServedVersion:
             raise ValueError("its manifest is incomplete")
         if not _is_histogram(manifest["training_intensity"]):
             raise ValueError("its histogram of the training images has wrong edges, counts or sum")
-        golden = json.loads((verified / GOLDEN).read_text())
+        golden = json.loads(read_small(verified / GOLDEN))
         samples = [instance[FILES]["b64"] for instance in golden["request"]["instances"]]
         version = ServedVersion(int(folder.name), manifest, LiteEngine(verified / LITE_MODEL, threads), samples)
         answer = version.classify(v1.read_request(json.dumps(golden["request"]).encode()).images)
