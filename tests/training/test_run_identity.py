@@ -3,12 +3,14 @@
 import ast
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
 
+from distml.model import manifest
 from distml.step import outcome
 from distml.step.volume import Volume
 from distml.training import run_identity
@@ -139,3 +141,39 @@ def test_a_claim_removes_the_leftovers_of_a_killed_claim(tmp_path: Path) -> None
     os.utime(left, (1, 1))
     run_identity.claim_run(volume, "mine", {})
     assert [path.name for path in volume.run("mine").iterdir()] == ["run.json"]
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Volume:
+    """Return a volume with a run `mine` that has a candidate and no record."""
+    volume = Volume(tmp_path)
+    _, identity = run_identity.claim(volume, "mine", "data", SETTINGS)
+    folder = volume.candidate("mine", "plain", 1)
+    folder.mkdir(parents=True)
+    manifest.write(folder, identity)
+    (volume.run("mine") / "run.json").unlink()
+    return volume
+
+
+def test_a_lost_run_record_is_written_again_for_the_same_settings(lost: Volume) -> None:
+    run_identity.claim(lost, "mine", "data", SETTINGS)
+    with pytest.raises(outcome.StepError, match="was made with other settings"):
+        run_identity.claim(lost, "mine", "data", replace(SETTINGS, epochs=5))
+
+
+def test_a_lost_run_record_gives_a_run_to_no_other_settings(lost: Volume) -> None:
+    with pytest.raises(outcome.StepError, match=r"run\.json is missing; choose another --run, or remove"):
+        run_identity.claim(lost, "mine", "data", replace(SETTINGS, epochs=5))
+
+
+def test_checkpoints_of_unknown_settings_are_not_resumed(tmp_path: Path) -> None:
+    volume = Volume(tmp_path)
+    volume.checkpoints("mine", "plain", 1).mkdir(parents=True)
+    with pytest.raises(outcome.StepError, match=r"run\.json is missing"):
+        run_identity.claim(volume, "mine", "data", SETTINGS)
+
+
+def test_the_name_of_an_unnamed_run_proves_its_identity(tmp_path: Path) -> None:
+    volume, run = Volume(tmp_path), run_identity.default_run(run_identity.identity_of("data", SETTINGS))
+    volume.checkpoints(run, "plain", 1).mkdir(parents=True)
+    assert run_identity.claim(volume, None, "data", SETTINGS)[0] == run

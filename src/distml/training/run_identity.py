@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from distml.model import manifest as model_manifest
 from distml.step import atomic_files, outcome
 from distml.step.atomic_files import create_json, sha256_of_file
 from distml.step.volume import Volume, read_created_json
@@ -128,6 +129,10 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
         StepError: the run was made with other data, settings, code or software.
     """
     path = volume.run(run) / "run.json"
+    results = [*path.parent.glob("candidates/[!.]*"), *path.parent.glob("checkpoints/[!.]*")]
+    # In this order: another job may claim the run at this moment, and then train.
+    if results and not path.exists() and not _belong_to(identity, run, results):
+        raise outcome.StepError(f"{path} is missing; choose another --run, or remove {path.parent} to start it over")
     with contextlib.suppress(FileExistsError):
         create_json(path, identity)
     recorded = _read(path)
@@ -137,6 +142,15 @@ def claim_run(volume: Volume, run: str, identity: dict) -> None:
             f"run {run} was made with other {', '.join(different)} (see {path}); choose another --run, or remove"
             f" {path.parent} to start it over"
         )
+
+
+def _belong_to(identity: dict, run: str, results: list[Path]) -> bool:
+    """Return whether a run that lost its record has this identity: by its name, or by the manifest of a candidate."""
+    for folder in results:
+        with contextlib.suppress(outcome.StepError):
+            manifest = model_manifest.read(folder)
+            return all(manifest.get(key) == part for key, part in identity.items())
+    return run == default_run(identity)
 
 
 def _read(record: Path) -> dict:
