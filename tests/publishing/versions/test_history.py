@@ -1,6 +1,7 @@
 """The history of the versions: its records, and the state that follows from them."""
 
 import errno
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -159,7 +160,8 @@ def test_everybody_may_read_the_history_under_any_umask(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     folder = tmp_path / history.FOLDER
-    assert [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())] == [0o755, 0o644]
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
 
 
 @pytest.mark.parametrize(
@@ -172,3 +174,45 @@ def test_everybody_may_read_the_history_under_any_umask(tmp_path: Path) -> None:
 )
 def test_a_withdrawal_is_described_in_words(event: Event, reason: str, words: str) -> None:
     assert history.describe(history.Record(4, event, 2, "TIME", reason)) == words
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"), [('"version": 2', '"version": 3'), ("0.93", "0.13"), ('"run": "a"', '"run": "b"')]
+)
+def test_a_record_with_a_changed_letter_or_digit_does_not_count(tmp_path: Path, part: str, changed: str) -> None:
+    History(tmp_path).append(PUBLISHED, 2, run="a", validation_accuracy=0.93)
+    path = tmp_path / history.FOLDER / "000001.json"
+    path.write_text(path.read_text().replace(part, changed))
+    assert History(tmp_path).state() == history.State({}, {}, None, 1)
+
+
+def test_a_record_of_an_older_release_has_no_checksum_and_counts(tmp_path: Path) -> None:
+    decide(tmp_path, (RELEASED, 2))
+    path = tmp_path / history.FOLDER / "000001.json"
+    content = json.loads(path.read_text())
+    del content["facts"][history.CHECKSUM]
+    path.write_text(json.dumps(content))
+    assert History(tmp_path).state().released == 2
+
+
+def test_a_removed_last_record_is_missed_and_its_number_stays(tmp_path: Path) -> None:
+    decide(tmp_path, (RELEASED, 1), (RELEASED, 2))
+    (tmp_path / history.FOLDER / "000002.json").unlink()
+    assert History(tmp_path).state() == history.State({}, {}, 1, 2)
+    assert decide(tmp_path, (RELEASED, 3)).sequence == 3
+
+
+@pytest.mark.parametrize("note", ["", "7 9", "7", "\0", "9" * 5000])
+def test_a_damaged_note_of_the_last_record_is_ignored(tmp_path: Path, note: str) -> None:
+    decide(tmp_path, (RELEASED, 1))
+    (tmp_path / history.FOLDER / history.LAST).write_text(note)
+    assert decide(tmp_path, (RELEASED, 2)) == history.State({}, {}, 2, 2, 1)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_in_place_of_a_record_does_not_count(tmp_path: Path, make: Any) -> None:
+    decide(tmp_path, (RELEASED, 1), (RELEASED, 2))
+    path = tmp_path / history.FOLDER / "000002.json"
+    path.unlink()
+    make(path)
+    assert History(tmp_path).state(wait=True) == history.State({}, {}, 1, 2)

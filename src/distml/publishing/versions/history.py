@@ -5,6 +5,9 @@ which only one process can create. It holds from that moment, also for a predict
 that is killed leaves either the whole decision or none.
 """
 
+import contextlib
+import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -14,11 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from distml.step import atomic_files
-from distml.step.atomic_files import create_json, make_folder
-from distml.step.volume import read_created_json
+from distml.step.atomic_files import create_json, make_folder, write_text
+from distml.step.volume import read_created_json, read_small
 
+# Among the facts, so that older releases read the record; theirs have none.
+CHECKSUM = "checksum"
 # Folder beside the versions. Servers ignore it: its name is not a number.
 FOLDER = ".history"
+# File among the records with the number of the last one, twice. Otherwise nobody would miss the last record.
+LAST = ".last"
 
 
 class Event(StrEnum):
@@ -135,7 +142,14 @@ class History:
         return sorted(sequence for sequence in found if self._path(sequence).name in names)
 
     def _last(self) -> int:
-        return max(self._sequences(), default=0)
+        return max(self._noted(), *self._sequences(), 0)
+
+    def _noted(self) -> int:
+        """Return the number of the last record as noted beside the records; 0 without a readable note."""
+        with contextlib.suppress(OSError, ValueError):
+            number, again = map(int, read_small(self._folder / LAST).split())
+            return number if number == again else 0
+        return 0
 
     def append(
         self, event: Event, version: int, reason: str = "", *, after: int | None = None, **facts: Any
@@ -152,9 +166,11 @@ class History:
             time = datetime.now(UTC).isoformat(timespec="seconds")
             record = Record(last + 1, event, version, time, reason, facts)
             try:
-                create_json(self._path(record.sequence), asdict(record))
+                create_json(self._path(record.sequence), with_checksum(asdict(record)))
             except FileExistsError:
                 continue
+            with contextlib.suppress(OSError):  # the decision holds without the note
+                write_text(self._folder / LAST, f"{record.sequence} {record.sequence}\n")
             return record
 
 
@@ -191,14 +207,23 @@ def describe(record: Record) -> str:
     return f"{how} at {record.time}" + (f": {record.reason}" if record.reason else "")
 
 
+def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a record's content with its checksum, by which a changed digit is noticed."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return {**content, "facts": {**content["facts"], CHECKSUM: digest}}
+
+
 def _read(path: Path, sequence: int, seconds: float) -> Record | None:
     try:
-        content = read_created_json(path, seconds)
+        found = read_created_json(path, seconds)
+        content = {**found, "facts": {name: fact for name, fact in found["facts"].items() if name != CHECKSUM}}
+        if CHECKSUM in found["facts"] and found != with_checksum(content):
+            return None
         record = Record(**{**content, "event": Event(content["event"])})
         types = [type(part) for part in (record.version, record.time, record.reason, record.facts)]
         valid = record.sequence == sequence and types == [int, str, str, dict]
         if record.event is Event.ROLLED_BACK:
             valid = valid and all(type(number) is int for number in record.facts["withdrawn"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return record if valid else None
