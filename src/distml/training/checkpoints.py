@@ -3,6 +3,7 @@
 from distml.step.load_tensorflow import tf
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from distml.step.progress_bar import say
 from distml.training.group import agreement
 from distml.training.replicated_model import ReplicatedModel
 
+NAME = "ckpt-"
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
 KEEP = 2
 
@@ -29,13 +31,12 @@ class Checkpoints:
         self._name = model.name
         no_epochs = tf.zeros([0, len(COLUMNS)], tf.float64)
         self._history = tf.Variable(no_epochs, shape=[None, len(COLUMNS)], trainable=False)
-        checkpoint = tf.train.Checkpoint(
+        self._checkpoint = tf.train.Checkpoint(
             network=model.network,
             optimizer=model.optimizer,
             random=model.random_state,
             history=self._history,
         )
-        self._manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=KEEP)
         self._checkpoints, self._logs = checkpoints, logs
         self._epochs = 0
 
@@ -45,15 +46,24 @@ class Checkpoints:
         return [dict(zip(COLUMNS, row, strict=True)) for row in self._history.numpy().tolist()]
 
     def restore(self, epochs: int) -> int:
-        """Load the last checkpoint on every worker; return the number of finished epochs."""
-        path = self._manager.latest_checkpoint
-        try:
-            if path:
-                self._manager.checkpoint.restore(path).assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            raise outcome.StepError(
-                f"checkpoint {path} cannot be read ({type(error).__name__}); remove {Path(path).parent} to start over"
-            ) from error
+        """Load the last checkpoint that can be read, on every worker; return the number of finished epochs.
+
+        The names of the files say which one is the last: a separate record of it could be damaged too.
+        """
+        found = sorted(_by_epoch(self._checkpoints, ".index").items(), reverse=True)
+        for epoch, _ in found:
+            path = self._checkpoints / f"{NAME}{epoch}"
+            try:
+                self._checkpoint.read(str(path)).assert_existing_objects_matched()
+                break
+            except Exception as error:  # of many kinds, such as IndexError for a file that was cut
+                if self._is_chief:
+                    say(f"{self._name}: checkpoint {path} cannot be read ({type(error).__name__})")
+        else:
+            if found:
+                raise outcome.StepError(
+                    f"no checkpoint in {self._checkpoints} can be read; remove {self._checkpoints} to start over"
+                )
         done = int(tf.shape(self._history)[0])
         all_done = agreement.values_of_all(self._strategy, done)
         if len(set(all_done)) > 1:
@@ -74,7 +84,7 @@ class Checkpoints:
         epoch = int(tf.shape(self._history)[0])
         for folder in (self._checkpoints, self._logs):
             make_folder(folder)  # TensorFlow would make it with another mode
-        self._manager.save(checkpoint_number=epoch)
+        self._save(epoch)
         with tf.summary.create_file_writer(str(self._logs)).as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=epoch)
@@ -84,13 +94,24 @@ class Checkpoints:
             f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
         )
 
+    def _save(self, epoch: int) -> None:
+        """Write the checkpoint of an epoch in place of a damaged one, then remove older ones."""
+        self._remove(lambda written: written >= epoch)
+        self._checkpoint.write(str(self._checkpoints / f"{NAME}{epoch}"))
+        self._remove(lambda written: written <= epoch - KEEP)
+
+    def _remove(self, unneeded: Callable[[int], bool]) -> None:
+        for epoch, paths in _by_epoch(self._checkpoints).items():
+            for path in paths if unneeded(epoch) else []:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def remove_leftovers(self) -> None:
-        """Remove what killed chiefs left beside the last checkpoints. TensorFlow never does."""
-        kept = {Path(path).name for path in self._manager.checkpoints}
-        for path in self._checkpoints.iterdir():
+        """Remove what killed chiefs left beside the checkpoints. TensorFlow never does."""
+        kept = {path for paths in _by_epoch(self._checkpoints).values() for path in paths}
+        for path in {*self._checkpoints.iterdir()} - kept:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name != "checkpoint" and path.stem not in kept:
+            else:
                 path.unlink(missing_ok=True)
 
     def facts(self) -> dict[str, Any]:
@@ -106,3 +127,12 @@ class Checkpoints:
                 "history": history,
             }
         }
+
+
+def _by_epoch(folder: Path, ending: str = "") -> dict[int, list[Path]]:
+    """Return the files of the checkpoints in a folder, or those with this ending, by their epoch."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted(folder.glob(f"{NAME}*{ending}")):
+        if (epoch := path.name.removeprefix(NAME).partition(".")[0]).isdecimal():
+            found.setdefault(int(epoch), []).append(path)
+    return found
