@@ -25,7 +25,6 @@ CANNOT_CHANGE_WEIGHTS = {
     "distml.publishing.selection.candidates": "finds the models that are already trained",
     "distml.step.atomic_files": "writes, renames and hashes files",
     "distml.step.command_line": "parses options; their values are in the identity",
-    "distml.step.disk_errors": "finds the cause of an error",
     "distml.step.file_locks": "locks files and folders",
     "distml.step.machine": "names the instruction set and the threads, which the manifest has",
     "distml.step.native_stderr": "holds back what libraries print",

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.image_classification import FashionMNIST
 
 from distml.data.fashion_mnist import FACTS, read_split
-from distml.step import disk_errors, outcome
+from distml.step import outcome
 from distml.step.atomic_files import sha256_of_files
 
 IMAGES = sum(FACTS["images"].values())
@@ -97,7 +97,7 @@ def prepare(source: Path, folder: Path, progress: Callable[[int, int], None] | N
         builder.download_and_prepare()
     except Exception as error:
         # TFDS passes on TensorFlow's exceptions, wrapped or not.
-        raise disk_errors.cause(error) or NotPrepared(
+        raise outcome.disk_error_behind(error) or NotPrepared(
             f"Fashion-MNIST could not be prepared ({type(error).__name__}: {first_line(error)});"
             " run data ingestion again"
         ) from error

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ CLEAR_LINE = "\r\x1b[K"
 # The kubelet reports the content of this file as the container's termination message.
 TERMINATION_LOG = Path("/dev/termination-log")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+DISK_ERRORS = (*NO_SPACE, errno.EROFS, errno.EACCES)
 # For errors that name a file: what to do, and the exit status (1 if a retry may succeed, else 2).
 REMEDIES = {
     **dict.fromkeys(
@@ -90,6 +92,19 @@ def describe_os_error(error: OSError) -> tuple[str, int]:
         return f"the system refused an operation: {reason}", 1
     remedy, status = REMEDIES.get(error.errno or 0, ("", 1))
     return f"cannot use {' -> '.join(names)}: {reason}{remedy}", status
+
+
+def disk_error_behind(error: BaseException | None) -> OSError | None:
+    """Return the disk error that led to `error`, or None: TensorFlow reports them in exceptions of its own."""
+    while error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return error
+        for number in DISK_ERRORS:
+            # TensorFlow writes "{{function_node …}} /volume/checkpoint.data; No space left on device [Op:SaveV2]".
+            if found := re.search(rf"(\S*); {os.strerror(number)}", str(error)):
+                return OSError(number, os.strerror(number), found[1] or None)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

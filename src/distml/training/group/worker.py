@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distml.step import disk_errors, machine, network, outcome
+from distml.step import machine, network, outcome
 from distml.step.progress_bar import say, working
 from distml.training.group.tf_config import WorkerGroup
 
@@ -96,7 +96,7 @@ def ending_on_tensorflow_errors(index: int) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        if disk_error := disk_errors.cause(error):
+        if disk_error := outcome.disk_error_behind(error):
             end(f"worker: {outcome.describe_os_error(disk_error)[0]}", 1)
         if isinstance(error, LOST_PEER_ERRORS):
             end(f"worker {index}: lost a peer: {reason_of(error)}", outcome.LOST_PEER)

@@ -8,21 +8,21 @@ import pytest
 import tensorflow as tf
 
 import multi_worker_distributed_training as training
-from distml.step import disk_errors
+from distml.step import outcome
 from distml.training.group import worker
 
 SAVE = "{{function_node __wrapped__SaveV2_dtypes_27}} /volume/ckpt-1.data; No space left on device [Op:SaveV2]"
 
 
 def test_the_file_and_the_error_are_read_from_tensorflows_text() -> None:
-    found = disk_errors.cause(tf.errors.ResourceExhaustedError(None, None, SAVE))
+    found = outcome.disk_error_behind(tf.errors.ResourceExhaustedError(None, None, SAVE))
     assert found and (found.errno, found.filename) == (errno.ENOSPC, "/volume/ckpt-1.data")
 
 
 def test_a_disk_error_behind_another_exception_is_found() -> None:
     error = RuntimeError("while saving")
     error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/volume")
-    assert disk_errors.cause(error) is error.__cause__
+    assert outcome.disk_error_behind(error) is error.__cause__
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_disk_error_behind_another_exception_is_found() -> None:
     ],
 )
 def test_an_error_unrelated_to_the_disk_has_no_disk_cause(error: Any) -> None:
-    assert disk_errors.cause(error) is None
+    assert outcome.disk_error_behind(error) is None
 
 
 def test_a_worker_on_a_full_disk_reports_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
