@@ -209,14 +209,14 @@ def test_a_predictor_whose_clock_jumps_releases_each_version(
     volume, lost = Volume(tmp_path / "served"), []
     shutil.copytree(published_volume.versions, volume.versions)
     options = ("--release", "guarded", "--shadow-seconds", 0.3, "--probation-seconds", 0.3)
-    with predictor(volume, tmp_path / "log", *options) as server, Load(server) as load:
-        with fast_clock.jumping(random.Random(), 0.05):
-            for _ in range(times):
-                answered = 200, str(bad_versions.offer(volume, published_volume.version(1)))
-                try:
-                    server.wait(lambda answered=answered: load.outcomes[answered], f"answered by version {answered[1]}")
-                except AssertionError as error:
-                    lost.append(str(error))
+    serving = predictor(volume, tmp_path / "log", *options)
+    with serving as server, Load(server) as load, fast_clock.jumping(random.Random(), 0.05):
+        for _ in range(times):
+            answered = 200, str(bad_versions.offer(volume, published_volume.version(1)))
+            try:
+                server.wait(lambda answered=answered: load.outcomes[answered], f"answered by version {answered[1]}")
+            except AssertionError as error:
+                lost.append(str(error))
     lost += [f"{count} requests: {outcome}" for outcome, count in load.outcomes.items() if outcome[0] != 200]
     record_property("requests", load.outcomes.total())
     finish(lost, times, record_property)

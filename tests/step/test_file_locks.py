@@ -53,7 +53,7 @@ def test_only_what_a_living_process_fills_stays_after_a_jump_of_the_clock(
     assert not work.exists()
 
 
-def test_a_file_that_is_about_to_be_renamed_stays_after_a_jump_of_the_clock(
+def test_a_file_that_is_being_written_stays_after_a_jump_of_the_clock(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with atomic_files.json_beside(volume.report, {}) as work:

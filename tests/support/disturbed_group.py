@@ -35,7 +35,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 # Dropout has most to lose by a restart, after which its random numbers must go on.
 MODEL, EPOCHS = "dropout", 3
-OPTIONS = ("--model", MODEL, "--epochs", EPOCHS, "--train-images", 1280, "--start-timeout", 30, "--stall-timeout", 20)
+OPTIONS = ("--model", MODEL, "--epochs", EPOCHS, "--train-images", 1280, "--start-timeout", 40, "--stall-timeout", 30)
 SCRIPT = SOURCE / "multi_worker_distributed_training.py"
 WEIGHTS = "variables/variables.data-00000-of-00001"
 
