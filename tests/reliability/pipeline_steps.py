@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import NamedTuple
 
 from distml.publishing.versions import publication
 from distml.step.volume import Volume
-from reliability.forked_steps import Ended, Steps
 from support import signing_keys
 from support.crashes import candidate
+from support.forked_steps import ForkedSteps
 from support.runs import write_run
 
 RUN = "run"
@@ -24,7 +25,7 @@ class Step(NamedTuple):
     command: tuple[object, ...]
     public_key: Path
 
-    def run(self, steps: Steps, root: Path) -> Ended:
+    def run(self, steps: ForkedSteps, root: Path) -> CompletedProcess[str]:
         """Run the step on the volume with this root."""
         script, *options = self.command
         # A subcommand comes before its options.
@@ -36,7 +37,7 @@ class Step(NamedTuple):
         return Volume(Path(shutil.copytree(self.template, folder, symlinks=True)))
 
 
-def prepare(folder: Path, source: Path, data: Path, steps: Steps) -> list[Step]:
+def prepare(folder: Path, source: Path, data: Path, steps: ForkedSteps) -> list[Step]:
     """Make the templates with real steps; return all steps.
 
     Args:
@@ -72,11 +73,11 @@ def link(volume: Volume, data: Path) -> None:
     volume.dataset.parent.symlink_to(data.parent)
 
 
-def train_beside_versions(volume: Volume, data: Path, steps: Steps) -> None:
+def train_beside_versions(volume: Volume, data: Path, steps: ForkedSteps) -> None:
     link(volume, data)
     publish_three(volume)
     ended = steps.run("multi_worker_distributed_training.py", "--volume", volume, *TRAINING)
-    assert ended.status == 0, ended.error
+    assert ended.returncode == 0, ended.stderr
 
 
 def publish_three(volume: Volume) -> None:

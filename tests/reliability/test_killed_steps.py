@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Queue
 from random import Random
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -15,10 +16,10 @@ from distml.step import outcome
 from distml.step.volume import Volume
 from reliability import faulty_volume, pipeline_steps, promises, volume_states
 from reliability.faulty_volume import FULL, KILL, READ_ONLY, Change
-from reliability.forked_steps import Ended, Steps, steps
 from reliability.pipeline_steps import Step
 from reliability.promises import Promise, attack
 from support import programs
+from support.forked_steps import ForkedSteps, forked_steps
 
 SEED = 20
 STREAMS = 2
@@ -28,9 +29,9 @@ NAMES = ["ingestion", "training", "selection", "release", "withdrawal", "roll-ba
 class Bench:
     """All steps, and processes that run them, `STREAMS` at a time."""
 
-    def __init__(self, folder: Path, all_steps: list[Step], runners: list[Steps]):
+    def __init__(self, folder: Path, all_steps: list[Step], runners: list[ForkedSteps]):
         self.folder, self.steps = folder, {step.name: step for step in all_steps}
-        self._runners: Queue[Steps] = Queue()
+        self._runners: Queue[ForkedSteps] = Queue()
         for runner in runners:
             self._runners.put(runner)
 
@@ -41,7 +42,7 @@ class Bench:
             with faulty_volume.mounted(volume.root) as mount:
                 ended = step.run(runner, mount.path)
                 changes = mount.changes()
-            assert ended.status == 0, ended.error
+            assert ended.returncode == 0, ended.stderr
             return changes, volume_states.state(volume, step.public_key)
 
     def disturb(self, step: Step, places: list[int], fault: str, after: dict) -> list[str]:
@@ -55,7 +56,7 @@ class Bench:
             return [sentence for sentence in threads.map(once, places) if sentence]
 
     @contextmanager
-    def _runner(self) -> Iterator[Steps]:
+    def _runner(self) -> Iterator[ForkedSteps]:
         runner = self._runners.get()
         try:
             yield runner
@@ -63,7 +64,7 @@ class Bench:
             self._runners.put(runner)
 
 
-def _disturbed(step: Step, folder: Path, runner: Steps, place: int, fault: str, after: dict) -> str:
+def _disturbed(step: Step, folder: Path, runner: ForkedSteps, place: int, fault: str, after: dict) -> str:
     """Disturb a step at a place, look at the volume, run the step again; return how the promise was broken, or ""."""
     volume = step.copy(folder)
     before = volume_states.versions(volume)
@@ -72,7 +73,7 @@ def _disturbed(step: Step, folder: Path, runner: Steps, place: int, fault: str, 
         change = mount.changes()[-1]
     try:
         if fault == KILL:
-            assert ended.status == -9, f"not killed, but ended with {ended.status}"
+            assert ended.returncode == -9, f"not killed, but ended with {ended.returncode}"
         else:
             _check_refusal(ended, fault)
         volume_states.state(volume, step.public_key)  # raises if something half-written is visible
@@ -82,19 +83,19 @@ def _disturbed(step: Step, folder: Path, runner: Steps, place: int, fault: str, 
         found = volume_states.state(volume, step.public_key)
         different = [name for name in after if found[name] != after[name]]
         assert not different, f"then different: {', '.join(different)}: {found[different[0]]} {after[different[0]]}"
-        assert again.status == 0 or step.name in ("withdrawal", "roll-back"), f"run again, it ended so: {again}"
+        assert again.returncode == 0 or step.name in ("withdrawal", "roll-back"), f"run again, it ended so: {again}"
     except (AssertionError, outcome.StepError, OSError, ValueError) as error:
         return f"{step.name}, {fault} at change {place}, {' '.join(change)}: {error}"
     shutil.rmtree(folder)
     return ""
 
 
-def _check_refusal(ended: Ended, fault: str) -> None:
+def _check_refusal(ended: CompletedProcess[str], fault: str) -> None:
     reason = {FULL: "No space left on device", READ_ONLY: "Read-only file system"}[fault]
-    if ended.status == 0:  # the next run makes what is missing
+    if ended.returncode == 0:  # the next run makes what is missing
         return
-    assert ended.status in (1, 2), f"it ended with {ended.status}: {ended.error}"
-    assert "Traceback" not in ended.error and reason in ended.error.splitlines()[-1], ended.error
+    assert ended.returncode in (1, 2), f"it ended with {ended.returncode}: {ended.stderr}"
+    assert "Traceback" not in ended.stderr and reason in ended.stderr.splitlines()[-1], ended.stderr
 
 
 def chosen(changes: list[Change], times: int) -> list[int]:
@@ -116,7 +117,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, source_folder: Path, volume_
         pytest.skip(f"no folder can be mounted: {reason}")
     folder = tmp_path_factory.mktemp("killed")
     with ExitStack() as stack:
-        runners = [stack.enter_context(steps()) for _ in range(STREAMS)]
+        runners = [stack.enter_context(forked_steps()) for _ in range(STREAMS)]
         (folder / "templates").mkdir()
         made = pipeline_steps.prepare(folder / "templates", source_folder, volume_with_data.dataset, runners[0])
         assert [step.name for step in made] == NAMES
