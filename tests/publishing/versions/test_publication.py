@@ -132,6 +132,22 @@ def test_a_killed_pruning_leaves_no_partial_version(
     assert folders.numbers(volume.versions) == [2]
 
 
+def test_a_publication_killed_before_pruning_is_pruned_by_the_next_run(volume: Volume, candidate: Path) -> None:
+    facts = {"candidate_digest": "digest"}
+    added = {name: "" for name in publication.ADDED_FACTS}
+
+    def complete(work: Path) -> dict:
+        for name in publication.ADDED_FILES:
+            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).touch()
+        return added
+
+    for _ in range(3):  # as if each had been killed
+        publication.publish(volume, candidate, facts, 5, complete)
+    assert publication.publish_once(volume, candidate, facts, 2, complete) == 3
+    assert folders.numbers(volume.versions) == [2, 3]
+
+
 def test_removing_a_version_that_is_already_gone_succeeds(volume: Volume) -> None:
     atomic_files.remove_folder(volume.version(1))
     assert not volume.versions.exists()

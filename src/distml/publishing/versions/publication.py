@@ -75,11 +75,15 @@ def publish(
             renamed = not given and rename_folder(work, volume.version(number))
     decisions.record_publication(history, number, manifest)
     decisions.complete(volume)
+    _remove_old(volume, keep)
+    return number
+
+
+def _remove_old(volume: Volume, keep: int) -> None:
+    """Remove older versions, and what killed publications and decisions left, whose numbers are never used again."""
     prune(volume, keep)
-    # Left by killed publications and decisions, whose numbers are never used again.
     remove_abandoned(volume.versions / "[0-9]*")
     remove_abandoned(volume.versions / FOLDER / "[0-9]*")
-    return number
 
 
 def prune(volume: Volume, keep: int) -> None:
@@ -128,6 +132,7 @@ def publish_once(
             is_complete = manifest["files"].keys() >= ADDED_FILES and manifest.keys() >= ADDED_FACTS
             is_signed = signing_key is None or signature.is_signed_by(published, signing_key)
             if same_candidate and is_complete and is_signed:
+                _remove_old(volume, keep)  # the publication may have been killed before it did
                 say(f"already published as version {published.name}{signed}; its files verify")
                 return int(published.name)
         version = publish(volume, candidate, facts, keep, complete, signing_key)
