@@ -134,17 +134,9 @@ def test_a_killed_pruning_leaves_no_partial_version(
 
 def test_a_publication_killed_before_pruning_is_pruned_by_the_next_run(volume: Volume, candidate: Path) -> None:
     facts = {"candidate_digest": "digest"}
-    added = {name: "" for name in publication.ADDED_FACTS}
-
-    def complete(work: Path) -> dict:
-        for name in publication.ADDED_FILES:
-            (work / name).parent.mkdir(exist_ok=True)
-            (work / name).touch()
-        return added
-
     for _ in range(3):  # as if each had been killed
-        publication.publish(volume, candidate, facts, 5, complete)
-    assert publication.publish_once(volume, candidate, facts, 2, complete) == 3
+        publication.publish(volume, candidate, facts, 5, completed)
+    assert publication.publish_once(volume, candidate, facts, 2, completed) == 3
     assert folders.numbers(volume.versions) == [2, 3]
 
 
