@@ -1,6 +1,7 @@
 """The decision whether a workflow trains. A stand-in asks the replicas."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_a_version_without_a_record_of_its_data_trains(volume: Volume, recorded:
 
 
 def test_a_missing_data_set_trains(volume: Volume) -> None:
-    (volume.dataset / MANIFEST).unlink()
+    shutil.rmtree(volume.dataset)
     assert decide(volume) == Decision(
         True, f"the data set must be ingested again: no data set in {volume.dataset}; run data ingestion first"
     )

@@ -1,5 +1,7 @@
 """Attacks on the files of a real volume: each is damaged, and the step that reads it runs."""
 
+from distml.step.load_tensorflow import tf
+
 import json
 import re
 import shutil
@@ -10,10 +12,14 @@ import pytest
 
 from distml.data import fashion_mnist
 from distml.model import manifest
+from distml.publishing.selection import candidates
 from distml.publishing.versions import folders, history, publication
 from distml.publishing.versions.history import History
 from distml.step import outcome
-from distml.step.volume import Volume
+from distml.step.volume import Volume, candidate_name
+from distml.training.checkpoints import Checkpoints
+from distml.training.replicated_model import ReplicatedModel
+from distml.training.settings import Settings
 from reliability.promises import ALL, Promise, attack
 from support import damage, signing_keys
 from support.crashes import candidate
@@ -25,7 +31,7 @@ from support.signing_keys import Keys
 from support.version_folders import publishing, remove
 
 SEED = 1
-RUN, MODEL = "first", "plain"
+RUN, MODEL, MODELS = "first", "plain", ("plain", "batchnorm")
 TRAINING = ("--model", "plain,batchnorm", "--epochs", 3, "--train-images", 640)
 TRAIN, SELECT, ADMIN = "multi_worker_distributed_training.py", "model_selection.py", "pipeline_admin.py"
 IMAGE = ROOT / "inference-input.png"
@@ -94,7 +100,12 @@ def check_weights(volume: Volume, whole: Volume, name: str) -> None:
 
 @attack(Promise.DAMAGED, "files of the data set, then each step that reads it", quick=4, hour=ALL, night=ALL)
 def test_a_damaged_data_set_is_named(
-    times: int, record_property: Record, steps: ForkedSteps, volume_with_data: Volume, copied: Callable[[], Volume]
+    times: int,
+    record_property: Record,
+    steps: ForkedSteps,
+    volume_with_data: Volume,
+    source_folder: Path,
+    copied: Callable[[], Volume],
 ) -> None:
     volume, tally = copied(), Tally()
     volume.dataset.parent.unlink()
@@ -117,11 +128,35 @@ def test_a_damaged_data_set_is_named(
                 raise Lost(f"the remedy is wrong: {ended.stderr}")
             damage.check_untouched(before, volume.root)
             tally.end(NAMED)
+    if times == ALL:  # the remedy works, and what is intact is used again
+        shutil.rmtree(volume.dataset)
+        for script, *options in [("data_ingestion.py", "--source", source_folder), *readers[:2]]:
+            ended = steps.run(script, *options, "--volume", volume)
+            assert ended.returncode == 0, ended.stderr
+        assert "batchnorm-seed1: already trained" in ended.stdout
     assert fashion_mnist.verified_manifest(volume)
     tally.record(record_property)
 
 
-@attack(Promise.DAMAGED, "files of candidates, then training", quick=1, hour=ALL, night=ALL)
+@attack(Promise.DAMAGED, "files of candidates, then the look for unfinished ones", quick=60, hour=ALL, night=ALL)
+def test_a_damaged_candidate_does_not_count_as_finished(
+    times: int, record_property: Record, copied: Callable[[], Volume]
+) -> None:
+    volume, tally = copied(), Tally()
+    for file, kind, seed in damages(files_below(volume.candidates(RUN)), times, SEED, flips=20):
+        name, before = file.relative_to(volume.candidates(RUN)).parts[0], file.read_bytes()
+        with tally.counting(file, kind, seed), damage.damaged(file, kind, seed):
+            missing = candidates.unfinished(volume, RUN, MODELS, [1], announce=False)
+            if missing:
+                tally.end(REDONE)
+            elif file.name == manifest.MANIFEST and json.loads(file.read_bytes()) == json.loads(before):
+                tally.end(HARMLESS)  # such as the last digit of a number of seconds, beyond its precision
+            if missing and [candidate_name(*one) for one in missing] != [name]:
+                raise Lost(f"{missing} are to be trained")
+    tally.record(record_property)
+
+
+@attack(Promise.DAMAGED, "files of candidates, then training", quick=1, hour=18, night=ALL)
 def test_a_damaged_candidate_is_trained_again(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
 ) -> None:
@@ -144,7 +179,60 @@ def test_a_damaged_candidate_is_trained_again(
     tally.record(record_property)
 
 
-@attack(Promise.DAMAGED, "files of checkpoints, then training", quick=1, hour=ALL, night=ALL)
+@attack(Promise.DAMAGED, "files of the best candidate, then selection", hour=6, night=30)
+def test_a_damaged_candidate_is_left_out_by_selection(
+    times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
+) -> None:
+    """The other candidate is published, under a number of its own, and both versions stay."""
+    tally = Tally()
+    for file, kind, seed in damages(files_below(whole.candidate(RUN, MODEL, 1)), times, SEED + 1):
+        with tally.counting(file, kind, seed):
+            volume = copied()
+            path = volume.root / file.relative_to(whole.root)
+            before = damage.snapshot(volume.root)
+            damage.damage(path, kind, seed)
+            ended = steps.run(SELECT, "--run", RUN, "--accuracy-floor", 0, "--tolerance", 1, "--volume", volume)
+            named = f"candidate left out: {volume.candidate(RUN, MODEL, 1)}" in ended.stdout
+            if ended.returncode or not named or "published as version 3" not in ended.stdout:
+                raise Lost(f"status {ended.returncode}: {ended.stdout[-500:]} {ended.stderr[-500:]}")
+            if manifest.verified(volume.version(3))["model"] == MODEL:
+                raise Lost("it was published")
+            written = ("history.txt", "report/", f"runs/{RUN}/report/", "saved_model_versions/.h")
+            damage.check_untouched(before, volume.root, *written, str(path.relative_to(volume.root)))
+            tally.end(NAMED)
+    tally.record(record_property)
+
+
+@attack(Promise.DAMAGED, "files of checkpoints, then restoring", quick=40, hour=ALL, night=ALL)
+def test_the_last_intact_checkpoint_is_restored(
+    times: int, record_property: Record, copied: Callable[[], Volume]
+) -> None:
+    volume, tally = copied(), Tally()
+    settings = Settings(**json.loads((volume.run(RUN) / "run.json").read_text())["settings"])
+    for model in MODELS:
+        trained = ReplicatedModel(tf.distribute.get_strategy(), model, 1, settings, steps_per_epoch=5)
+        folders = volume.checkpoints(RUN, model, 1), volume.logs(RUN, model, 1)
+
+        def restored(trained: ReplicatedModel = trained, folders: tuple[Path, Path] = folders) -> tuple[int, bytes]:
+            epochs = Checkpoints(trained, True, *folders).restore(settings.epochs)
+            return epochs, b"".join(weight.tobytes() for weight in trained.network.get_weights())
+
+        intact = dict([restored()])
+        with damage.damaged(folders[0] / "ckpt-3.index", "removed", 0):
+            intact |= [restored()]
+        assert intact.keys() == {2, 3}
+        for file, kind, seed in damages(files_below(folders[0]), (times + 1) // 2, SEED, flips=20):
+            with tally.counting(file, kind, seed), damage.damaged(file, kind, seed):
+                epochs, weights = restored()
+                if weights != intact[epochs]:
+                    raise Lost("the weights are others")
+                if epochs == 2 and "ckpt-3" not in file.name:
+                    raise Lost("the last checkpoint, which is intact, was not used")
+                tally.end(REDONE if epochs == 2 else HARMLESS)
+    tally.record(record_property)
+
+
+@attack(Promise.DAMAGED, "files of checkpoints, then training", quick=1, hour=18, night=ALL)
 def test_a_damaged_checkpoint_is_passed_over(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
 ) -> None:
@@ -163,13 +251,15 @@ def test_a_damaged_checkpoint_is_passed_over(
             check_weights(volume, whole, name)
             parts = [f"runs/{RUN}/{part}/{name}" for part in ("checkpoints", "logs", "failures")]
             damage.check_untouched(before, volume.root, *parts)
-            was_last = "resuming after epoch 3/3" in ended.stdout
-            tally.end(HARMLESS if was_last else REDONE)
+            used_last = "resuming after epoch 3/3" in ended.stdout
+            if not used_last and "ckpt-3" not in file.name:
+                raise Lost("the last checkpoint, which is intact, was not used")
+            tally.end(HARMLESS if used_last else REDONE)
     tally.record(record_property)
 
 
 @attack(
-    Promise.DAMAGED, "the record of a run, then training with its settings and with others", quick=2, hour=30, night=100
+    Promise.DAMAGED, "the record of a run, then training with its settings and with others", quick=1, hour=12, night=60
 )
 def test_a_damaged_run_record_is_named_or_written_again(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
