@@ -1,7 +1,11 @@
 """The predictor's command line, and its messages when it cannot start."""
 
+import os
+import platform
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ import serve
 from distml.step.volume import Volume
 from support.network import needs_ipv6
 from support.predictor_process import Predictor, free_port
-from support.project import run_script
+from support.project import SOURCE, run_script
 
 
 def test_a_port_in_use_is_reported_before_a_model_is_loaded(server: Predictor, published_volume: Volume) -> None:
@@ -76,3 +80,41 @@ def test_an_invalid_bound_of_a_trial_is_refused_in_one_line(
 
 def test_help_shows_the_options_of_the_predictor(tmp_path: Path) -> None:
     assert "--drain-seconds" in run_script("serve.py", "--help").stdout
+
+
+POOLS = """
+import ctypes, sys, threading
+from distml.serving import server
+if sys.argv[1] == "one":
+    server.use_one_memory_pool()
+libc = ctypes.CDLL(None)
+together = threading.Barrier(8)
+
+def allocate():
+    libc.malloc(100)
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc.fdopen.restype = ctypes.c_void_p
+output = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, output)
+libc.fflush(output)
+"""
+
+
+def pools(setting: str) -> int:
+    """Return the number of memory pools of a process with eight threads."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", POOLS, setting]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return ended.stdout.count("<heap ")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has a memory pool for each thread")
+def test_the_threads_of_the_predictor_share_a_memory_pool() -> None:
+    assert pools("one") <= 2  # loading NumPy may have made the second
+    assert pools("each its own") > 4

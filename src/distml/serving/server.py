@@ -1,6 +1,8 @@
 """The predictor's process, from loading the first version to its exit."""
 
 import asyncio
+import contextlib
+import ctypes
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -23,6 +25,9 @@ from distml.serving.predictor import Predictor
 from distml.serving.release.comparison import Bounds
 from distml.serving.release.version_watch import VersionWatch
 from distml.step import network, outcome
+
+# The number of a setting in glibc's malloc.h.
+M_ARENA_MAX = -8
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def serve(options: Options) -> None:
     Raises:
         StepError: no version is intact, or a port is in use.
     """
+    use_one_memory_pool()
     event_log.configure()
     if options.http_port == options.grpc_port:
         raise outcome.StepError(
@@ -102,6 +108,15 @@ def serve(options: Options) -> None:
     app = http_app(predictor, options)
     server = PredictorServer(predictor, options.host, options.http_port, options.grpc_port, app)
     server.start([RegisteredModel(predictor)])
+
+
+def use_one_memory_pool() -> None:
+    """Let all threads allocate from one pool, before there are threads.
+
+    glibc gives each thread a pool of its own, over which odd requests scatter; the memory then grows for hours.
+    """
+    with contextlib.suppress(AttributeError):  # other C libraries have no mallopt
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def http_app(predictor: Predictor, options: Options) -> FrontDoor | CrossOrigin:
