@@ -1,0 +1,117 @@
+"""Faults of a real cluster while a workflow trains, and workflows that end at each of their steps."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
+from kubernetes import client
+
+from cluster import kserve_stand_in, schemas, workflows
+from cluster.conftest import cluster, installed, kserve, namespace, pods  # noqa: F401
+from cluster.kube import kubectl, runs
+from reliability import cluster_faults, workflow_ends
+from reliability.cluster_faults import Fault
+from reliability.promises import Promise, attack
+
+pytestmark = pytest.mark.cluster
+CONTROLLERS = [cluster_faults.delete_controller(name) for name in ("workflow-controller", "training-operator")]
+
+
+@pytest.fixture(scope="session")
+def dry_runs(cluster: client.ApiClient, namespace: None) -> Iterator[None]:  # noqa: F811
+    """Install the schemas for the fixture `installed`, without a dry run of each file."""
+    if not cluster_faults.image_is_loaded():
+        pytest.skip(f"no node of the cluster has the image {cluster_faults.IMAGE}; run make image")
+    try:
+        added = schemas.install_full()
+    except schemas.Missing as missing:
+        pytest.skip(str(missing))
+    yield
+    if added:
+        kubectl("delete", "--filename=-", stdin=added)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def controllers(kserve: None) -> Iterator[None]:  # noqa: F811
+    """Provide Argo's controller; install the project's runtime with short trials; delete all workflows at the end."""
+    if not runs("kubeflow", "workflow-controller"):
+        pytest.skip("the controller of Argo Workflows cannot run in this cluster")
+    runtime = yaml.safe_load(kubectl("kustomize", "manifests/serving"))
+    runtime["spec"]["containers"][0]["command"] += kserve_stand_in.SHORT_TRIAL
+    kubectl("apply", "--filename=-", stdin=json.dumps(runtime))
+    yield
+    kubectl("delete", "workflow", "--all")
+    kubectl("delete", "inferenceservice", "flower-sample", "--ignore-not-found", "--cascade=foreground")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(controllers: None) -> str:
+    return cluster_faults.undisturbed()
+
+
+def train_with(faults: list[Fault], undisturbed: str, record_property: Callable[[str, object], None]) -> None:
+    """Run a workflow with these faults, and compare its weights with those of an undisturbed training."""
+    made: list[str] = []
+    reason, weights = "", ""
+    try:
+        weights = cluster_faults.disturbed(faults, made.append)
+    except AssertionError as error:
+        reason = str(error)
+    if not reason and weights != undisturbed:
+        reason = f"the weights are {weights}, and {undisturbed} without a fault"
+    record_property("times", len(made))
+    record_property("lost", int(bool(reason)))
+    record_property("weights", weights[:12])
+    assert not reason, reason
+
+
+@attack(Promise.CLUSTER, "Argo's controller, the operator and a worker's process killed in mid-training", hour=1)
+def test_a_training_survives_its_controllers_and_its_worker(
+    times: int, undisturbed: str, record_property: Callable[[str, object], None]
+) -> None:
+    worker = Fault("the process of a worker killed", cluster_faults.kill_worker)
+    train_with([*CONTROLLERS, worker] * times, undisturbed, record_property)
+
+
+@attack(Promise.CLUSTER, "the API server killed and the kubelet restarted in mid-training", hour=1)
+def test_a_training_survives_the_api_server_and_the_kubelet(
+    times: int, undisturbed: str, record_property: Callable[[str, object], None]
+) -> None:
+    program = cluster_faults.program()
+    if not program:
+        pytest.skip("CLUSTER_FAULTS names no program that kills the API server")
+    faults = [cluster_faults.outside(program, what) for what in ("api-server", "kubelet")]
+    train_with(faults * times, undisturbed, record_property)
+
+
+@attack(Promise.CLUSTER, "a workflow deleted, stopped, terminated and timed out at a step", night=1)
+@pytest.mark.parametrize("step", workflow_ends.STEPS)
+def test_a_workflow_that_ends_at_a_step_leaves_nothing_behind(
+    step: str, times: int, record_property: Callable[[str, object], None]
+) -> None:
+    """End a workflow at the step in each way, verify the versions, and run the next workflow once after all ends."""
+    reasons: list[str] = []
+    made, left = 0, 0
+    for how in workflow_ends.ENDS * times:
+        name = ""
+        try:
+            name = workflow_ends.end_at(step, how)
+            made += 1
+            left += workflow_ends.wait_for_end(name, how)
+            workflow_ends.verified_versions()
+        except (AssertionError, workflow_ends.NotReached) as error:
+            reasons.append(f"{how}: {error}")
+        finally:
+            if name:
+                workflow_ends.remove(name)
+    try:
+        following = workflows.submit()
+        workflows.wait_for(following, "Succeeded")
+        record_property("versions", workflow_ends.verified_versions())
+    except AssertionError as error:
+        reasons.append(f"the next workflow: {error}")
+    record_property("times", made)
+    record_property("lost", len(reasons))
+    record_property("TFJobs_that_terminate_left", left)
+    assert not reasons, "\n".join(reasons)
