@@ -86,7 +86,7 @@ def undisturbed() -> str:
     name = "undisturbed"
     tfjobs.submit(name, f"--epochs={EPOCHS}", f"--train-images={IMAGES}")
     try:
-        tfjobs.wait_for(name, "Succeeded", seconds=300)
+        tfjobs.wait_for(name, "Succeeded", seconds=600)
         return weights(name)
     finally:
         tfjobs.delete(name)
@@ -109,7 +109,7 @@ def disturbed(faults: list[Fault], made: Callable[[str], None]) -> str:
             fault.do(job)
             made(fault.name)
             wait_until(f"the training goes on after this: {fault.name}", 120, partial(goes_on, job, trained))
-        workflows.wait_for(name, "Succeeded")
+        workflows.wait_for(name, "Succeeded", seconds=600)
         assert workflows.jobs(name) == [job], "the workflow needed another job"
         return weights(name)
     finally:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import yaml
 
@@ -11,16 +11,21 @@ from cluster.kube import execute, get, kubectl, run, wait_until
 
 WORKFLOW = yaml.safe_load(workflows.FILE)
 TEMPLATES = {template["name"]: template for template in WORKFLOW["spec"]["templates"]}
-SHUTDOWN = {"stopped": {"shutdown": "Stop"}, "terminated": {"shutdown": "Terminate"}}
-# The controller compares the deadline with the time since the workflow's start.
-PATCHES = SHUTDOWN | {"timed out": {"activeDeadlineSeconds": 1}}
+# The controller compares the deadline with the time since the workflow's start. `Terminate` is left out: it skips the
+# exit handler, so that docs/workflow.md tells its user to delete the TFJobs.
+PATCHES = {"stopped": {"shutdown": "Stop"}, "timed out": {"activeDeadlineSeconds": 1}}
 ENDS = ("deleted", *PATCHES)
-# Steps that run only after a training that failed, and the step that trains: the training must not end by itself.
-IN_TRAINING = ("former", "tfjob", "why")
+# Steps that run only after a training that failed.
+AFTER_FAILURE = ("former", "why")
+# The training must not end by itself before these.
+IN_TRAINING = ("tfjob", *AFTER_FAILURE)
 EXIT = "exit handler"
 ENDED = ("Succeeded", "Failed", "Error")
+# The longest time of a whole workflow on a busy machine.
+SECONDS = 600
+# How many workflows are started until a short step is seen in one.
+ATTEMPTS = 3
 CACHE = ("configmap", "ingestion-cache")
-# Check every version, offered or withdrawn, and print how many there are.
 VERIFY = """
 from pathlib import Path
 from distml.model import manifest
@@ -30,7 +35,6 @@ versions = Volume(Path("/trained_model")).versions
 found = [place / str(number) for place in (versions, versions / folders.WITHDRAWN) for number in folders.numbers(place)]
 for folder in found:
     manifest.verified(folder)
-print(len(found))
 """
 
 
@@ -47,33 +51,74 @@ def steps(template: str = WORKFLOW["spec"]["entrypoint"]) -> Iterator[tuple[str,
 STEPS = [*dict.fromkeys(name for name, _ in steps()), EXIT]
 
 
-class NotReached(Exception):
-    """A workflow that did not reach the step at which it was to end."""
+def refuted(step: str, how: str, made: Callable[[str], None]) -> str:
+    """End a workflow at a step, and run the next; return the reason if one is disturbed, else nothing.
 
-
-def end_at(step: str, how: str) -> str:
-    """Run a workflow until a step's pod exists, and end the workflow; return its name.
-
-    Raises:
-        NotReached: the workflow ended first, or the step took too long to begin.
+    Args:
+        step: the name of a step, as in `STEPS`.
+        how: one of `ENDS`.
+        made: called with the name of the workflow that was ended at the step.
     """
-    prepare(step)
-    name = workflows.submit(epochs="100" if step in IN_TRAINING else "1")
-    deadline, failed = time.monotonic() + 300, step not in ("former", "why")
+    parameters = {"epochs": "6", "train_images": "25600"} if step in IN_TRAINING else {}
+    names: list[str] = []
+    try:
+        name = reach(step, parameters, names.append)
+        end(name, how)
+        made(name)
+        wait_for_end(name, how)
+        verify_versions()
+        names.append(workflows.submit(**parameters))
+        workflows.wait_for(names[-1], "Succeeded", seconds=SECONDS)
+        verify_versions()
+        assert not unfinished(name), f"after the next workflow, some of {name} runs again: {unfinished(name)}"
+    except AssertionError as error:
+        return f"{how} at {step}: {error}"
+    finally:
+        for one in names:
+            remove(one)
+    return ""
+
+
+def reach(step: str, parameters: dict[str, str], began: Callable[[str], None]) -> str:
+    """Start workflows until one is found while a pod of the step runs; return its name.
+
+    A step of a second or two may end between two looks, so that a workflow which succeeds is followed by another.
+
+    Args:
+        step: the name of a step, as in `STEPS`.
+        parameters: the parameters of each workflow.
+        began: called with the name of each workflow.
+    """
+    for _ in range(ATTEMPTS):
+        prepare(step)
+        name = workflows.submit(**parameters)
+        began(name)
+        if reaches(name, step):
+            return name
+        workflows.wait_for(name, "Succeeded", seconds=SECONDS)
+    raise AssertionError(f"{ATTEMPTS} workflows succeeded, and none was seen at the step {step}")
+
+
+def reaches(name: str, step: str) -> bool:
+    """Return true once a pod of the step runs, or false when the workflow has ended."""
+    fails = step in AFTER_FAILURE
+    deadline = time.monotonic() + SECONDS
     while not reached(name, step):
-        if time.monotonic() > deadline or workflows.phase(name) in ENDED:
-            status = get("workflow", name).get("status", {"nodes": {}})
-            remove(name)
-            raise NotReached(f"{name} did not reach {step}: {sorted(workflows.nodes(status))}")
-        if not failed and workers_run(name):
+        if workflows.phase(name) in ENDED:
+            return False
+        assert time.monotonic() < deadline, f"{name} did not reach {step} in {SECONDS} s"
+        if fails and workers_run(name):
             kubectl("delete", "tfjob", *workflows.jobs(name))
-            failed = True
+            fails = False
         time.sleep(0.3)
+    return True
+
+
+def end(name: str, how: str) -> None:
     if how == "deleted":
         kubectl("delete", "workflow", name)
     else:
         kubectl("patch", "workflow", name, "--type=merge", f"--patch={json.dumps({'spec': PATCHES[how]})}")
-    return name
 
 
 def prepare(step: str) -> None:
@@ -108,33 +153,18 @@ def unfinished(name: str) -> list[str]:
     return [*workflows.training(name), *running]
 
 
-def delete_jobs(name: str) -> int:
-    """Delete a workflow's TFJobs as docs/workflow.md says; return the number that still ran."""
-    left = len(workflows.training(name))
-    selector = f"--selector=workflows.argoproj.io/workflow={name}"
-    kubectl("delete", "tfjob", selector, "--cascade=foreground")
-    return left
-
-
-def wait_for_end(name: str, how: str) -> int:
-    """Wait until nothing of the workflow runs any more; return how many TFJobs `Terminate` left, which are deleted.
-
-    `Terminate` skips the exit handler; docs/workflow.md says to delete the TFJobs then.
-    """
-    left = 0
+def wait_for_end(name: str, how: str) -> None:
+    """Wait until the workflow is gone or has ended, and nothing of it runs any more."""
     if how == "deleted":
         wait_until(f"{name} is gone", 60, lambda: run("get", "workflow", name).returncode)
     else:
-        wait_until(f"{name} has ended", 150, lambda: workflows.phase(name) in ENDED)
-    if how == "terminated":
-        left = delete_jobs(name)
+        wait_until(f"{name} has ended", 180, lambda: workflows.phase(name) in ENDED)
     wait_until(f"nothing of {name} goes on", 60, lambda: not unfinished(name))
-    return left
 
 
-def verified_versions() -> int:
-    """Check every published version on the volume; return their number."""
-    return int(execute("access-model", "env", "PYTHONPATH=/opt/pipeline/src", "python3", "-c", VERIFY, timeout=300))
+def verify_versions() -> None:
+    """Check every published version on the volume, offered or withdrawn."""
+    execute("access-model", "env", "PYTHONPATH=/opt/pipeline/src", "python3", "-c", VERIFY, timeout=300)
 
 
 def remove(name: str) -> None:
