@@ -12,7 +12,7 @@ from cluster import tfjobs, workflows
 from cluster.kube import execute, kubectl, run, wait_until
 from reliability.volume_states import WEIGHTS
 
-EPOCHS, IMAGES = "12", "25600"
+EPOCHS, IMAGES = "8", "25600"
 # A container cannot kill its process 1. With a shared process namespace the worker is not process 1.
 GRACE = "terminationGracePeriodSeconds: 10\n"
 SHARED = (GRACE, f"{GRACE}{20 * ' '}shareProcessNamespace: true\n")
