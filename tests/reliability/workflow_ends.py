@@ -11,9 +11,13 @@ from cluster.kube import execute, get, kubectl, run, wait_until
 
 WORKFLOW = yaml.safe_load(workflows.FILE)
 TEMPLATES = {template["name"]: template for template in WORKFLOW["spec"]["templates"]}
-# The controller compares the deadline with the time since the workflow's start. `Terminate` is left out: it skips the
-# exit handler, so that docs/workflow.md tells its user to delete the TFJobs.
-PATCHES = {"stopped": {"shutdown": "Stop"}, "timed out": {"activeDeadlineSeconds": 1}}
+TERMINATED = "terminated, and its TFJobs deleted as the page says,"
+# The controller compares the deadline with the time since the workflow's start.
+PATCHES = {
+    "stopped": {"shutdown": "Stop"},
+    TERMINATED: {"shutdown": "Terminate"},
+    "timed out": {"activeDeadlineSeconds": 1},
+}
 ENDS = ("deleted", *PATCHES)
 # Steps that run only after a training that failed.
 AFTER_FAILURE = ("former", "why")
@@ -163,6 +167,10 @@ def wait_for_end(name: str, how: str) -> None:
         wait_until(f"the jobs of {name} are gone", 60, lambda: not workflows.jobs(name))
     else:
         wait_until(f"{name} has ended", 180, lambda: workflows.phase(name) in ENDED)
+    if how == TERMINATED:
+        # `Terminate` skips the exit handler. The command is that of docs/workflow.md.
+        selector = f"--selector=workflows.argoproj.io/workflow={name}"
+        kubectl("delete", "tfjob", selector, "--cascade=foreground")
     wait_until(f"nothing of {name} goes on", 60, lambda: not unfinished(name))
 
 
