@@ -144,7 +144,7 @@ def test_no_needed_run_is_removed_at_a_wrong_time(
     finish(lost, times, record_property)
 
 
-@attack(Promise.CLOCK, "a whole pipeline: jumps between the steps and during the training", hour=2, night=15)
+@attack(Promise.CLOCK, "a whole pipeline: jumps between the steps and during the training", hour=1, night=15)
 def test_a_pipeline_with_jumps_gives_the_weights_of_one_without(
     times: int,
     clock: JumpingClock,

@@ -1,6 +1,7 @@
 """Faults of a real cluster while a workflow trains, and workflows that end at each of their steps."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from itertools import product
 
@@ -27,10 +28,13 @@ def dry_runs(cluster: client.ApiClient, namespace: None) -> Iterator[None]:  # n
         pytest.skip(f"no node of the cluster has the image {cluster_faults.IMAGE}; run make image")
     try:
         added = schemas.install_full()
+        full = schemas.full_definitions()
     except schemas.Missing:
         # KServe's alone are needed, and the fixture `kserve` looks for them.
-        added = ""
+        added = full = ""
     yield
+    if full:  # manifests/ has put minimal schemas in their place
+        kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=full)
     if added:
         kubectl("delete", "--filename=-", stdin=added)
 
@@ -59,7 +63,7 @@ def train_with(faults: list[Fault], undisturbed: str, record_property: Callable[
     reason, weights = "", ""
     try:
         weights = cluster_faults.disturbed(faults, made.append)
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         reason = str(error)
     if not reason and weights != undisturbed:
         reason = f"the weights are {weights}, and {undisturbed} without a fault"

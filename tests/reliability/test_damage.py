@@ -156,7 +156,7 @@ def test_a_damaged_candidate_does_not_count_as_finished(
     tally.record(record_property)
 
 
-@attack(Promise.DAMAGED, "files of candidates, then training", quick=1, hour=18, night=ALL)
+@attack(Promise.DAMAGED, "files of candidates, then training", quick=1, hour=6, night=ALL)
 def test_a_damaged_candidate_is_trained_again(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
 ) -> None:
@@ -179,7 +179,7 @@ def test_a_damaged_candidate_is_trained_again(
     tally.record(record_property)
 
 
-@attack(Promise.DAMAGED, "files of the best candidate, then selection", hour=6, night=30)
+@attack(Promise.DAMAGED, "files of the best candidate, then selection", hour=4, night=30)
 def test_a_damaged_candidate_is_left_out_by_selection(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
 ) -> None:
@@ -232,7 +232,7 @@ def test_the_last_intact_checkpoint_is_restored(
     tally.record(record_property)
 
 
-@attack(Promise.DAMAGED, "files of checkpoints, then training", quick=1, hour=18, night=ALL)
+@attack(Promise.DAMAGED, "files of checkpoints, then training", quick=1, hour=6, night=ALL)
 def test_a_damaged_checkpoint_is_passed_over(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
 ) -> None:
@@ -259,7 +259,7 @@ def test_a_damaged_checkpoint_is_passed_over(
 
 
 @attack(
-    Promise.DAMAGED, "the record of a run, then training with its settings and with others", quick=1, hour=12, night=60
+    Promise.DAMAGED, "the record of a run, then training with its settings and with others", quick=1, hour=8, night=60
 )
 def test_a_damaged_run_record_is_named_or_written_again(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
@@ -353,7 +353,7 @@ def state_of(volume: Volume) -> tuple:
 
 
 @attack(
-    Promise.DAMAGED, "files of the history, then the command history and a publication", quick=3, hour=54, night=300
+    Promise.DAMAGED, "files of the history, then the command history and a publication", quick=3, hour=30, night=300
 )
 def test_a_damaged_history_is_named_or_completed(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]

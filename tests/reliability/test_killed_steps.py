@@ -105,7 +105,7 @@ def chosen(changes: list[Change], times: int) -> list[int]:
     if times == promises.ALL:
         return places
     if times <= len(places):
-        return places[:: -(-len(places) // times)]
+        return [places[len(places) * (2 * turn + 1) // (2 * times)] for turn in range(times)]
     others = sorted({*range(len(changes))} - {*places})
     return sorted([*places, *Random(SEED).sample(others, min(times - len(places), len(others)))])
 
@@ -139,7 +139,7 @@ def attack_step(bench: Bench, name: str, fault: str, times: int, record_property
     assert not broken, "\n".join(broken)
 
 
-@attack(Promise.KILLED, "a step killed before a change of the volume", quick=2, hour=16, night=promises.ALL)
+@attack(Promise.KILLED, "a step killed before a change of the volume", quick=1, hour=12, night=promises.ALL)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_killed_at_any_change_ends_as_if_it_had_not_been(
     bench: Bench, name: str, times: int, record_property: Record
@@ -147,7 +147,7 @@ def test_a_step_killed_at_any_change_ends_as_if_it_had_not_been(
     attack_step(bench, name, KILL, times, record_property)
 
 
-@attack(Promise.REFUSED, "a disk that is full from a change on", hour=4, night=promises.ALL)
+@attack(Promise.REFUSED, "a disk that is full from a change on", hour=3, night=promises.ALL)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_disk_that_becomes_full_costs_one_line_and_nothing_stored(
     bench: Bench, name: str, times: int, record_property: Record
@@ -155,7 +155,7 @@ def test_a_disk_that_becomes_full_costs_one_line_and_nothing_stored(
     attack_step(bench, name, FULL, times, record_property)
 
 
-@attack(Promise.REFUSED, "a volume that is read-only from a change on", hour=4, night=promises.ALL)
+@attack(Promise.REFUSED, "a volume that is read-only from a change on", hour=3, night=promises.ALL)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_volume_that_becomes_read_only_costs_one_line(
     bench: Bench, name: str, times: int, record_property: Record

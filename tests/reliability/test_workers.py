@@ -149,12 +149,12 @@ def test_a_killed_worker_changes_no_weight(times: int, trainings: Volume, record
     disturb(times, trainings, record_property, killed)
 
 
-@attack(Promise.WORKERS, "SIGSTOP for one of two workers, SIGCONT seconds later", quick=1, hour=4, night=40)
+@attack(Promise.WORKERS, "SIGSTOP for one of two workers, SIGCONT seconds later", hour=3, night=40)
 def test_a_worker_stopped_for_seconds_changes_no_weight(times: int, trainings: Volume, record_property: Record) -> None:
     disturb(times, trainings, record_property, stopped)
 
 
-@attack(Promise.WORKERS, "SIGSTOP for one of two workers, for ever", hour=2, night=20)
+@attack(Promise.WORKERS, "SIGSTOP for one of two workers, for ever", hour=1, night=20)
 def test_a_worker_stopped_for_ever_changes_no_weight(times: int, trainings: Volume, record_property: Record) -> None:
     disturb(times, trainings, record_property, frozen)
 
@@ -170,6 +170,6 @@ def test_a_cut_connection_changes_no_weight(times: int, trainings: Volume, recor
     disturb(times, trainings, record_property, cut, CONNECTED)
 
 
-@attack(Promise.WORKERS, "the connections between the workers stay open, and nothing arrives", hour=2, night=20)
+@attack(Promise.WORKERS, "the connections between the workers stay open, and nothing arrives", hour=1, night=20)
 def test_a_silent_connection_changes_no_weight(times: int, trainings: Volume, record_property: Record) -> None:
     disturb(times, trainings, record_property, silenced, CONNECTED)

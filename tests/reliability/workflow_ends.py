@@ -1,6 +1,7 @@
 """The steps of workflow.yaml that run a pod, ways to end a workflow at each, and what it leaves."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -78,7 +79,7 @@ def refuted(step: str, how: str, made: Callable[[str], None]) -> str:
         workflows.wait_for(names[-1], "Succeeded", seconds=SECONDS)
         verify_versions()
         assert not unfinished(name), f"after the next workflow, some of {name} runs again: {unfinished(name)}"
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         return f"{how} at {step}: {error}"
     finally:
         for one in names:
@@ -181,5 +182,5 @@ def verify_versions() -> None:
 
 def remove(name: str) -> None:
     """Delete a workflow with its jobs, however it ended."""
-    kubectl("delete", "workflow", name, "--ignore-not-found")
-    kubectl("delete", "tfjob", f"--selector=workflows.argoproj.io/workflow={name}", "--cascade=foreground")
+    run("delete", "workflow", name, "--ignore-not-found")
+    run("delete", "tfjob", f"--selector=workflows.argoproj.io/workflow={name}", "--cascade=foreground")
