@@ -162,7 +162,6 @@ def test_a_worker_stopped_for_ever_changes_no_weight(times: int, trainings: Volu
 @attack(
     Promise.WORKERS,
     "every connection between the workers is reset, three times within half a second",
-    quick=1,
     hour=3,
     night=40,
 )
