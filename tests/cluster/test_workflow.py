@@ -311,7 +311,6 @@ def test_argo_exports_the_metrics_that_the_workflow_defines(first: tuple[str, di
     }
 
 
-@pytest.mark.thorough
 def test_a_volume_without_data_is_filled_despite_the_memoised_step(first: tuple[str, dict]) -> None:
     execute("access-model", "rm", "-r", "/trained_model/datasets")
     name = workflows.submit()
@@ -341,7 +340,6 @@ def test_a_workflow_deleted_in_training_leaves_no_job_and_no_worker() -> None:
     wait_until("the job's workers are gone", 60, lambda: job not in run("get", "pods").stdout)
 
 
-@pytest.mark.thorough
 def test_a_workflow_stopped_in_training_leaves_no_running_job() -> None:
     name, job = workflow_in_training()
     kubectl("patch", "workflow", name, "--type=merge", '--patch={"spec": {"shutdown": "Stop"}}')
