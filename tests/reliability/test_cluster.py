@@ -11,7 +11,7 @@ from kubernetes import client
 
 from cluster import kserve_stand_in, schemas
 from cluster.conftest import cluster, installed, kserve, namespace, pods  # noqa: F401
-from cluster.kube import kubectl, runs
+from cluster.kube import kubectl, run, runs
 from reliability import cluster_faults, workflow_ends
 from reliability.cluster_faults import Fault
 from reliability.promises import Promise, attack
@@ -26,6 +26,7 @@ def dry_runs(cluster: client.ApiClient, namespace: None) -> Iterator[None]:  # n
     """Install the schemas that can be had before the fixture `installed`, without a dry run of each file."""
     if not cluster_faults.image_is_loaded():
         pytest.skip(f"no node of the cluster has the image {cluster_faults.IMAGE}; run make image")
+    remove_workflows_and_service()  # a run that was cut off may have left them, and they would keep the claim
     try:
         added = schemas.install_full()
         full = schemas.full_definitions()
@@ -48,8 +49,12 @@ def controllers(kserve: None) -> Iterator[None]:  # noqa: F811
     runtime["spec"]["containers"][0]["command"] += kserve_stand_in.SHORT_TRIAL
     kubectl("apply", "--filename=-", stdin=json.dumps(runtime))
     yield
-    kubectl("delete", "workflow", "--all")
-    kubectl("delete", "inferenceservice", "flower-sample", "--ignore-not-found", "--cascade=foreground")
+    remove_workflows_and_service()
+
+
+def remove_workflows_and_service() -> None:
+    run("delete", "workflow", "--all")
+    run("delete", "inferenceservice", "flower-sample", "--ignore-not-found", "--cascade=foreground")
 
 
 @pytest.fixture(scope="module")
