@@ -1,8 +1,10 @@
 """The predictor's command line, and its messages when it cannot start."""
 
+import contextlib
 import os
 import platform
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -12,8 +14,9 @@ import pytest
 
 import serve
 from distml.step.volume import Volume
+from support.load import BODY
 from support.network import needs_ipv6
-from support.predictor_process import Predictor, free_port
+from support.predictor_process import PREDICT, Predictor, free_port, predictor
 from support.project import SOURCE, run_script
 
 
@@ -118,3 +121,17 @@ def pools(setting: str) -> int:
 def test_the_threads_of_the_predictor_share_a_memory_pool() -> None:
     assert pools("one") <= 2  # loading NumPy may have made the second
     assert pools("each its own") > 4
+
+
+def test_connections_beyond_the_inherited_limit_of_files_are_answered(published_volume: Volume, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = 200
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+        try:
+            server = stack.enter_context(predictor(published_volume, tmp_path / "log"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(few):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.http_port), timeout=30))
+        assert server.post(PREDICT, BODY)[0] == 200

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import ctypes
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def serve(options: Options) -> None:
     """
     use_one_memory_pool()
     event_log.configure()
+    raise_limit_of_files()
     if options.http_port == options.grpc_port:
         raise outcome.StepError(
             f"REST and gRPC cannot share port {options.http_port}; choose another --grpc-port (make serve"
@@ -91,7 +92,7 @@ def serve(options: Options) -> None:
     predictor = Predictor(version, options.model_name, watch.releases)
     event_log.event("version loaded", version=version.number, digest=version.manifest["digest"])
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def while_running(app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(watch.follow(predictor.batcher, predictor.switch_to, options.poll_seconds))
         measuring = asyncio.create_task(volume_usage.follow(options.folder))
@@ -124,6 +125,16 @@ def http_app(predictor: Predictor, options: Options) -> FrontDoor | CrossOrigin:
     openapi.describe(model_server.app, options.model_name)
     front_door = FrontDoor(model_server.app, predictor, Page(options.model_name) if options.has_page else None)
     return CrossOrigin(front_door, options.cors_origins) if options.cors_origins else front_door
+
+
+def raise_limit_of_files() -> None:
+    """Allow as many open files, and so connections, as this user may have; shells and containers often allow 1,024.
+
+    Beyond the limit, uvloop closes a new connection without an answer.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than the limit that it reports
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check_port(host: str, option: str, port: int) -> None:
