@@ -149,7 +149,7 @@ def _belong_to(identity: dict, run: str, results: list[Path]) -> bool:
     for folder in results:
         with contextlib.suppress(outcome.StepError):
             manifest = model_manifest.read(folder)
-            return all(manifest.get(key) == part for key, part in identity.items())
+            return all(manifest[key] == part for key, part in identity.items() if key in manifest)
     return run == default_run(identity)
 
 
