@@ -62,6 +62,23 @@ def test_a_file_that_is_being_written_stays_after_a_jump_of_the_clock(
         assert work.exists()
 
 
+def test_what_was_removed_before_its_lock_is_created_again(tmp_path: Path) -> None:
+    work, made = tmp_path / "work", []
+
+    def create() -> None:
+        work.mkdir()
+        made.append(work)
+        if len(made) == 1:  # as by a process whose clock has jumped
+            with file_locks.if_unused(work) as unused:
+                assert unused
+                work.rmdir()
+
+    with file_locks.created(work, create):
+        assert len(made) == 2 and work.is_dir()
+        with file_locks.if_unused(work) as unused:
+            assert not unused
+
+
 def test_one_process_after_another_has_its_turn(tmp_path: Path) -> None:
     order = []
 
@@ -89,5 +106,7 @@ def test_a_volume_without_locks_lets_every_process_have_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, errno.ENOLCK, (fcntl, "flock"))
-    with file_locks.in_use(tmp_path), turn_in(tmp_path, 0), turn_in(tmp_path, 0):
-        assert not file_locks.is_in_use(tmp_path)
+    work = tmp_path / "work"
+    in_turn = turn_in(tmp_path, 0), turn_in(tmp_path, 0)
+    with file_locks.created(work, work.mkdir), in_turn[0], in_turn[1], file_locks.if_unused(work) as unused:
+        assert unused

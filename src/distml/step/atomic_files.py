@@ -30,9 +30,8 @@ def folder_beside(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target)
     work = hidden_beside(target)
-    work.mkdir(0o755)
     try:
-        with naming(target), file_locks.in_use(work):
+        with naming(target), file_locks.created(work, lambda: work.mkdir(0o755)):
             set_mode(work, 0o755)
             yield work
     finally:
@@ -50,10 +49,11 @@ def remove_abandoned(target: Path, older_than: float = 6 * 3600) -> None:
     The name of `target` may be a glob pattern. A clock may jump, so what a process shows as in use stays in any case.
     """
     for leftover in target.parent.glob(f".{target.name}-*"):
-        with contextlib.suppress(OSError):  # its owner may rename or remove it at this moment
+        # Its owner may rename or remove it at this moment.
+        with contextlib.suppress(OSError), file_locks.if_unused(leftover) as unused:
             changed = max(path.stat().st_mtime for path in (leftover, *leftover.rglob("*")))
             # Object stores may report no time for a folder; another process may be filling it.
-            if older_than and (changed <= 0 or time.time() - changed <= older_than or file_locks.is_in_use(leftover)):
+            if older_than and (changed <= 0 or time.time() - changed <= older_than or not unused):
                 continue
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -163,8 +163,7 @@ def _text_beside(target: Path, text: str) -> Iterator[Path]:
     remove_abandoned(target)
     work = hidden_beside(target)
     try:
-        work.touch(exist_ok=False)
-        with file_locks.in_use(work):
+        with file_locks.created(work, lambda: work.touch(exist_ok=False)):
             with naming(target), work.open("w") as file:
                 file.write(text)
                 flush_to_disk(file)  # after a power cut, a renamed file must have its content

@@ -6,24 +6,31 @@ A volume without such locks has none: nobody waits there, and nothing is in use.
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def in_use(path: Path) -> Iterator[None]:
-    """Show other processes during the block that `path` is in use."""
+def created(path: Path, create: Callable[[], None]) -> Iterator[None]:
+    """Create `path` by `create`, and show other processes during the block that it is in use.
+
+    Before the lock another process may take it for unused and remove it; it is then created again.
+    """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            fcntl.flock(stack.enter_context(opened(path)), fcntl.LOCK_SH)
+        exists = False
+        while not exists:
+            create()
+            with contextlib.suppress(OSError):
+                fcntl.flock(stack.enter_context(opened(path)), fcntl.LOCK_SH)
+            exists = path.exists()
         yield
 
 
-def is_in_use(path: Path) -> bool:
-    """Return whether a process uses `path`; False if it does not exist, or the volume has no locks."""
-    with contextlib.suppress(OSError), opened(path) as descriptor:
-        return not locked(descriptor)
-    return False
+@contextlib.contextmanager
+def if_unused(path: Path) -> Iterator[bool]:
+    """Yield whether no process uses `path`, which must exist; during the block none begins to."""
+    with opened(path) as descriptor:
+        yield locked(descriptor)
 
 
 def locked(descriptor: int) -> bool:
@@ -40,7 +47,7 @@ def locked(descriptor: int) -> bool:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[int]:
     """Open a file or folder to lock it; the lock ends with the block."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would block
     try:
         yield descriptor
     finally:
