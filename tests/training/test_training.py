@@ -210,7 +210,7 @@ def test_the_leftovers_of_killed_chiefs_disappear_from_the_checkpoints(tmp_path:
         checkpoints.record(**dict.fromkeys(COLUMNS, 0.0))
     intact = sorted(path.name for path in folder.iterdir())
     (folder / "ckpt-3_temp").mkdir()
-    for name in ("checkpoint.tmp123", "ckpt-3_temp/part-0.tempstate4"):
+    for name in ("ckpt-1.index", "checkpoint.tmp123", "ckpt-3_temp/part-0.tempstate4"):
         (folder / name).touch()
     checkpoints.remove_leftovers()
     assert sorted(path.name for path in folder.iterdir()) == intact

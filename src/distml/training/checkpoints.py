@@ -107,7 +107,8 @@ class Checkpoints:
 
     def remove_leftovers(self) -> None:
         """Remove what killed chiefs left beside the checkpoints. TensorFlow never does."""
-        kept = {path for paths in _by_epoch(self._checkpoints).values() for path in paths}
+        found = _by_epoch(self._checkpoints)
+        kept = {path for epoch in sorted(found)[-KEEP:] for path in found[epoch]}
         for path in {*self._checkpoints.iterdir()} - kept:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
