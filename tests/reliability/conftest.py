@@ -72,8 +72,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
         outcome, reason = results.HELD, ""
         if report.skipped:
             outcome, reason = results.NOT_RUN, str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else "")
-        elif report.failed:
-            outcome, reason = results.BROKEN, f"{call.excinfo.value}".strip().partition("\n")[0] if call.excinfo else ""
+        elif report.failed:  # an attack whose preparation failed was not made
+            outcome, reason = (
+                results.NOT_RUN if report.when == "setup" else results.BROKEN,
+                f"{call.excinfo.value}".strip().partition("\n")[0] if call.excinfo else "",
+            )
         parameters = f": {item.callspec.id}" if hasattr(item, "callspec") else ""
         figures = dict(item.user_properties)
         entry = results.entry(
