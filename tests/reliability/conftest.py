@@ -1,17 +1,21 @@
 """The option --part, which chooses the attacks, and the results that a run of them leaves in docs/."""
 
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from distml.step import machine
 from distml.step.text_table import table
+from distml.step.volume import Volume
 from reliability import results
 from reliability.promises import PARTS, Attack
+from support.predictor_process import Predictor, predictor
 from support.project import ROOT
 
 ENTRIES = pytest.StashKey[list[dict]]()
@@ -118,3 +122,17 @@ def commit() -> str:
         check=False,
     )
     return described.stdout.strip() or "unknown"
+
+
+@pytest.fixture
+def served(published_volume: Volume, tmp_path: Path) -> Volume:
+    """Return a volume with one published version, which `server` serves and the test may change."""
+    volume = Volume(tmp_path / "served")
+    shutil.copytree(published_volume.versions, volume.versions)
+    return volume
+
+
+@pytest.fixture
+def server(served: Volume, tmp_path: Path) -> Iterator[Predictor]:
+    with predictor(served, tmp_path / "log") as running:
+        yield running

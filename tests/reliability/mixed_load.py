@@ -43,12 +43,12 @@ class MixedLoad:
     """Requests of several clients, each with one request at a time.
 
     Args:
-        target: returns the predictor for the next request, as a load balancer would.
+        server: the predictor.
         classes: those of `IMAGES`, with which valid requests have to be answered.
         wrong: whether every seventh request is wrong.
     """
 
-    def __init__(self, target: Callable[[], Predictor], classes: list[int], wrong: bool = False):
+    def __init__(self, server: Predictor, classes: list[int], wrong: bool = False):
         valid, valid_grpc = partial(ask, classes=classes), partial(grpc_kinds.valid, classes=classes)
         # Each kind of request, its share, and the statuses that it may get.
         self._kinds: list[tuple[Callable, int, str]] = [(valid, 70, f"200 {ANNOUNCED}"), (valid_grpc, 15, "OK")]
@@ -59,7 +59,7 @@ class MixedLoad:
                 (body_kinds.wrong_v2_binary, 2, "200 400"),
                 (grpc_kinds.wrong, 5, "OK INVALID_ARGUMENT NOT_FOUND"),
             ]
-        self._target = target
+        self._server = server
         self.statuses: Counter[str] = Counter()
         self.faults: list[str] = []
         # Of each valid request, in their order.
@@ -69,15 +69,10 @@ class MixedLoad:
         self._threads = [threading.Thread(target=self._send, args=[number]) for number in range(CLIENTS)]
 
     def _send(self, number: int) -> None:
-        random, server, client = Random(f"{SEED} {number}"), None, None
+        random, client = Random(f"{SEED} {number}"), Client(self._server)
         shares = [share for _, share, _ in self._kinds]
         while not self._ended.is_set():
             kind, _, expected = random.choices(self._kinds, shares)[0]
-            if client is None or server is not self._target():
-                if client:
-                    client.close()
-                server = self._target()
-                client = Client(server)
             started = time.monotonic()
             try:
                 answer = kind(client, random)
@@ -86,7 +81,7 @@ class MixedLoad:
             except Exception as error:  # whatever it is, this request has no right answer
                 status, fault = "none", f"{type(error).__name__}: {error}"
                 client.close()
-                client = None
+                client = Client(self._server)
             seconds = time.monotonic() - started
             with self._counting:
                 self.statuses[status] += 1
@@ -95,8 +90,7 @@ class MixedLoad:
                 if isinstance(kind, partial):
                     self.seconds.append(seconds)
             time.sleep(max(BETWEEN_REQUESTS - seconds, 0))
-        if client:
-            client.close()
+        client.close()
 
     def __enter__(self) -> "MixedLoad":
         for thread in self._threads:

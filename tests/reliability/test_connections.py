@@ -20,11 +20,11 @@ import pytest
 from distml.model import saved_model
 from distml.publishing.versions import publication
 from distml.step.volume import Volume
-from reliability.mixed_load import MixedLoad, classes_of
+from reliability.mixed_load import ANNOUNCED, MixedLoad, classes_of
 from reliability.promises import Promise, attack
 from support.hostile.traffic import Traffic, kinds
 from support.load import BODY, body_of
-from support.predictor_process import PREDICT, Predictor, predictor
+from support.predictor_process import PREDICT, Predictor
 from support.predictor_requests import IMAGES
 
 SECONDS_OF_LOAD = 8
@@ -41,28 +41,15 @@ HEAD = head_of(BODY)
 
 
 @pytest.fixture
-def volume(published_volume: Volume, tmp_path: Path) -> Volume:
-    volume = Volume(tmp_path / "volume")
-    shutil.copytree(published_volume.versions, volume.versions)
-    return volume
-
-
-@pytest.fixture
-def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
-    with predictor(volume, tmp_path / "log") as running:
-        yield running
-
-
-@pytest.fixture
-def load(server: Predictor, volume: Volume) -> MixedLoad:
+def load(server: Predictor, served: Volume) -> MixedLoad:
     """Return ordinary requests to the predictor."""
-    return MixedLoad(lambda: server, classes_of(volume.version(1)))
+    return MixedLoad(server, classes_of(served.version(1)))
 
 
 @pytest.fixture
-def expected(volume: Volume) -> np.ndarray:
+def expected(served: Volume) -> np.ndarray:
     """Return the probabilities that the SavedModel finds for each of `IMAGES`."""
-    model, _ = saved_model.load(volume.version(1))
+    model, _ = saved_model.load(served.version(1))
     return model.signatures["serving_arrays"](images=IMAGES)["probabilities"].numpy()
 
 
@@ -70,13 +57,14 @@ def record(record_property: Record, times: int, load: MixedLoad) -> None:
     record_property("times", times)
     record_property("lost", len(load.faults))
     record_property("ordinary_requests", load.statuses.total())
+    record_property("announced_503", load.statuses[ANNOUNCED])
 
 
 @attack(Promise.HOSTILE, "requests of the kinds of make test-hostile, in another order", hour=20_000, night=100_000)
 def test_hostile_requests_get_their_answers(
-    server: Predictor, volume: Volume, times: int, record_property: Record
+    server: Predictor, served: Volume, times: int, record_property: Record
 ) -> None:
-    classes, faults, memory, sent = classes_of(volume.version(1)), [], 0.0, 0
+    classes, faults, memory, sent = classes_of(served.version(1)), [], 0.0, 0
     while sent < times:
         traffic = Traffic(kinds(classes), seed=sent)
         memory = max(memory, *traffic.send_all(server))
@@ -106,6 +94,7 @@ def test_slow_senders_delay_nobody(server: Predictor, load: MixedLoad, times: in
             time.sleep(0.5)
     record(record_property, times, load)
     assert not load.faults, "\n".join(load.faults[:20])
+    assert load.statuses["200"] > load.statuses[ANNOUNCED]
 
 
 @attack(Promise.HOSTILE, "connections that stay half-open or are reset, beside ordinary requests", quick=60, hour=900)
@@ -124,6 +113,7 @@ def test_half_open_connections_harm_nobody(
         time.sleep(max(until - time.monotonic(), 0))
     record(record_property, times, load)
     assert not load.faults, "\n".join(load.faults[:20])
+    assert load.statuses["200"] > load.statuses[ANNOUNCED]
 
 
 def fault_over(connection: socket.socket, number: int, expected: np.ndarray) -> str:
@@ -186,9 +176,9 @@ def no_descriptor_left(server: Predictor) -> Iterator[None]:
 
 @attack(Promise.HOSTILE, "a predictor that has no file descriptor left, and a new version meanwhile", quick=1, hour=5)
 def test_a_predictor_without_descriptors_recovers(
-    server: Predictor, volume: Volume, times: int, tmp_path: Path, expected: np.ndarray, record_property: Record
+    server: Predictor, served: Volume, times: int, tmp_path: Path, expected: np.ndarray, record_property: Record
 ) -> None:
-    candidate = Path(shutil.copytree(volume.version(1), tmp_path / "candidate"))
+    candidate = Path(shutil.copytree(served.version(1), tmp_path / "candidate"))
     faults: list[str] = []
     rounds = asked = 0
 
@@ -199,7 +189,7 @@ def test_a_predictor_without_descriptors_recovers(
         rounds += 1
         try:
             with connect(server) as earlier, no_descriptor_left(server):
-                publication.publish(volume, candidate, {}, keep=5)
+                publication.publish(served, candidate, {}, keep=5)
                 until = time.monotonic() + SECONDS_WITHOUT_DESCRIPTORS
                 while time.monotonic() < until:
                     faults += filter(None, [fault_over(earlier, asked, expected)])

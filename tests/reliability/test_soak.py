@@ -2,18 +2,16 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import linear_regression, quantiles
 from typing import NamedTuple
-
-import pytest
 
 from distml.publishing.versions import publication
 from distml.step.volume import Volume
 from reliability.mixed_load import CLIENTS, MixedLoad, classes_of
 from reliability.promises import Promise, attack
-from support.predictor_process import Predictor, predictor
+from support.predictor_process import Predictor
 
 BETWEEN_SAMPLES = 5
 BETWEEN_PUBLICATIONS = 60
@@ -31,19 +29,6 @@ class Sample(NamedTuple):
     descriptors: int
 
 
-@pytest.fixture
-def volume(published_volume: Volume, tmp_path: Path) -> Volume:
-    volume = Volume(tmp_path / "volume")
-    shutil.copytree(published_volume.versions, volume.versions)
-    return volume
-
-
-@pytest.fixture
-def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
-    with predictor(volume, tmp_path / "log") as running:
-        yield running
-
-
 def sample(server: Predictor, load: MixedLoad) -> Sample:
     process = Path("/proc") / str(server.process.pid)
     memory = server.metric("process_resident_memory_bytes") / MEBIBYTE
@@ -57,23 +42,23 @@ def p99(seconds: list[float]) -> float:
 
 @attack(Promise.SOAK, "minutes of mixed requests, every seventh wrong, with a publication a minute", hour=30, night=120)
 def test_a_long_load_costs_neither_memory_nor_requests(
-    volume: Volume,
+    served: Volume,
     server: Predictor,
     times: int,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    candidate = Path(shutil.copytree(volume.version(1), tmp_path / "candidate"))
+    candidate = Path(shutil.copytree(served.version(1), tmp_path / "candidate"))
     samples: list[Sample] = []
     versions = 0
-    with MixedLoad(lambda: server, classes_of(volume.version(1)), wrong=True) as load:
+    with MixedLoad(server, classes_of(served.version(1)), wrong=True) as load:
         ends = time.monotonic() + times * 60
         publishes = time.monotonic() + BETWEEN_PUBLICATIONS
         while time.monotonic() < ends:
             time.sleep(BETWEEN_SAMPLES)
             samples.append(sample(server, load))
             if time.monotonic() > publishes:
-                publication.publish(volume, candidate, {}, KEEP)
+                publication.publish(served, candidate, {}, KEEP)
                 versions += 1
                 publishes += BETWEEN_PUBLICATIONS
     warm = samples[int(len(samples) * WARM_UP) :]

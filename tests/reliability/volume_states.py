@@ -37,13 +37,6 @@ def versions(volume: Volume) -> dict[int, str]:
     return {number: manifest.verified(folder)["digest"] for number, folder in found}
 
 
-def hidden(volume: Volume) -> list[str]:
-    """Return what unfinished writes left, relative to the volume; the pipeline's own hidden names are no leftovers."""
-    own = {".lock", folders.HIGHEST, folders.WITHDRAWN, ".history"}
-    names = (path for path in volume.root.rglob(".*") if path.name not in own)
-    return sorted(path.relative_to(volume.root).as_posix() for path in names)
-
-
 def _hidden(volume: Volume, path: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(volume.root).parts)
 
