@@ -2,8 +2,10 @@
 
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -212,7 +214,9 @@ def test_an_administrators_withdrawal_meanwhile_is_reported_as_such(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     api.lists = [[one_slice(start(releases("ended", "withdrawn: coats")))]]
-    monkeypatch.setattr(confirmation.time, "sleep", lambda _: decide(two_versions))
+    # In this module alone: a thread that another test left may sleep too.
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: decide(two_versions))
+    monkeypatch.setattr(confirmation, "time", clock)
     assert refusal(two_versions) == (3, f"version 2 was withdrawn by an administrator at TIME: coats{REMEDY}")
     assert "rejected" not in [record.event for record in History(two_versions.versions).records()]
 
