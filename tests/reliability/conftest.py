@@ -16,7 +16,7 @@ from distml.step.volume import Volume
 from reliability import results
 from reliability.promises import PARTS, Attack
 from support.predictor_process import Predictor, predictor
-from support.project import ROOT
+from support.project import ROOT, run_script
 
 ENTRIES = pytest.StashKey[list[dict]]()
 STARTED = pytest.StashKey[float]()
@@ -122,6 +122,15 @@ def commit() -> str:
         check=False,
     )
     return described.stdout.strip() or "unknown"
+
+
+@pytest.fixture(scope="session")
+def volume_with_data(tmp_path_factory: pytest.TempPathFactory, source_folder: Path) -> Volume:
+    """Return a volume with the data set of one ingestion; the other tests share one that three have tried to fill."""
+    volume = Volume(tmp_path_factory.mktemp("data"))
+    ended = run_script("data_ingestion.py", "--volume", volume, "--source", source_folder)
+    assert ended.returncode == 0, ended.stderr
+    return volume
 
 
 @pytest.fixture

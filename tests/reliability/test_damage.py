@@ -258,9 +258,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     tally.record(record_property)
 
 
-@attack(
-    Promise.DAMAGED, "the record of a run, then training with its settings and with others", quick=1, hour=8, night=60
-)
+@attack(Promise.DAMAGED, "the record of a run, then training with its settings and with others", hour=8, night=60)
 def test_a_damaged_run_record_is_named_or_written_again(
     times: int, record_property: Record, steps: ForkedSteps, whole: Volume, copied: Callable[[], Volume]
 ) -> None:

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Queue
@@ -27,16 +27,21 @@ NAMES = ["ingestion", "training", "selection", "release", "withdrawal", "roll-ba
 
 
 class Bench:
-    """All steps, and processes that run them, `STREAMS` at a time."""
+    """All steps, and processes that run them, `STREAMS` at a time: first each step once, undisturbed."""
 
-    def __init__(self, folder: Path, all_steps: list[Step], runners: list[ForkedSteps]):
+    def __init__(self, folder: Path, all_steps: list[Step], runners: list[ForkedSteps], threads: Executor):
         self.folder, self.steps = folder, {step.name: step for step in all_steps}
         self._runners: Queue[ForkedSteps] = Queue()
         for runner in runners:
             self._runners.put(runner)
+        self._threads = threads
+        self._undisturbed = {step.name: threads.submit(self._run, step) for step in all_steps}
 
     def undisturbed(self, step: Step) -> tuple[list[Change], dict]:
-        """Run a step undisturbed; return its changes of the volume, and the volume's state afterwards."""
+        """Return an undisturbed step's changes of the volume, and the volume's state afterwards."""
+        return self._undisturbed[step.name].result()
+
+    def _run(self, step: Step) -> tuple[list[Change], dict]:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder, self._runner() as runner:
             volume = step.copy(Path(folder) / "volume")
             with faulty_volume.mounted(volume.root) as mount:
@@ -52,8 +57,7 @@ class Bench:
             with self._runner() as runner:
                 return _disturbed(step, self.folder / f"{step.name}-{fault}-{place}", runner, place, fault, after)
 
-        with ThreadPoolExecutor(STREAMS) as threads:
-            return [sentence for sentence in threads.map(once, places) if sentence]
+        return [sentence for sentence in self._threads.map(once, places) if sentence]
 
     @contextmanager
     def _runner(self) -> Iterator[ForkedSteps]:
@@ -121,7 +125,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory, source_folder: Path, volume_
         (folder / "templates").mkdir()
         made = pipeline_steps.prepare(folder / "templates", source_folder, volume_with_data.dataset, runners[0])
         assert [step.name for step in made] == NAMES
-        yield Bench(folder, made, runners)
+        threads = ThreadPoolExecutor(STREAMS)
+        stack.callback(threads.shutdown, cancel_futures=True)
+        yield Bench(folder, made, runners, threads)
 
 
 Record = Callable[[str, object], None]
