@@ -45,14 +45,14 @@ def restored(folder: Path) -> tuple[int, Model]:
 
 
 def test_two_checkpoints_stay_and_the_last_is_used(folder: Path) -> None:
-    assert {path.name.partition(".")[0] for path in (folder / "checkpoints").iterdir()} == {"ckpt-2", "ckpt-3"}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"ckpt-2", "ckpt-3"}
     assert restored(folder)[0] == 3
 
 
 @pytest.mark.parametrize("kind", damage.KINDS)
-@pytest.mark.parametrize("name", ["ckpt-3.index", "ckpt-3.data-00000-of-00001"])
+@pytest.mark.parametrize("name", ["checkpoint.index", "checkpoint.data-00000-of-00001"])
 def test_after_a_damaged_checkpoint_the_one_before_is_used(folder: Path, name: str, kind: str) -> None:
-    damage.damage(folder / "checkpoints" / name, kind, seed=1)
+    damage.damage(folder / "checkpoints/ckpt-3" / name, kind, seed=1)
     epochs, model = restored(folder)
     assert epochs == 2
     checkpoints = checkpoints_of(model, folder)
@@ -63,9 +63,26 @@ def test_after_a_damaged_checkpoint_the_one_before_is_used(folder: Path, name: s
 
 
 def test_without_a_readable_checkpoint_the_folder_is_named(folder: Path) -> None:
-    for path in (folder / "checkpoints").glob("*.data*"):
+    for path in (folder / "checkpoints").glob("*/*.data*"):
         path.write_bytes(b"")
     with pytest.raises(
         outcome.StepError, match=r"no checkpoint in .*/checkpoints can be read; remove .* to start over"
     ):
         checkpoints_of(Model(), folder).restore(epochs=4)
+
+
+def test_a_checkpoint_that_a_killed_chief_was_writing_is_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, seen = tf.train.Checkpoint.write, []
+
+    def half_written(checkpoint: tf.train.Checkpoint, path: str) -> str:
+        Path(f"{path}.index").touch()  # as TensorFlow does before it fills the file
+        seen.append(checkpoints_of(Model(), tmp_path).restore(epochs=4))
+        return write(checkpoint, path)
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", half_written)
+    checkpoints = checkpoints_of(Model(), tmp_path)
+    for _ in range(2):
+        checkpoints.record(**dict.fromkeys(COLUMNS, 0.0))
+    assert seen == [0, 1]

@@ -209,9 +209,9 @@ def test_the_leftovers_of_killed_chiefs_disappear_from_the_checkpoints(tmp_path:
     for _ in range(3):
         checkpoints.record(**dict.fromkeys(COLUMNS, 0.0))
     intact = sorted(path.name for path in folder.iterdir())
-    (folder / "ckpt-3_temp").mkdir()
-    for name in ("ckpt-1.index", "checkpoint.tmp123", "ckpt-3_temp/part-0.tempstate4"):
-        (folder / name).touch()
+    for name in (".ckpt-3-0123456789abcdef", ".ckpt-1-fedcba9876543210", "ckpt-1"):
+        (folder / name).mkdir()
+        (folder / name / "checkpoint.index").touch()
     checkpoints.remove_leftovers()
     assert sorted(path.name for path in folder.iterdir()) == intact
     assert checkpoints.restore(epochs=4) == 3

@@ -3,17 +3,17 @@
 from distml.step.load_tensorflow import tf
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from distml.step import outcome
-from distml.step.atomic_files import make_folder
+from distml.step.atomic_files import folder_beside, make_folder, remove_folder, replace_folder
 from distml.step.progress_bar import say
 from distml.training.group import agreement
 from distml.training.replicated_model import ReplicatedModel
 
-NAME = "ckpt-"
+# Each checkpoint has a folder of its own, which appears whole: TensorFlow writes several files, one after another.
+FOLDER, FILES = "ckpt-", "checkpoint"
 COLUMNS = ("loss", "validation_accuracy", "learning_rate", "images_per_second", "seconds")
 KEEP = 2
 
@@ -48,13 +48,13 @@ class Checkpoints:
     def restore(self, epochs: int) -> int:
         """Load the last checkpoint that can be read, on every worker; return the number of finished epochs.
 
-        The names of the files say which one is the last: a separate record of it could be damaged too.
+        The names of the folders say which one is the last: a separate record of it could be damaged too.
         """
-        found = sorted(_by_epoch(self._checkpoints, ".index").items(), reverse=True)
-        for epoch, _ in found:
-            path = self._checkpoints / f"{NAME}{epoch}"
+        found = self._saved()
+        for epoch in reversed(found):
+            path = self._folder(epoch)
             try:
-                self._checkpoint.read(str(path)).assert_existing_objects_matched()
+                self._checkpoint.read(str(path / FILES)).assert_existing_objects_matched()
                 break
             except Exception as error:  # of many kinds, such as IndexError for a file that was cut
                 if self._is_chief:
@@ -94,26 +94,29 @@ class Checkpoints:
             f"  {values['images_per_second']:,.0f} images/s  {values['seconds']:.1f} s"
         )
 
-    def _save(self, epoch: int) -> None:
-        """Write the checkpoint of an epoch in place of a damaged one, then remove older ones."""
-        self._remove(lambda written: written >= epoch)
-        self._checkpoint.write(str(self._checkpoints / f"{NAME}{epoch}"))
-        self._remove(lambda written: written <= epoch - KEEP)
+    def _folder(self, epoch: int) -> Path:
+        return self._checkpoints / f"{FOLDER}{epoch}"
 
-    def _remove(self, unneeded: Callable[[int], bool]) -> None:
-        for epoch, paths in _by_epoch(self._checkpoints).items():
-            for path in paths if unneeded(epoch) else []:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    def _saved(self) -> list[int]:
+        """Return the epochs that have a checkpoint, in order."""
+        names = [path.name.removeprefix(FOLDER) for path in self._checkpoints.glob(f"{FOLDER}*")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _save(self, epoch: int) -> None:
+        """Write the checkpoint of an epoch, in place of a damaged one, then remove all but the last `KEEP`."""
+        target = self._folder(epoch)
+        with folder_beside(target) as work:
+            self._checkpoint.write(str(work / FILES))
+            replace_folder(work, target)
+        for saved in self._saved():
+            if not epoch - KEEP < saved <= epoch:
+                remove_folder(self._folder(saved))
 
     def remove_leftovers(self) -> None:
-        """Remove what killed chiefs left beside the checkpoints. TensorFlow never does."""
-        found = _by_epoch(self._checkpoints)
-        kept = {path for epoch in sorted(found)[-KEEP:] for path in found[epoch]}
+        """Remove what killed chiefs left beside the checkpoints."""
+        kept = {self._folder(epoch) for epoch in self._saved()[-KEEP:]}
         for path in {*self._checkpoints.iterdir()} - kept:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
 
     def facts(self) -> dict[str, Any]:
         """Return the training's metrics for the manifest."""
@@ -128,12 +131,3 @@ class Checkpoints:
                 "history": history,
             }
         }
-
-
-def _by_epoch(folder: Path, ending: str = "") -> dict[int, list[Path]]:
-    """Return the files of the checkpoints in a folder, or those with this ending, by their epoch."""
-    found: dict[int, list[Path]] = {}
-    for path in sorted(folder.glob(f"{NAME}*{ending}")):
-        if (epoch := path.name.removeprefix(NAME).partition(".")[0]).isdecimal():
-            found.setdefault(int(epoch), []).append(path)
-    return found
