@@ -7,7 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Queue
-from random import Random
 from subprocess import CompletedProcess
 
 import pytest
@@ -21,7 +20,6 @@ from reliability.promises import Promise, attack
 from support import programs
 from support.forked_steps import ForkedSteps, forked_steps
 
-SEED = 20
 STREAMS = 2
 NAMES = ["ingestion", "training", "selection", "release", "withdrawal", "roll-back", "removal of runs"]
 
@@ -103,15 +101,18 @@ def _check_refusal(ended: CompletedProcess[str], fault: str) -> None:
 
 
 def chosen(changes: list[Change], times: int) -> list[int]:
-    """Return the numbers of the changes to attack: the first of each place, spread evenly, then random others."""
-    first = {change.place: number for number, change in reversed([*enumerate(changes)])}
-    places = sorted(first.values())
+    """Return the numbers of the changes to attack: the first of places spread evenly.
+
+    For `promises.ALL`, the first of each place and, where there are more, one in the middle of them.
+    """
+    of_places: dict[Change, list[int]] = {}
+    for number, change in enumerate(changes):
+        of_places.setdefault(change.place, []).append(number)
     if times == promises.ALL:
-        return places
-    if times <= len(places):
-        return [places[len(places) * (2 * turn + 1) // (2 * times)] for turn in range(times)]
-    others = sorted({*range(len(changes))} - {*places})
-    return sorted([*places, *Random(SEED).sample(others, min(times - len(places), len(others)))])
+        return sorted({number for found in of_places.values() for number in (found[0], found[len(found) // 2])})
+    places = sorted(found[0] for found in of_places.values())
+    times = min(times, len(places))
+    return [places[len(places) * (2 * turn + 1) // (2 * times)] for turn in range(times)]
 
 
 @pytest.fixture(scope="module")
