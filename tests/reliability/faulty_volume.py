@@ -26,6 +26,8 @@ from support.project import ROOT, SOURCE
 KILL, FULL, READ_ONLY = "kill", "full", "read-only"
 # The changes that need space. A full disk still renames, removes and sets modes.
 NEED_SPACE = {"create", "mkdir", "link", "symlink", "write"}
+# The file that shows that a change was refused.
+REFUSED = "refused"
 # Random and other changing parts of names.
 CHANGING = re.compile(r"[0-9a-f]{16}|\d{5,}")
 
@@ -83,10 +85,16 @@ class Mount(NamedTuple):
         """Return the changes so far, in order; with a fault, the last is the one before which it began."""
         return [Change(*json.loads(line)) for line in self.log.read_text().splitlines()]
 
+    def refused(self) -> bool:
+        """Return whether a change was refused. A step whose last changes need no space never meets a full disk."""
+        return self.log.with_name(REFUSED).exists()
+
 
 def serve(folder: Path, point: Path, log: Path, at: int | None, fault: str) -> None:
     """Serve `folder` at `point` until it is unmounted, on one thread, so that the changes have an order."""
     import mfusepy
+
+    refused = log.with_name(REFUSED)
 
     class Passing(mfusepy.Operations):
         """The calls of a file system, passed on to `folder`."""
@@ -112,10 +120,9 @@ def serve(folder: Path, point: Path, log: Path, at: int | None, fault: str) -> N
             if fault == KILL:
                 self._kill_caller()
                 raise mfusepy.FuseOSError(errno.EIO)
-            if fault == READ_ONLY:
-                raise mfusepy.FuseOSError(errno.EROFS)
-            if call in NEED_SPACE:
-                raise mfusepy.FuseOSError(errno.ENOSPC)
+            if fault == READ_ONLY or call in NEED_SPACE:
+                refused.touch()
+                raise mfusepy.FuseOSError(errno.EROFS if fault == READ_ONLY else errno.ENOSPC)
 
         def _kill_caller(self) -> None:
             _, _, caller = mfusepy.fuse_get_context()

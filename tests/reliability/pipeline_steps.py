@@ -6,6 +6,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import NamedTuple
 
+from distml.model import manifest
 from distml.publishing.versions import publication
 from distml.step.volume import Volume
 from support import signing_keys
@@ -81,9 +82,12 @@ def train_beside_versions(volume: Volume, data: Path, steps: ForkedSteps) -> Non
 
 
 def publish_three(volume: Volume) -> None:
-    for _ in range(3):
-        publication.publish(volume, candidate(volume), {}, keep=5)
-    shutil.rmtree(volume.root / "candidate")
+    for number in range(3):
+        folder = candidate(volume)
+        (folder / "saved_model.pb").write_bytes(f"model {number}".encode())
+        manifest.write(folder, {"model": "plain"})
+        publication.publish(volume, folder, {}, keep=5)
+        shutil.rmtree(folder)
 
 
 def write_runs(volume: Volume) -> None:

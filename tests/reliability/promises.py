@@ -34,7 +34,7 @@ class Attack(NamedTuple):
         how: the attack, as the page tells it.
         quick: number of times in the part that runs on every landing; 0 means that this part leaves the attack out.
         hour: the same for the part of about an hour, on two cores.
-        night: the same for the longest part.
+        night: the same for the longest part; 0 means as often as in an hour.
     """
 
     promise: Promise
@@ -44,7 +44,7 @@ class Attack(NamedTuple):
     night: int = 0
 
     def times(self, part: str) -> int:
-        return int(getattr(self, part))
+        return self.night or self.hour if part == "night" else int(getattr(self, part))
 
 
 def attack(promise: Promise, how: str, **times: int) -> pytest.MarkDecorator:

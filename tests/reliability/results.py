@@ -12,7 +12,7 @@ from support.project import ROOT
 RESULTS = ROOT / "docs/reliability.json"
 PAGE = ROOT / "docs/reliability.md"
 TEMPLATE = Path(__file__).with_name("page.md")
-HELD, BROKEN, NOT_RUN = "held", "broken", "not run"
+OUTCOMES = HELD, BROKEN, NOT_RUN = "held", "broken", "not run"
 
 
 def entry(attack: str, promise: Promise, how: str, outcome: str, figures: dict[str, Any], reason: str) -> dict:
@@ -84,13 +84,20 @@ def page(results: dict[str, Any]) -> str:
         promise: [attack for attack in results["attacks"] if attack["promise"] == promise.name] for promise in Promise
     }
     summary = [
-        ("promise", "attacks", "times", "lost"),
-        *((promise, len(made), _sum(made, "times"), _sum(made, "lost")) for promise, made in of_promise.items()),
+        ("promise", *OUTCOMES, "times", "lost"),
+        *(
+            (promise, *(_count(made, one) for one in OUTCOMES), _sum(made, "times"), _sum(made, "lost"))
+            for promise, made in of_promise.items()
+        ),
     ]
     sections = [f"### {promise}\n\n{_rows(_attacks(made))}" for promise, made in of_promise.items() if made]
     return Template(TEMPLATE.read_text()).substitute(
         summary=_rows(summary), runs=_rows(runs), attacks="\n\n".join(sections)
     )
+
+
+def _count(attacks: list[dict], outcome: str) -> int:
+    return sum(attack["outcome"] == outcome for attack in attacks)
 
 
 def _sum(attacks: list[dict], figure: str) -> str:

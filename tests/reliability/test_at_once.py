@@ -67,6 +67,13 @@ def check(volume: Volume, published: int) -> None:
     assert volume.history.read_text() == history_table.render(records, state, away), "the table is out of date"
 
 
+def check_recorded(volume: Volume, done: list[str]) -> None:
+    """Check that the history has each decision that ended well; the other kinds may find nothing to decide."""
+    events = [record.event for record in History(volume.versions).records()]
+    for name, event in (("withdraw", Event.WITHDRAWN), ("roll-back", Event.ROLLED_BACK)):
+        assert events.count(event) == done.count(name), f"{name} ended well, and is not in the history: {events}"
+
+
 @attack(Promise.AT_ONCE, "two to seven decisions about versions at once", quick=5, hour=100, night=1000)
 def test_decisions_at_once_lose_no_version(
     times: int, four_versions: Volume, tmp_path: Path, record_property: Record
@@ -76,9 +83,10 @@ def test_decisions_at_once_lose_no_version(
         volume = Volume(tmp_path / "copy")
         shutil.copytree(four_versions.root, volume.root)
         try:
-            at_once(list(names), volume, LONGEST_WAIT)
+            statuses = at_once(list(names), volume, LONGEST_WAIT)
             decisions.complete(volume)
             check(volume, published=4 + names.count("publish"))
+            check_recorded(volume, [name for name, status in zip(names, statuses, strict=True) if status == 0])
         except (AssertionError, subprocess.CalledProcessError) as error:
             lost.append(f"{', '.join(names)} at once: {error}")
             shutil.copytree(volume.root, tmp_path / f"lost-{number}")

@@ -25,6 +25,7 @@ from support.predictor_process import predictor
 from support.project import run_script
 from support.runs import write_run
 
+SHADOW_SECONDS = 0.3
 Record = Callable[[str, object], None]
 
 
@@ -208,13 +209,15 @@ def test_a_predictor_whose_clock_jumps_releases_each_version(
 ) -> None:
     volume, lost = Volume(tmp_path / "served"), []
     shutil.copytree(published_volume.versions, volume.versions)
-    options = ("--release", "guarded", "--shadow-seconds", 0.3, "--probation-seconds", 0.3)
+    options = ("--release", "guarded", "--shadow-seconds", SHADOW_SECONDS, "--probation-seconds", 0.3)
     serving = predictor(volume, tmp_path / "log", *options)
     with serving as server, Load(server) as load, fast_clock.jumping(random.Random(), 0.05):
         for _ in range(times):
             answered = 200, str(bad_versions.offer(volume, published_volume.version(1)))
+            offered = time.monotonic()
             try:
                 server.wait(lambda answered=answered: load.outcomes[answered], f"answered by version {answered[1]}")
+                assert time.monotonic() - offered >= SHADOW_SECONDS, f"version {answered[1]} had no trial"
             except AssertionError as error:
                 lost.append(str(error))
     lost += [f"{count} requests: {outcome}" for outcome, count in load.outcomes.items() if outcome[0] != 200]

@@ -28,6 +28,8 @@ from support.predictor_process import PREDICT, Predictor
 from support.predictor_requests import IMAGES
 
 SECONDS_OF_LOAD = 8
+# In MiB, as in tests/serving/test_hostile_requests.py.
+LARGEST_MEMORY = 400
 SECONDS_WITHOUT_DESCRIPTORS = 2
 SECONDS_TO_RECOVER = 20
 Record = Callable[[str, object], None]
@@ -58,6 +60,14 @@ def record(record_property: Record, times: int, load: MixedLoad) -> None:
     record_property("lost", len(load.faults))
     record_property("ordinary_requests", load.statuses.total())
     record_property("announced_503", load.statuses[ANNOUNCED])
+    record_property("longest_answer_in_ms", round(max(load.seconds) * 1000))
+
+
+def check_undelayed(load: MixedLoad) -> None:
+    """Check that ordinary clients had their answers, nearly all of them other than 503, while others misbehaved."""
+    assert not load.faults, "\n".join(load.faults[:20])
+    assert load.statuses["200"] > 10 * load.statuses[ANNOUNCED], load.statuses
+    assert max(load.seconds) < SECONDS_OF_LOAD / 2, "a request waited for the clients that misbehave"
 
 
 @attack(Promise.HOSTILE, "requests of the kinds of make test-hostile, in another order", hour=20_000, night=100_000)
@@ -74,6 +84,7 @@ def test_hostile_requests_get_their_answers(
     record_property("lost", len(faults))
     record_property("largest_memory_in_MiB", round(memory))
     assert not faults, "\n".join(faults[:20])
+    assert memory < LARGEST_MEMORY
     assert server.process.poll() is None
 
 
@@ -93,8 +104,7 @@ def test_slow_senders_delay_nobody(server: Predictor, load: MixedLoad, times: in
             sent += 1
             time.sleep(0.5)
     record(record_property, times, load)
-    assert not load.faults, "\n".join(load.faults[:20])
-    assert load.statuses["200"] > load.statuses[ANNOUNCED]
+    check_undelayed(load)
 
 
 @attack(Promise.HOSTILE, "connections that stay half-open or are reset, beside ordinary requests", quick=60, hour=900)
@@ -112,8 +122,7 @@ def test_half_open_connections_harm_nobody(
                 connection.close()
         time.sleep(max(until - time.monotonic(), 0))
     record(record_property, times, load)
-    assert not load.faults, "\n".join(load.faults[:20])
-    assert load.statuses["200"] > load.statuses[ANNOUNCED]
+    check_undelayed(load)
 
 
 def fault_over(connection: socket.socket, number: int, expected: np.ndarray) -> str:
@@ -157,7 +166,7 @@ def test_each_of_many_connections_gets_its_answer(
     record_property("lost", times - found[""] - found["503"])
     record_property("announced_503", found["503"])
     assert found.keys() <= {"", "503"}, found
-    assert found[""]
+    assert found[""] > times / 2, found
 
 
 @contextlib.contextmanager

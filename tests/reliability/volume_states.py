@@ -11,6 +11,8 @@ from distml.publishing.versions.history import History
 from distml.step.atomic_files import sha256_of_file
 from distml.step.volume import Volume
 
+# The place in "versions" that says whether the table for people agrees with the history.
+TABLE = 4
 WEIGHTS = "variables/variables.data-00000-of-00001"
 
 

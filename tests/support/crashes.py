@@ -8,6 +8,7 @@ A helper process, without TensorFlow and threads, forks the processes that decid
 import errno
 import importlib
 import itertools
+import json
 import os
 import random
 import shutil
@@ -88,12 +89,15 @@ def killed_before_each_write(decision: str, template: Path, folder: Path) -> lis
     return [Volume(path) for path in sorted(folder.iterdir())]
 
 
-def at_once(names: list[str], volume: Volume, seconds: float = 0) -> None:
+def at_once(names: list[str], volume: Volume, seconds: float = 0) -> list[int]:
     """Make several decisions at the same time, each in a process of its own that waits up to `seconds` at each write.
 
     The random waits make the writes of the processes alternate in ever other orders.
+
+    Returns:
+        The exit status of each decision.
     """
-    _help("at-once", ",".join(names), volume.root, seconds)
+    return json.loads(_help("at-once", ",".join(names), volume.root, seconds).splitlines()[-1])
 
 
 def before_writes(call: Callable[[], None]) -> None:
@@ -115,10 +119,13 @@ def before_writes(call: Callable[[], None]) -> None:
     sys.addaudithook(audit)
 
 
-def _help(*arguments: object) -> None:
+def _help(*arguments: object) -> str:
     environment = {**os.environ, "PYTHONPATH": f"{SOURCE}:{ROOT / 'tests'}"}
     command = [sys.executable, "-m", "support.crashes", *map(str, arguments)]
-    subprocess.run(command, env=environment, check=True)
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    print(ended.stdout)
+    ended.check_returncode()
+    return ended.stdout
 
 
 def _fork(decide: Callable[[Volume], Any], volume: Volume, before_a_write: Callable[[], None]) -> int:
@@ -162,6 +169,7 @@ def main(task: str, names: str, template: str, last: str) -> None:
         children = [_fork(DECISIONS[name], volume, wait) for name in names.split(",")]
         statuses = [_status(child) for child in children]
         assert set(statuses) <= {0, 2, 3}, statuses
+        print(json.dumps(statuses))
         return
     if names == "publish signed":
         importlib.import_module("model_signing.signing")  # once, because it loads slowly

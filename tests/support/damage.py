@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 
 KINDS = ("bit flipped", "cut to half", "emptied", "removed", "a folder", "other bytes")
 # What a step made of a damage.
-NAMED, REDONE, HARMLESS = "named", "made_again", "not_needed"
+NAMED, REDONE, HARMLESS, LEFT = "named", "made_again", "not_needed", "left_as_a_folder"
 
 
 class Lost(Exception):

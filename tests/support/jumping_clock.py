@@ -49,6 +49,11 @@ class JumpingClock:
         subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
         self._file.write_bytes(bytes(8))
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(self._file)}
+        self.set(YEAR)
+        show = [sys.executable, "-c", "import time; print(time.time())"]
+        shown = subprocess.run(show, env={**os.environ, **self.environment}, capture_output=True, check=True).stdout
+        assert abs(float(shown) - time.time() - YEAR) < 60, "the library does not change the clock of Python"
+        self.set(0)
 
     def set(self, offset: float) -> None:
         """Let the clock be wrong by `offset` seconds."""

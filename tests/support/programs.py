@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -15,8 +16,12 @@ def program_or_skip(name: str, package: str) -> str:
     """
     path = shutil.which(name)
     if path is None:
-        reason = f"this machine has no {name}; install Debian's package {package}"
-        if os.environ.get("REQUIRE_ALL_PROGRAMS") == "1":
-            pytest.fail(f"{reason}, which REQUIRE_ALL_PROGRAMS=1 demands")
-        pytest.skip(reason)
+        skip_or_fail(f"this machine has no {name}; install Debian's package {package}")
     return path
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test for want of a program, or fail if REQUIRE_ALL_PROGRAMS is 1."""
+    if os.environ.get("REQUIRE_ALL_PROGRAMS") == "1":
+        pytest.fail(f"{reason}, which REQUIRE_ALL_PROGRAMS=1 demands")
+    pytest.skip(reason)
