@@ -23,7 +23,7 @@ from distml.training.settings import Settings
 from reliability.promises import ALL, Promise, attack
 from support import damage, signing_keys
 from support.crashes import candidate
-from support.damage import HARMLESS, LEFT, NAMED, REDONE, Lost, Tally, damages, files_below
+from support.damage import FOLDER_NAMED, HARMLESS, LEFT, NAMED, REDONE, Lost, Tally, damages, files_below
 from support.forked_steps import ForkedSteps, forked_steps
 from support.predictor_process import PREDICT, Predictor, predictor
 from support.project import ROOT
@@ -319,12 +319,13 @@ def test_a_damaged_version_is_refused_and_the_one_before_answers(
                     running.wait(lambda seen=refused: len(refusals(running)) > seen, "refused")
                     if answering(running) != "1":
                         raise Lost("it answers")
-                    if str(path) not in refusals(running)[-1]:
+                    if str(volume.version(2)) not in refusals(running)[-1]:
                         raise Lost(f"the log does not name it: {refusals(running)[-1]}")
                     ended = steps.run(script, *options, *public, "--volume", volume)
-                    if not damage.is_named(ended, path):
+                    if not damage.is_named(ended, volume.version(2)):
                         raise Lost(f"{script} used it")
-                    tally.end(NAMED)
+                    both = str(path) in refusals(running)[-1] and str(path) in ended.stderr
+                    tally.end(NAMED if both else FOLDER_NAMED)  # a signature covers its version as a whole
                 damage.check_untouched(before, volume.root)
             remove(volume.versions, 2)
             running.wait(lambda: answering(running) == "1", "answered by the version before")

@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 KINDS = ("bit flipped", "cut to half", "emptied", "removed", "a folder", "other bytes")
 # What a step made of a damage.
 NAMED, REDONE, HARMLESS, LEFT = "named", "made_again", "not_needed", "left_as_a_folder"
+FOLDER_NAMED = "its_folder_named"
 
 
 class Lost(Exception):
