@@ -5,6 +5,7 @@ from distml.step.load_tensorflow import tf
 import gzip
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,4 +148,12 @@ def published_volume(tmp_path_factory: pytest.TempPathFactory, volume_with_data:
     manifest.write(candidate, {"model": "batchnorm", "class_names": CLASS_NAMES})
     model, _ = saved_model.load(candidate)
     publication.publish(volume, candidate, {}, 5, partial(conversion.add, model=model, volume=volume))
+    return volume
+
+
+@pytest.fixture
+def served(published_volume: Volume, tmp_path: Path) -> Volume:
+    """Return a volume with one published version, which `server` serves and the test may change."""
+    volume = Volume(tmp_path / "served")
+    shutil.copytree(published_volume.versions, volume.versions)
     return volume

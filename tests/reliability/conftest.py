@@ -1,7 +1,6 @@
 """The option --part, which chooses the attacks, and the results that a run of them leaves in docs/."""
 
 import platform
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -130,14 +129,6 @@ def volume_with_data(tmp_path_factory: pytest.TempPathFactory, source_folder: Pa
     volume = Volume(tmp_path_factory.mktemp("data"))
     ended = run_script("data_ingestion.py", "--volume", volume, "--source", source_folder)
     assert ended.returncode == 0, ended.stderr
-    return volume
-
-
-@pytest.fixture
-def served(published_volume: Volume, tmp_path: Path) -> Volume:
-    """Return a volume with one published version, which `server` serves and the test may change."""
-    volume = Volume(tmp_path / "served")
-    shutil.copytree(published_volume.versions, volume.versions)
     return volume
 
 

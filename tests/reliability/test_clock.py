@@ -205,16 +205,15 @@ def train(clock: JumpingClock, choice: random.Random, volume: Volume) -> int:
     night=50,
 )
 def test_a_predictor_whose_clock_jumps_releases_each_version(
-    times: int, fast_clock: JumpingClock, published_volume: Volume, tmp_path: Path, record_property: Record
+    times: int, fast_clock: JumpingClock, served: Volume, tmp_path: Path, record_property: Record
 ) -> None:
-    volume, lost = Volume(tmp_path / "served"), []
-    shutil.copytree(published_volume.versions, volume.versions)
+    lost = []
     options = ("--release", "guarded", "--shadow-seconds", SHADOW_SECONDS, "--probation-seconds", 0.3)
-    serving = predictor(volume, tmp_path / "log", *options)
+    serving = predictor(served, tmp_path / "log", *options)
     with serving as server, Load(server) as load, fast_clock.jumping(random.Random(), 0.05):
         for _ in range(times):
-            answered = 200, str(bad_versions.offer(volume, published_volume.version(1)))
             offered = time.monotonic()
+            answered = 200, str(bad_versions.offer(served, served.version(1)))
             try:
                 server.wait(lambda answered=answered: load.outcomes[answered], f"answered by version {answered[1]}")
                 assert time.monotonic() - offered >= SHADOW_SECONDS, f"version {answered[1]} had no trial"

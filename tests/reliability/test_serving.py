@@ -52,16 +52,9 @@ class Offered:
 
 
 @pytest.fixture
-def volume(published_volume: Volume, tmp_path: Path) -> Volume:
-    volume = Volume(tmp_path / "volume")
-    shutil.copytree(published_volume.versions, volume.versions)
-    return volume
-
-
-@pytest.fixture
-def right(volume: Volume) -> np.ndarray:
+def right(served: Volume) -> np.ndarray:
     """Return the probabilities of `IMAGES`, [n, 10], as the published engine has them outside a predictor."""
-    probabilities = served_version.load(volume.version(1), threads=1).classify(IMAGES)
+    probabilities = served_version.load(served.version(1), threads=1).classify(IMAGES)
     assert len(np.unique(probabilities.round(2), axis=0)) > 1
     return probabilities
 
@@ -102,10 +95,10 @@ def change(volume: Volume, versions: list[int], kind: str, new: int) -> None:
 
 @attack(Promise.SERVING, "another version every two seconds, under load", quick=3, hour=30, night=300)
 def test_changes_of_the_version_lose_no_request(
-    times: int, volume: Volume, right: np.ndarray, tmp_path: Path, record_property: Callable[[str, object], None]
+    times: int, served: Volume, right: np.ndarray, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     # Version 2 starts, since version 1 keeps the class names of the training.
-    publish(volume, 2)
+    publish(served, 2)
     versions, offered, service, made = [2], Offered(2), Service(SECONDS_OF_A_VERSION), 0
 
     def fault_of(reply: Reply) -> str:
@@ -114,7 +107,7 @@ def test_changes_of_the_version_lose_no_request(
             return f"version {reply.version} answered while {sorted(allowed)} was offered"
         return fault_in(reply, right)
 
-    with predictor(volume, tmp_path / "log", "--release", "instant") as server:
+    with predictor(served, tmp_path / "log", "--release", "instant") as server:
         service.add(server)
         with Clients(service, IMAGES, fault_of) as clients:
             for made, kind in zip(range(1, times + 1), itertools.cycle(CHANGES), strict=False):
@@ -122,7 +115,7 @@ def test_changes_of_the_version_lose_no_request(
                 new = made + 2  # no number is used twice
                 after = [*versions, new] if kind == "publish" else versions[:-1]
                 offered.change(versions[-1], after[-1])
-                change(volume, versions, kind, new)
+                change(served, versions, kind, new)
                 server.wait(lambda expected=after[-1]: version_of(server) == expected, f"at version {after[-1]}")
                 offered.change(after[-1])
                 versions = after
@@ -145,9 +138,9 @@ def record(record_property: Callable[[str, object], None], made: int, clients: C
 
 @attack(Promise.SERVING, "SIGTERM to one of two predictors, under load", quick=2, hour=50, night=200)
 def test_the_end_of_a_predictor_loses_no_request(
-    times: int, volume: Volume, right: np.ndarray, tmp_path: Path, record_property: Callable[[str, object], None]
+    times: int, served: Volume, right: np.ndarray, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    publish(volume, 2)
+    publish(served, 2)
     container = yaml_files.load("manifests/serving/serving-runtime.yaml")["spec"]["containers"][0]
     options = [word.replace("{{.Name}}", "any") for word in container["command"][2:]]
     drain = serve.parse_args(options).drain_seconds / FACTOR
@@ -157,7 +150,7 @@ def test_the_end_of_a_predictor_loses_no_request(
 
     def start() -> None:
         log = tmp_path / f"log {len(started)}"
-        started.append(starter.submit(Predictor, volume, log, "--drain-seconds", drain))
+        started.append(starter.submit(Predictor, served, log, "--drain-seconds", drain))
 
     with ThreadPoolExecutor() as starter:
         try:

@@ -17,15 +17,8 @@ from support.predictor_process import PREDICT, READY, Predictor, predictor
 
 
 @pytest.fixture
-def volume(published_volume: Volume, tmp_path: Path) -> Volume:
-    volume = Volume(tmp_path / "volume")
-    shutil.copytree(published_volume.versions, volume.versions)
-    return volume
-
-
-@pytest.fixture
-def server(volume: Volume, tmp_path: Path) -> Iterator[Predictor]:
-    with predictor(volume, tmp_path / "log", "--drain-seconds", 3) as running:
+def server(served: Volume, tmp_path: Path) -> Iterator[Predictor]:
+    with predictor(served, tmp_path / "log", "--drain-seconds", 3) as running:
         yield running
 
 
@@ -43,20 +36,20 @@ def version_of(server: Predictor) -> str:
     return server.post(PREDICT, BODY)[1]["model_version"]
 
 
-def test_a_new_version_takes_over_without_a_dropped_request(server: Predictor, volume: Volume) -> None:
+def test_a_new_version_takes_over_without_a_dropped_request(server: Predictor, served: Volume) -> None:
     with Load(server) as load:
         load.wait_for(20)
-        publish(volume, 2)
+        publish(served, 2)
         server.wait(lambda: version_of(server) == "2", "taken up")
         load.wait_for(20)
     assert load.outcomes.keys() == {(200, "1"), (200, "2")}
     assert [event["event"] for event in server.events()][-2:] == ["version taken up", "release"]
 
 
-def test_removing_the_newest_version_rolls_back_to_the_one_before(server: Predictor, volume: Volume) -> None:
-    publish(volume, 2)
+def test_removing_the_newest_version_rolls_back_to_the_one_before(server: Predictor, served: Volume) -> None:
+    publish(served, 2)
     server.wait(lambda: version_of(server) == "2", "taken up")
-    shutil.rmtree(volume.version(2))
+    shutil.rmtree(served.version(2))
     server.wait(lambda: version_of(server) == "1", "rolled back")
 
 
@@ -78,21 +71,21 @@ def break_model(work: Path) -> None:
 
 @pytest.mark.parametrize("change", [change_golden_answer, break_model])
 def test_a_version_that_fails_its_golden_request_is_refused(
-    server: Predictor, volume: Volume, change: Callable[[Path], None]
+    server: Predictor, served: Volume, change: Callable[[Path], None]
 ) -> None:
-    publish(volume, 2, change)
+    publish(served, 2, change)
     server.wait(lambda: server.metric("predictor_versions_refused_total") == 1, "refused")
     assert version_of(server) == "1"
     (refused,) = [event for event in server.events() if event["event"] == "version refused"]
     assert refused["version"] == 2 and "golden request" in refused["reason"]
 
 
-def test_a_damaged_version_is_refused_once_and_the_old_one_answers(server: Predictor, volume: Volume) -> None:
-    publish(volume, 2)
+def test_a_damaged_version_is_refused_once_and_the_old_one_answers(server: Predictor, served: Volume) -> None:
+    publish(served, 2)
     server.wait(lambda: version_of(server) == "2", "taken up")
-    shutil.copytree(volume.version(1), volume.versions / ".3")
-    damage(volume.versions / ".3")
-    (volume.versions / ".3").rename(volume.version(3))
+    shutil.copytree(served.version(1), served.versions / ".3")
+    damage(served.versions / ".3")
+    (served.versions / ".3").rename(served.version(3))
     server.wait(lambda: server.metric("predictor_versions_refused_total") == 1, "refused")
     time.sleep(1)
     assert version_of(server) == "2"
@@ -101,10 +94,10 @@ def test_a_damaged_version_is_refused_once_and_the_old_one_answers(server: Predi
     assert refused["version"] == 3 and "is damaged" in refused["reason"]
 
 
-def test_a_starting_predictor_skips_a_damaged_newest_version(volume: Volume, tmp_path: Path) -> None:
-    shutil.copytree(volume.version(1), volume.version(2))
-    damage(volume.version(2))
-    with predictor(volume, tmp_path / "log") as server:
+def test_a_starting_predictor_skips_a_damaged_newest_version(served: Volume, tmp_path: Path) -> None:
+    shutil.copytree(served.version(1), served.version(2))
+    damage(served.version(2))
+    with predictor(served, tmp_path / "log") as server:
         assert version_of(server) == "1"
 
 
@@ -117,8 +110,8 @@ def test_sigterm_makes_the_predictor_drain_and_exit_with_0(server: Predictor) ->
     assert [event["event"] for event in server.events()][-2:] == ["draining", "stopping"]
 
 
-def test_a_draining_predictor_drops_no_request(volume: Volume, tmp_path: Path) -> None:
-    with predictor(volume, tmp_path / "log", "--drain-seconds", 600) as server, Load(server) as load:
+def test_a_draining_predictor_drops_no_request(served: Volume, tmp_path: Path) -> None:
+    with predictor(served, tmp_path / "log", "--drain-seconds", 600) as server, Load(server) as load:
         load.wait_for(20)
         server.process.terminate()
         server.wait(lambda: server.get(READY)[0] == 503, "not ready")
