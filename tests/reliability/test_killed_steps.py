@@ -101,8 +101,8 @@ def _disturbed(
             assert ended.returncode == -9, f"not killed, but ended with {ended.returncode}"
         else:
             _check_refusal(ended, fault if refused else "", found, undisturbed.state)
-        lost = before.keys() - volume_states.versions(volume).keys()
-        assert lost <= undisturbed.removed, f"lost versions {lost}"
+        lost = dict(before.items() - volume_states.versions(volume).items())
+        assert lost.keys() <= undisturbed.removed, f"lost or changed versions {lost}"
         again = step.run(runner, volume.root)
         _check_same(volume_states.state(volume, step.public_key), undisturbed.state)
         # What is decided already is refused.
@@ -121,6 +121,7 @@ def _check_refusal(ended: CompletedProcess[str], fault: str, found: dict, after:
         parts = [{**state, "versions": (state["versions"] or ())[: volume_states.TABLE]} for state in (found, after)]
         _check_same(*parts)
         return
+    assert fault, f"nothing was refused, and it ended with {ended.returncode}: {ended.stderr}"
     reason = {FULL: "No space left on device", READ_ONLY: "Read-only file system"}[fault]
     assert ended.returncode in (1, 2), f"it ended with {ended.returncode}: {ended.stderr}"
     assert "Traceback" not in ended.stderr and reason in ended.stderr.splitlines()[-1], ended.stderr
