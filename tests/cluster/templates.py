@@ -48,13 +48,13 @@ def manifest(name: str, values: dict[str, str]) -> dict:
 
 
 def pod(name: str, template: str, values: dict[str, str]) -> dict:
-    """Return the pod of a container template, without Argo's own containers."""
-    container = {"name": "main", **deepcopy(SPEC["templateDefaults"]["container"])}
+    """Return the pod of a container template, without Argo's own containers; its caller may change it."""
+    container = {"name": "main", **SPEC["templateDefaults"]["container"]}
     container |= json.loads(filled(TEMPLATES[template]["container"], values))
     container["image"] = filled(container["image"], values)
     volumes = [*SPEC["volumes"], *TEMPLATES[template].get("volumes", [])]
     used = {mount["name"] for mount in container["volumeMounts"]}
-    return {
+    document = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name},
@@ -66,6 +66,7 @@ def pod(name: str, template: str, values: dict[str, str]) -> dict:
             "volumes": [volume for volume in volumes if volume["name"] in used],
         },
     }
+    return deepcopy(document)
 
 
 @dataclass(frozen=True)
