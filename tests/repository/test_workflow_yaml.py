@@ -349,3 +349,11 @@ def test_argos_controller_may_update_the_memoisation_cache() -> None:
 def test_the_workflow_has_no_field_that_argo_4_removed() -> None:
     text = (ROOT / "workflow.yaml").read_text()
     assert re.findall(r"^\s*(schedule|mutex|semaphore|podPriority):", text, re.MULTILINE) == []
+
+
+def test_the_cluster_tests_may_change_a_pod_without_changing_the_next() -> None:
+    changed = templates.pod("own", "ingest", {})
+    before = json.dumps(changed)
+    for part in (*changed["spec"]["volumes"], changed["spec"]["securityContext"], *changed["spec"]["containers"]):
+        part.clear()
+    assert json.dumps(templates.pod("own", "ingest", {})) == before
