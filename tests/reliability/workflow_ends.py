@@ -12,7 +12,7 @@ from cluster.kube import execute, get, kubectl, run, wait_until
 
 WORKFLOW = yaml.safe_load(workflows.FILE)
 TEMPLATES = {template["name"]: template for template in WORKFLOW["spec"]["templates"]}
-TERMINATED = "terminated, and its TFJobs deleted as the page says,"
+TERMINATED = "terminated"
 # The controller compares the deadline with the time since the workflow's start.
 PATCHES = {
     "stopped": {"shutdown": "Stop"},
@@ -57,28 +57,37 @@ def steps(template: str = WORKFLOW["spec"]["entrypoint"]) -> Iterator[tuple[str,
 STEPS = [*dict.fromkeys(name for name, _ in steps()), EXIT]
 
 
-def refuted(step: str, how: str, made: Callable[[str], None]) -> str:
-    """End a workflow at a step, and run the next; return the reason if one is disturbed, else nothing.
+def refuted(step: str, made: Callable[[str], None]) -> str:
+    """End workflows at a step, one in each of the ways `ENDS`; then run a whole one.
+
+    Each workflow comes to the step after what the one before has left, so that only the last must run to its end.
 
     Args:
         step: the name of a step, as in `STEPS`.
-        how: one of `ENDS`.
-        made: called with the name of the workflow that was ended at the step.
+        made: called with the name of each workflow that was ended at the step.
+
+    Returns:
+        The reason if a workflow left something behind or a later one is disturbed, else nothing.
     """
     names: list[str] = []
+    ended: list[str] = []
     try:
-        name = reach(step, LONG if step in IN_TRAINING else {}, names.append)
-        end(name, how)
-        made(name)
-        wait_for_end(name, how)
-        if step in IN_TRAINING:
-            trained = [job for job in workflows.jobs(name) if "Succeeded" in tfjobs.conditions(job)]
-            assert not trained, f"{trained} trained to the end"
-        verify_versions()
+        for how in ENDS:
+            name = reach(step, LONG if step in IN_TRAINING else {}, names.append)
+            end(name, how)
+            made(name)
+            ended.append(name)
+            wait_for_end(name, how)
+            if step in IN_TRAINING:
+                trained = [job for job in workflows.jobs(name) if "Succeeded" in tfjobs.conditions(job)]
+                assert not trained, f"{trained} trained to the end"
+            verify_versions()
+        how = "a whole workflow after those that ended"
         names.append(workflows.submit())
         workflows.wait_for(names[-1], "Succeeded", seconds=SECONDS)
         verify_versions()
-        assert not unfinished(name), f"after the next workflow, some of {name} runs again: {unfinished(name)}"
+        again = {name: unfinished(name) for name in ended if unfinished(name)}
+        assert not again, f"after the last workflow, some of the ended ones runs again: {again}"
     except (AssertionError, subprocess.TimeoutExpired) as error:
         return f"{how} at {step}: {error}"
     finally:
