@@ -2,7 +2,7 @@
 # variables only PYTHON counts, which environment.sh reads: another program's DATA or MODELS changes nothing here.
 VARIABLES := DATA WORKERS EPOCHS BATCH_PER_WORKER LEARNING_RATE PRECISION MODELS SEEDS SOURCE FRESH FLOOR CLASS_FLOOR \
   TOLERANCE HOST HTTP_PORT GRPC_PORT RELEASE TO REASON SIGNING_KEY \
-  PUBLIC_KEY PYTHON PART IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE CLUSTER_TESTS
+  PUBLIC_KEY PYTHON PART IMAGE CLUSTER CLUSTER_TOOL LOAD_IMAGE
 # Refuse a misspelt variable, which make would ignore. The origin of a variable given to make is "command line".
 given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 unknown := $(sort $(filter-out $(VARIABLES),$(given)))
@@ -48,7 +48,6 @@ CLUSTER := distml
 # CLUSTER_TOOL is kind or k3d.
 CLUSTER_TOOL := kind
 KUBECTL := kubectl --namespace=kubeflow
-CLUSTER_TESTS := cluster
 # LOAD_IMAGE is the command that loads an image from Docker into the cluster's nodes. The nodes run the Kubernetes
 # version of the tests, because the tools' defaults are newer or older; see docs/upgrading.md.
 ifeq ($(CLUSTER_TOOL),k3d)
@@ -257,10 +256,10 @@ clean-workflows: ## delete the workflows, their jobs, the service, the helper po
 	$(KUBECTL) delete pod access-model predict-service tensorboard --ignore-not-found
 	$(KUBECTL) delete pvc strategy-volume --ignore-not-found
 
-test-cluster: ## run the tests that need a cluster (CLUSTER_TESTS='cluster and not thorough': the shorter ones)
+test-cluster: ## run the tests that need a cluster
 	@sh environment.sh dev
 	if kubectl get --raw=/readyz >/dev/null; then $(MAKE) image; fi
-	$(RUN) -m pytest -m $(call quoted,$(CLUSTER_TESTS)) -v
+	$(RUN) -m pytest -m cluster -v
 
 clean-cluster: ## delete the cluster with everything in it
 	$(DELETE_CLUSTER)

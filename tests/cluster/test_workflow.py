@@ -348,7 +348,6 @@ def test_a_workflow_stopped_in_training_leaves_no_running_job() -> None:
     wait_until("the job's workers are gone", 30, lambda: job not in run("get", "pods").stdout)
 
 
-@pytest.mark.thorough
 def test_a_workflow_past_its_deadline_leaves_no_running_job() -> None:
     name = workflows.submit(("activeDeadlineSeconds: 57600", "activeDeadlineSeconds: 90"), epochs="100")
     (job,) = wait_until("the workflow's job exists", 90, lambda: workflows.jobs(name))
@@ -357,7 +356,6 @@ def test_a_workflow_past_its_deadline_leaves_no_running_job() -> None:
     wait_until("the job's workers are gone", 30, lambda: job not in run("get", "pods").stdout)
 
 
-@pytest.mark.thorough
 def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
     name, job = workflow_in_training()
     kubectl("delete", "tfjob", job)
@@ -368,7 +366,6 @@ def test_a_deleted_job_fails_its_step_and_the_retry_creates_another() -> None:
     kubectl("delete", "workflow", name)
 
 
-@pytest.mark.thorough
 def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     limit = ("backoffLimit: {{=3 * asInt(workflow.parameters.workers)}}", "backoffLimit: 1")
     batch = (
@@ -386,20 +383,6 @@ def test_wrong_input_uses_up_the_back_off_limit_and_is_not_retried() -> None:
     assert workflows.messages(status).count(reason) >= 2
 
 
-@pytest.mark.thorough
-def test_a_killed_worker_does_not_fail_the_workflow() -> None:
-    grace = "terminationGracePeriodSeconds: 10\n"
-    shared = (grace, f"{grace}{20 * ' '}shareProcessNamespace: true\n")
-    name = workflows.submit(shared, epochs="3", train_images="25600")
-    (job,) = wait_until("the workflow's job exists", 120, lambda: workflows.jobs(name))
-    tfjobs.wait_for_output(job, "epoch 1/3  loss", 180)
-    assert "killed" in execute(f"{job}-worker-1", "python3", "-c", tfjobs.KILL)
-    workflows.wait_for(name, "Succeeded")
-    assert workflows.jobs(name) == [job]
-    assert tfjobs.restarts(job, 1) >= 1
-
-
-@pytest.mark.thorough
 def test_a_deleted_worker_fails_its_job_and_the_retry_resumes() -> None:
     name = workflows.submit(epochs="3", train_images="25600")
     (job,) = wait_until("the workflow's job exists", 120, lambda: workflows.jobs(name))
@@ -411,7 +394,6 @@ def test_a_deleted_worker_fails_its_job_and_the_retry_resumes() -> None:
     assert len(tfjobs.history(name)) == 3
 
 
-@pytest.mark.thorough
 def test_a_missing_image_fails_at_the_deadline_with_the_reason() -> None:
     image = ("image: {{=toJson(workflow.parameters.image)}}", "image: kubeflow/no-such-image:v0")
     name = workflows.submit(image, training_deadline="10")
