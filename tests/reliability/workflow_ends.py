@@ -78,6 +78,8 @@ def refuted(step: str, made: Callable[[str], None]) -> str:
             made(name)
             ended.append(name)
             wait_for_end(name, how)
+            if step != EXIT and how != "deleted":
+                assert workflows.phase(name) != "Succeeded", f"{name} went on to its end"
             if step in IN_TRAINING:
                 trained = [job for job in workflows.jobs(name) if "Succeeded" in tfjobs.conditions(job)]
                 assert not trained, f"{trained} trained to the end"
